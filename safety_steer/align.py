@@ -1,0 +1,262 @@
+"""A SafetyDirection to an AlignedDirection: fit a map on benign anchors, carry everything over, calibrate, and check.
+
+The target never sees an unsafe prompt. What the map carries is not only the vector: the source's within-class
+covariance, carried too and joined by the map's own residual covariance, says which target channels to trust, and gives
+a *transported discriminant* - the reading that flags tokens and the gate that flags prompts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .aligned import LEVELS, AlignedDirection, AlignedSpace, gate_categories
+from .anchors import MIN_ANCHORS, PROBE_COUNT, AnchorStates
+from .direction import SafetyDirection
+from .errors import AlignmentError
+from .estimators import solve_shrunk
+from .extract import channel_statistics
+from .gate import gate_scores
+from .maps import Map, fit_map
+
+FLOAT64_LIMIT = 2**21
+REPORT_ANCHORS = 2048
+MLP_SAMPLES = 256
+
+
+@dataclass(frozen=True)
+class AlignSettings:
+    """How to align: the `map`, how far the covariance is shrunk to a sphere, how far category means to the global one.
+
+    `require_better_than_chance` refuses a map that is no better than one fitted on shuffled anchors.
+    """
+
+    map: str = "ridge"
+    shrinkage: float = 0.15
+    category_shrinkage: float = 0.25
+    require_better_than_chance: bool = True
+
+
+def align(
+    direction: SafetyDirection,
+    states: Mapping[str, AnchorStates],
+    encoder: str,
+    settings: AlignSettings | None = None,
+    anchors: Sequence[int] | None = None,
+    extra_benign: Mapping[str, AnchorStates] | None = None,
+) -> AlignedDirection:
+    """Align a direction to an encoder, given the encoder's states of the direction's anchors.
+
+    `states` maps a text space to the states of `direction.anchors`, or of the rows named by `anchors`, in order.
+    `extra_benign` are states of further benign prompts, which count for the thresholds only. Raises AlignmentError for fewer
+    than 64 anchors, constant states, or a map that is no better than chance on held-out anchors.
+    """
+    settings = settings or AlignSettings()
+    rows = list(range(len(direction.anchors))) if anchors is None else list(anchors)
+    if len(rows) < MIN_ANCHORS:
+        raise AlignmentError(f"Expected at least {MIN_ANCHORS} benign anchors, but got {len(rows)}. Use more anchors.")
+    if not states:
+        raise AlignmentError("This encoder gives no text states to align to. Use a CLIP that encodes text.")
+    source = direction.anchor_activations[rows]
+    spaces, report = {}, {}
+    for name, space_states in states.items():
+        extra = (extra_benign or {}).get(name)
+        spaces[name], report[name] = align_space(direction, source, space_states, settings, name, extra)
+    return AlignedDirection(
+        source=direction.source,
+        encoder=encoder,
+        direction_hash=direction.content_hash,
+        categories=direction.categories,
+        spaces=MappingProxyType(spaces),
+        probe_prompts=tuple(direction.anchors[row] for row in rows[:PROBE_COUNT]),
+        settings=asdict(settings) | {"anchors": len(rows)},
+        report=report,
+    )
+
+
+def align_space(
+    direction: SafetyDirection,
+    source: Tensor,
+    states: AnchorStates,
+    settings: AlignSettings,
+    name: str,
+    extra: AnchorStates | None = None,
+) -> tuple[AlignedSpace, dict[str, Any]]:
+    """Align one text space: source anchors z (N, d_s) and the target's states of the same N prompts."""
+    if len(states.pooled) != len(source):
+        raise AlignmentError(f"Got {len(states.pooled):,} states of {name} for {len(source):,} anchors.")
+    mean, scale = channel_statistics(states.pooled)
+    if not float(states.pooled.std(0).max()) > 0:
+        raise AlignmentError(f"The encoder gives the same {name} for every prompt: it has no usable hidden states.")
+    dtype = torch.float64 if max(source.numel(), states.pooled.numel()) <= FLOAT64_LIMIT else torch.float32
+    target = ((states.pooled.double() - mean) / scale).to(dtype)
+    source = source.to(dtype)
+    source = source - source.mean(0)
+    report = held_out_report(settings.map, source, target)
+    if settings.require_better_than_chance:
+        refuse_chance(report, name)
+    carried = carry(direction, source, target, fit_map(settings.map, source, target), settings)
+    vectors = calibrate(direction, source, states.pooled.double() - mean, carried.vectors.double() * scale)
+    tokens = [*states.tokens, *(extra.tokens if extra else ())]
+    readings, offsets, token_quantiles, prompt_quantiles = calibrate_readings(carried.readings.double() / scale, tokens)
+    weights = carried.gate_weights.double() / scale
+    pooled = states.pooled if extra is None else torch.cat([states.pooled, extra.pooled])
+    distances = ((pooled.double() - mean) / scale).square().mean(-1).sqrt()
+    space = AlignedSpace(
+        vectors=vectors.float(),
+        readings=readings.float(),
+        offsets=offsets.float(),
+        token_quantiles=token_quantiles,
+        prompt_quantiles=prompt_quantiles,
+        gate_weights=weights.float(),
+        gate_biases=(carried.gate_biases.double() - weights @ mean).float(),
+        gate_quantiles=torch.zeros(len(LEVELS)),
+        mean=mean.float(),
+        scale=scale.float(),
+        fit_limit=(2 * distances.max()).clamp(min=4).float(),
+        probes=states.pooled[:PROBE_COUNT].float(),
+    )
+    benign_scores = gate_scores(space, pooled).logsumexp(-1)
+    space.gate_quantiles.copy_(torch.quantile(benign_scores, torch.tensor(LEVELS)))
+    return space, report
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """A direction in a target's standardised space, before calibration."""
+
+    vectors: Tensor
+    readings: Tensor
+    gate_weights: Tensor
+    gate_biases: Tensor
+
+
+def carry(direction: SafetyDirection, source: Tensor, target: Tensor, mapped: Map, settings: AlignSettings) -> Carried:
+    """Carry vectors, covariance and class means through a map, and read them with the transported discriminant.
+
+    With T the map, S the source's within-class covariance and R the covariance of the map's residuals on anchors,
+    the reading of v is (T S T^T + R + shrinkage)^-1 T(v): Fisher's discriminant for the target, from benign target data.
+    """
+    safe, unsafe = direction.safe_means.to(source), direction.unsafe_means.to(source)
+    half = direction.vectors.to(source) / direction.scale.to(source) / 2
+    cloud = Cloud.around(direction.spread.to(source), linear=settings.map != "mlp")
+    middle = (safe + unsafe) / 2
+    vectors = cloud.mean(mapped, middle + half) - cloud.mean(mapped, middle - half)
+    residual = (target - mapped(source)) / len(source) ** 0.5
+    factor = torch.cat([cloud.factor(mapped, middle[0]), residual])
+    classes = torch.cat([_class_means(unsafe, direction, settings), _class_means(safe, direction, settings)])
+    means = torch.cat([cloud.mean(mapped, classes), torch.zeros_like(target[:1])])
+    solved = solve_shrunk(factor, torch.cat([vectors, means]), settings.shrinkage)
+    readings, gate_weights = solved[: len(vectors)], solved[len(vectors) :]
+    return Carried(vectors, readings, gate_weights, -(gate_weights * means).sum(-1) / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """How prompts of one class scatter around their mean: a covariance factor (r, d), and samples for bent maps.
+
+    Through a linear map a mean and a covariance go as they are, and `samples` is None; through an MLP they are those of
+    mapped samples, seeded.
+    """
+
+    spread: Tensor
+    samples: Tensor | None
+
+    @classmethod
+    def around(cls, spread: Tensor, linear: bool) -> Cloud:
+        """Build a cloud from a covariance factor."""
+        noise = torch.randn(MLP_SAMPLES, len(spread), generator=torch.Generator().manual_seed(0))
+        return cls(spread, None if linear else noise.to(spread) @ spread)
+
+    def mean(self, mapped: Map, points: Tensor) -> Tensor:
+        """Return the means of the clouds around points (M, d_s) after the map: (M, d_t)."""
+        if self.samples is None:
+            return mapped(points)
+        return torch.stack([mapped(point + self.samples).mean(0) for point in points])
+
+    def factor(self, mapped: Map, point: Tensor) -> Tensor:
+        """Return a factor of the covariance of the cloud around one point (d_s,) after the map: (R, d_t)."""
+        if self.samples is None:
+            return mapped(self.spread)
+        carried = mapped(point + self.samples)
+        return (carried - carried.mean(0)) / math.sqrt(len(carried))
+
+
+def _class_means(means: Tensor, direction: SafetyDirection, settings: AlignSettings) -> Tensor:
+    """Return the gate's class means, drawn toward the global one: few pairs make a category's own mean noisy."""
+    count = len(gate_categories(direction.categories))
+    return torch.lerp(means[-count:], means[:1].expand(count, -1), settings.category_shrinkage)
+
+
+def calibrate(direction: SafetyDirection, source: Tensor, target: Tensor, vectors: Tensor) -> Tensor:
+    """Give carried vectors (K, d_t) the length of the source's, in benign target units (arXiv 2606.05290 eq. 7-9).
+
+    beta = median centred target norm / median source norm over anchors; v_t = beta |v_s| v / |v|.
+    """
+    beta = target.norm(dim=-1).median() / source.double().norm(dim=-1).median()
+    lengths = (direction.vectors.double() / direction.scale.double()).norm(dim=-1)
+    factors: Tensor = beta * lengths / vectors.norm(dim=-1).clamp(min=1e-12)
+    return vectors * factors[:, None]
+
+
+def calibrate_readings(weights: Tensor, tokens: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Scale readings (K, D) to benign token deviations with median 0; return them with offsets and quantiles.
+
+    Quantiles at LEVELS are of u over tokens and of the highest u in a prompt: readings, offsets (K,), (K, Q), (K, Q).
+    """
+    lengths = [len(rows) for rows in tokens]
+    along = torch.cat([rows.float() @ weights.float().T for rows in tokens]).double()
+    spread = along.std(0).clamp(min=1e-12)
+    offsets = along.median(0).values / spread
+    unsafe = offsets - along / spread
+    highest = torch.stack([part.amax(0) for part in unsafe.split(lengths) if len(part)])
+    return weights / spread[:, None], offsets, _quantiles(unsafe), _quantiles(highest)
+
+
+def held_out_report(name: str, source: Tensor, target: Tensor) -> dict[str, float]:
+    """Judge a map on a fifth of the anchors, and the same map fitted on shuffled anchors.
+
+    R2 and cosine of predicted against true standardised states, and retrieval@1 among the held-out prompts. At most 2,048
+    anchors are used, so that the check never costs more than the fit.
+    """
+    rows = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))[:REPORT_ANCHORS]
+    test, train = rows[: len(rows) // 5], rows[len(rows) // 5 :]
+    shuffled = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(1))]
+    report: dict[str, float] = {}
+    for prefix, answers in (("", train), ("shuffled_", shuffled)):
+        predicted = fit_map(name, source[train], target[answers])(source[test])
+        truth = target[test]
+        unit_predicted = torch.nn.functional.normalize(predicted, dim=-1)
+        similarity = unit_predicted @ torch.nn.functional.normalize(truth, dim=-1).T
+        report |= {
+            f"{prefix}r2": float(1 - (truth - predicted).square().sum() / truth.square().sum()),
+            f"{prefix}cosine": float(similarity.diagonal().mean()),
+            f"{prefix}retrieval": float((similarity.argmax(-1) == torch.arange(len(test))).double().mean()),
+        }
+    return report
+
+
+def refuse_chance(report: Mapping[str, float], space: str) -> None:
+    """Raise AlignmentError when a map predicts held-out anchors no better than one fitted on shuffled anchors."""
+    better = report["cosine"] > report["shuffled_cosine"] + 0.02 and report["retrieval"] > report["shuffled_retrieval"]
+    if not better:
+        raise AlignmentError(
+            f"The map to {space} is no better than chance: held-out cosine {report['cosine']:.3f} against "
+            f"{report['shuffled_cosine']:.3f} with shuffled anchors. Use more anchors, or another encoder: this one does "
+            "not share the source's meaning."
+        )
+
+
+def _quantiles(values: Tensor) -> Tensor:
+    """Return quantiles at LEVELS over the first axis of (N, K): (K, Q) float32. Sorts, as N may be in the millions."""
+    ordered = values.sort(0).values
+    position = torch.tensor(LEVELS, dtype=torch.float64) * (len(ordered) - 1)
+    low = position.floor().long()
+    high = (low + 1).clamp(max=len(ordered) - 1)
+    return torch.lerp(ordered[low], ordered[high], (position - low)[:, None]).T.contiguous().float()

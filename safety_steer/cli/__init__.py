@@ -1,0 +1,47 @@
+"""The `safety-steer` command: progress on stderr, a table on stdout, `--json` for one JSON object, exit 2 on bad input."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import SafetySteerError
+from . import align, demo, extract, inspect, score
+from .console import Result
+
+COMMANDS = (extract, align, inspect, score, demo)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands."""
+    parser = argparse.ArgumentParser(prog="safety-steer", description="Portable safety directions for text encoders.")
+    parser.add_argument("--version", action="version", version=f"safety-steer {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in COMMANDS:
+        name = module.__name__.rpartition(".")[2]
+        command = commands.add_parser(name, help=module.HELP, description=module.HELP)
+        command.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+        command.add_argument("--quiet", action="store_true", help="no progress on stderr")
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0 when done, 2 for input that has to be changed, 130 when interrupted."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # model loaders draw bars of their own over our progress line
+    options = build_parser().parse_args(arguments)
+    try:
+        result: Result = options.run(options)
+    except (SafetySteerError, OSError) as error:
+        print(f"safety-steer: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("safety-steer: interrupted, nothing written", file=sys.stderr)
+        return 130
+    print(json.dumps(result.data, ensure_ascii=False) if options.json else result.text)
+    return 0

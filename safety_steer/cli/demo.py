@@ -1,0 +1,93 @@
+"""`safety-steer demo`: the bundled direction carried to a real text encoder, against its controls, in one table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from ..align import align
+from ..anchors import encode_anchors
+from ..bundled import SOURCE, STAND_INS, bundled, packaged_model
+from ..compare import Row, TargetData, as_table, compare, native_direction, prompt_scores
+from ..data import Pair, read_pairs, read_prompts
+from ..direction import SafetyDirection
+from ..encode import TextModel, load_text_model, token_states
+from .console import Result, add_model_options, progress_line, table
+
+HELP = "Carry the bundled direction to a real text encoder and compare it with native and control directions."
+UNSEEN = 256
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    parser.add_argument("--pairs", help="pairs to measure on (default: harmless stand-ins that come with the project)")
+    parser.add_argument("--benign", help="unseen benign prompts (default: bundled anchors kept out of the fit)")
+    parser.add_argument("--output", default="demo_output", help="folder for the plots")
+    add_model_options(parser)
+
+
+def run(options: argparse.Namespace) -> Result:
+    """Encode, align by every map, steer, measure, draw."""
+    direction = SafetyDirection.load(bundled(SOURCE))
+    encoder = load_text_model(packaged_model("all-MiniLM-L6-v2"), options.device, options.dtype)
+    pairs = read_pairs(options.pairs or bundled(STAND_INS))
+    if options.benign:
+        unseen = [prompt for prompt in read_prompts(options.benign) if prompt not in set(direction.anchors)]
+    else:
+        unseen = list(direction.anchors[-UNSEEN:])
+        direction = without_last_anchors(direction, UNSEEN)
+    layer = encoder.last_layer
+    train, test = split_by_contrast(pairs)
+    anchors = encode_anchors(encoder, direction.anchors, layer, progress_line("encoding anchors", options))["cross_attn"]
+    own = encode_anchors(encoder, [pair.safe for pair in train] + [pair.unsafe for pair in train], layer)["cross_attn"].pooled
+    native = native_direction(anchors, train, own[: len(train)], own[len(train) :], direction.anchors)
+    data = TargetData(
+        anchors=anchors,
+        safe=token_states(encoder, [pair.safe for pair in test], layer),
+        unsafe=token_states(encoder, [pair.unsafe for pair in test], layer),
+        benign=token_states(encoder, unseen, layer, progress=progress_line("encoding unseen prompts", options)),
+    )
+    rows = compare(direction, native, data)
+    folder = Path(options.output)
+    header, cells = as_table(rows)
+    pictures = draw(direction, encoder, data, rows, folder)
+    text = "\n".join(
+        [
+            f"{direction.source.name} -> {encoder.identity.name}: {len(test)} pairs, {len(unseen):,} unseen benign prompts",
+            table(header, cells),
+            "",
+            "AUROC: safe against unsafe by the direction's reading; 'of native': against the native mean difference (plain).",
+            "unsafe/benign: share of prompts that steering changed; moved: how far those came toward safe (1 = there).",
+            *(f"wrote {picture}" for picture in pictures),
+        ]
+    )
+    return Result({"rows": [asdict(row) for row in rows], "plots": [str(picture) for picture in pictures]}, text)
+
+
+def without_last_anchors(direction: SafetyDirection, count: int) -> SafetyDirection:
+    """Take the last anchors out of a direction, so that they are unseen benign prompts."""
+    return replace(direction, anchors=direction.anchors[:-count], anchor_activations=direction.anchor_activations[:-count])
+
+
+def split_by_contrast(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
+    """Split pairs into the first and second half of each category: neighbours, which may be variants, stay together."""
+    train, test = [], []
+    for category in sorted({pair.category for pair in pairs}):
+        rows = [pair for pair in pairs if pair.category == category]
+        train += rows[: len(rows) // 2]
+        test += rows[len(rows) // 2 :]
+    return train, test
+
+
+def draw(direction: SafetyDirection, encoder: TextModel, data: TargetData, rows: Sequence[Row], folder: Path) -> list[Path]:
+    """Draw the three plots into a folder and return their paths."""
+    from ..plots import draw_gate, draw_layers, draw_separation
+
+    paths = [folder / name for name in ("separation.png", "gate.png", "layers.png")]
+    aligned = align(direction, {"cross_attn": data.anchors}, encoder.identity.name)
+    draw_separation(rows, paths[0])
+    draw_gate(prompt_scores(aligned, data), paths[1])
+    draw_layers(direction.report["layer_curve"], direction.layers, paths[2])
+    return paths

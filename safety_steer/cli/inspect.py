@@ -1,0 +1,76 @@
+"""`safety-steer inspect`: what is in a direction file."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .. import container
+from ..aligned import KIND as ALIGNED
+from ..aligned import AlignedDirection
+from ..direction import SafetyDirection
+from .console import Result, table
+
+HELP = "Show what is in a direction file, after checking it."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    parser.add_argument("file", help="a direction or aligned direction (.safetensors)")
+
+
+def run(options: argparse.Namespace) -> Result:
+    """Read, check and describe a file of either kind."""
+    direction = load_any(options.file)
+    data = describe_aligned(direction) if isinstance(direction, AlignedDirection) else describe_source(direction)
+    rows = [[key, value if isinstance(value, str | int | float) else _flat(value)] for key, value in data.items()]
+    return Result(data, table(["", "value"], rows))
+
+
+def load_any(path: str) -> SafetyDirection | AlignedDirection:
+    """Load a file of either kind; raises FileFormatError when it is neither."""
+    document, tensors = container.read(path)
+    if document.get("kind") == ALIGNED:
+        return AlignedDirection.parse(document, tensors)
+    return SafetyDirection.parse(document, tensors)
+
+
+def describe_source(direction: SafetyDirection) -> dict[str, Any]:
+    """Return the facts of a source direction."""
+    return {
+        "kind": "safety direction (align it to a text encoder before steering)",
+        "source": direction.source.document(),
+        "layers": list(direction.layers),
+        "pooling": direction.pooling,
+        "estimator": direction.estimator,
+        "categories": list(direction.categories),
+        "lengths": {name: round(float(v.norm()), 4) for name, v in zip(direction.categories, direction.vectors, strict=True)},
+        "anchors": len(direction.anchors),
+        "report": dict(direction.report),
+        "hash": direction.content_hash,
+    }
+
+
+def describe_aligned(aligned: AlignedDirection) -> dict[str, Any]:
+    """Return the facts of an aligned direction."""
+    return {
+        "kind": "aligned direction (ready to steer with)",
+        "encoder": aligned.encoder,
+        "source": aligned.source.document(),
+        "direction": aligned.direction_hash,
+        "categories": list(aligned.categories),
+        "strengths": dict(aligned.strengths),
+        "spaces": {name: space.width for name, space in aligned.spaces.items()},
+        "settings": dict(aligned.settings),
+        "report": dict(aligned.report),
+        "hash": aligned.content_hash,
+    }
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        shown = ", ".join(_flat(item) for item in value[:12])
+        return f"[{shown}{', ...' if len(value) > 12 else ''}]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

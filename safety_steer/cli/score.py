@@ -1,0 +1,87 @@
+"""`safety-steer score`: how well a direction separates safe from unsafe prompts, in its own space or an aligned one."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..aligned import AlignedDirection
+from ..anchors import PROBE_COUNT, check_source, encode_anchors, source_activations
+from ..data import Pair, read_pairs
+from ..direction import SafetyDirection
+from ..encode import TextModel, load_text_model
+from ..errors import DataError
+from ..gate import FALSE_POSITIVE_RATE, gate_scores, gate_threshold
+from ..metrics import PairScore, score_pairs
+from .align import target_layer
+from .console import Result, add_model_options, progress_line, table
+from .inspect import load_any
+
+HELP = "Measure a direction on pairs it has not seen."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    parser.add_argument("file", help="a direction (scored in its source model) or an aligned direction (in its encoder)")
+    parser.add_argument("--encoder", required=True, help="that model: a Hugging Face folder or a .gguf file")
+    parser.add_argument("--pairs", required=True, help="JSON lines or CSV with safe, unsafe and category")
+    add_model_options(parser)
+
+
+def run(options: argparse.Namespace) -> Result:
+    """Encode both sides of the pairs and score them."""
+    pairs = read_pairs(options.pairs)
+    direction = load_any(options.file)
+    model = load_text_model(options.encoder, options.device, options.dtype)
+    texts = [pair.safe for pair in pairs] + [pair.unsafe for pair in pairs]
+    progress = progress_line("encoding pairs", options)
+    if isinstance(direction, SafetyDirection):
+        check_source(direction, model)
+        activations = source_activations(direction, model, texts, progress)
+        result = score_source(direction, activations, pairs)
+    else:
+        layer = stored_layer(direction, model)
+        probes = encode_anchors(model, direction.probe_prompts, layer)["cross_attn"].pooled[:PROBE_COUNT]
+        direction.check_encoder("cross_attn", probes)
+        activations = encode_anchors(model, texts, layer, progress)["cross_attn"].pooled
+        result = score_aligned(direction, activations, pairs)
+    data = result.document()
+    rows = [["direction", result.auroc], ["pair accuracy", result.pair_accuracy]]
+    rows += [[f"  {name}", value] for name, value in result.per_category.items()]
+    rows += [["gate", result.gate.auroc], ["  unsafe flagged", result.gate.tpr], ["  safe flagged", result.gate.fpr]]
+    return Result(data, table([f"{result.pairs:,} pairs", "AUROC"], rows))
+
+
+def score_source(direction: SafetyDirection, activations: Tensor, pairs: Sequence[Pair]) -> PairScore:
+    """Score raw source activations (2N, d), safe sides first; the gate is the global probe."""
+    benign = direction.anchor_activations.double() @ direction.probe_weights[0].double() + direction.probe_biases[0]
+    threshold = float(torch.quantile(benign, 1 - FALSE_POSITIVE_RATE))
+    return _score(direction.score(activations), direction.probe(activations)[:, 0], pairs, direction.categories, threshold)
+
+
+def score_aligned(direction: AlignedDirection, pooled: Tensor, pairs: Sequence[Pair]) -> PairScore:
+    """Score pooled target states (2N, D), safe sides first, in the first text space."""
+    space = next(iter(direction.spaces.values()))
+    readings = -space.unsafe_reading(pooled)
+    gate = gate_scores(space, pooled).logsumexp(-1)
+    return _score(readings, gate, pairs, direction.categories, gate_threshold(space))
+
+
+def stored_layer(direction: AlignedDirection, model: TextModel) -> int:
+    """Return the layer an aligned direction belongs to, from its encoder name."""
+    layer = direction.encoder.rpartition("layer ")[2]
+    if "cross_attn" not in direction.spaces or not layer.isdecimal():
+        raise DataError(
+            f"'{direction.encoder}' was aligned inside ComfyUI; `score` needs a direction aligned by `safety-steer align`."
+        )
+    return target_layer(model, layer)
+
+
+def _score(readings: Tensor, gate: Tensor, pairs: Sequence[Pair], categories: tuple[str, ...], threshold: float) -> PairScore:
+    safe, unsafe = readings.chunk(2)
+    gate_safe, gate_unsafe = gate.chunk(2)
+    names = [pair.category for pair in pairs]
+    return score_pairs(safe, unsafe, categories, names, gate_safe, gate_unsafe, threshold)

@@ -1,0 +1,182 @@
+"""Native against transferred against controls, on one encoder: the table behind `safety-steer demo` and the benchmarks.
+
+Every method ends as an AlignedDirection made by the same code, so that they differ in one thing each: where the direction
+comes from (the target's own unsafe prompts, a source model, or chance) and which map carried it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .align import AlignSettings, align
+from .aligned import AlignedDirection, pool
+from .anchors import AnchorStates
+from .apply import SteerSettings, steer_conditioning
+from .data import Pair
+from .direction import ModelIdentity, SafetyDirection
+from .extract import fit_direction
+from .gate import gate_scores, gate_threshold
+from .maps import MAPS
+from .metrics import auroc
+
+SPACE = "cross_attn"
+
+
+@dataclass(frozen=True, eq=False)
+class TargetData:
+    """What a target encoder gives: anchor states, and token states (T_i, D) of test pairs and unseen benign prompts."""
+
+    anchors: AnchorStates
+    safe: Sequence[Tensor]
+    unsafe: Sequence[Tensor]
+    benign: Sequence[Tensor]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method. `plain` and `reading` are AUROCs of the vector read as it is and of the direction's reading; `gate` that
+    of its gate, `flagged` and `benign_changed` shares of unsafe and unseen benign prompts that steering changed;
+    `moved` how far flagged prompts came toward the safe mean (1 = there); `drift` 1 - cosine of benign pooled states.
+    """
+
+    method: str
+    plain: float
+    reading: float
+    gate: float
+    flagged: float
+    moved: float
+    benign_changed: float
+    drift: float
+    cosine: float
+
+
+def native_direction(
+    anchors: AnchorStates, pairs: Sequence[Pair], safe: Tensor, unsafe: Tensor, prompts: Sequence[str]
+) -> SafetyDirection:
+    """Extract a direction in the target itself from pooled states of its own pairs: the upper reference."""
+    width = anchors.pooled.shape[1]
+    return fit_direction(
+        source=ModelIdentity("native", "", width, 1),
+        layers=(1,),
+        pooling="mean",
+        estimator="mean",
+        pairs=pairs,
+        anchors=prompts,
+        activations=(safe, unsafe, anchors.pooled),
+        report={},
+    )
+
+
+def random_direction(direction: SafetyDirection, seed: int) -> SafetyDirection:
+    """Replace a direction's vectors and class differences by random ones of the same lengths: a control."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(direction.vectors.shape, generator=generator)
+    noise = noise / noise.norm(dim=-1, keepdim=True)
+    lengths = (direction.vectors / direction.scale).norm(dim=-1, keepdim=True)
+    vectors = noise * lengths * direction.scale
+    return replace(direction, vectors=vectors, unsafe_means=direction.safe_means - noise * lengths)
+
+
+def shuffled_direction(direction: SafetyDirection, seed: int) -> SafetyDirection:
+    """Give a direction's anchors each other's source activations, so that the map learns nothing: a control."""
+    order = torch.randperm(len(direction.anchors), generator=torch.Generator().manual_seed(seed))
+    return replace(direction, anchor_activations=direction.anchor_activations[order])
+
+
+def compare(
+    direction: SafetyDirection, native: SafetyDirection, data: TargetData, control_seeds: Sequence[int] = (0, 1, 2)
+) -> list[Row]:
+    """Align and measure every method on one target; controls are means over `control_seeds`."""
+    reference = _align(native, data)
+    rows = [_measure("native (own unsafe prompts)", reference, data, reference)]
+    for name in MAPS:
+        aligned = _align(direction, data, AlignSettings(map=name))
+        rows.append(_measure(f"transferred, {name}", aligned, data, reference))
+    controls = {"random direction": random_direction, "shuffled anchors": shuffled_direction}
+    settings = AlignSettings(require_better_than_chance=False)
+    for label, control in controls.items():
+        measured = [
+            _measure(label, _align(control(direction, seed), data, settings), data, reference) for seed in control_seeds
+        ]
+        rows.append(_average(measured))
+    return rows
+
+
+def as_table(rows: Sequence[Row]) -> tuple[list[str], list[list[object]]]:
+    """Return a header and cells for printing rows, with ratios to the native direction (the first row)."""
+    header = ["method", "AUROC", "of native", "gate", "of native", "plain", "cosine", "unsafe", "moved", "benign", "drift"]
+    first = rows[0]
+    cells: list[list[object]] = [
+        [
+            row.method,
+            row.reading,
+            f"{row.reading / first.plain:.3f}",
+            row.gate,
+            f"{row.gate / first.gate:.3f}",
+            row.plain,
+            row.cosine,
+            f"{row.flagged:.1%}",
+            row.moved,
+            f"{row.benign_changed:.2%}",
+            f"{row.drift:.5f}",
+        ]
+        for row in rows
+    ]
+    return header, cells
+
+
+def prompt_scores(aligned: AlignedDirection, data: TargetData) -> Mapping[str, Tensor]:
+    """Return the gate's scores of benign, safe and unsafe prompts, and its threshold, for plots."""
+    space = aligned.spaces[SPACE]
+    groups = {"benign": data.benign, "safe": data.safe, "unsafe": data.unsafe}
+    scores = {name: gate_scores(space, _pool_all(states)).logsumexp(-1) for name, states in groups.items()}
+    return {**scores, "threshold": torch.tensor(gate_threshold(space))}
+
+
+def _align(direction: SafetyDirection, data: TargetData, settings: AlignSettings | None = None) -> AlignedDirection:
+    return align(direction, {SPACE: data.anchors}, "target", settings)
+
+
+def _pool_all(states: Sequence[Tensor]) -> Tensor:
+    return torch.cat([pool(rows[None]) for rows in states])
+
+
+def _measure(method: str, aligned: AlignedDirection, data: TargetData, reference: AlignedDirection) -> Row:
+    space = aligned.spaces[SPACE]
+    safe, unsafe = _pool_all(data.safe), _pool_all(data.unsafe)
+    reading = [-space.unsafe_reading(pooled, [0])[:, 0] for pooled in (safe, unsafe)]
+    plain = [((pooled - space.mean) / space.scale.square()) @ space.vectors[0] for pooled in (safe, unsafe)]
+    gate = [gate_scores(space, pooled).logsumexp(-1) for pooled in (safe, unsafe)]
+    steered = [steer_conditioning({SPACE: rows[None]}, aligned, SteerSettings()) for rows in data.unsafe]
+    flagged = torch.tensor([outcome.changed for outcome in steered])
+    after = _pool_all([outcome.tensors[SPACE][0] for outcome in steered])
+    judge = reference.spaces[SPACE]
+    truth = [-judge.unsafe_reading(pooled, [0])[:, 0] for pooled in (safe, unsafe, after)]
+    toward = (truth[2] - truth[1])[flagged].mean() / (truth[0].mean() - truth[1][flagged].mean())
+    benign = [steer_conditioning({SPACE: rows[None]}, aligned, SteerSettings()) for rows in data.benign]
+    before, now = _pool_all(data.benign), _pool_all([outcome.tensors[SPACE][0] for outcome in benign])
+    drift = 1 - torch.nn.functional.cosine_similarity(before.double(), now.double())
+    vectors = [(part.vectors[0] / part.scale).double() for part in (space, judge)]
+    return Row(
+        method=method,
+        plain=auroc(plain[0], plain[1]),
+        reading=auroc(reading[0], reading[1]),
+        gate=auroc(gate[1], gate[0]),
+        flagged=float(flagged.double().mean()),
+        moved=float(toward) if bool(flagged.any()) else 0.0,
+        benign_changed=sum(outcome.changed for outcome in benign) / len(benign),
+        drift=float(drift.clamp(min=0).mean()),
+        cosine=float(torch.nn.functional.cosine_similarity(vectors[0], vectors[1], dim=0)),
+    )
+
+
+def _average(rows: Sequence[Row]) -> Row:
+    """Average the numbers of several rows of one method."""
+    values = {
+        name: sum(getattr(row, name) for row in rows) / len(rows) for name in Row.__dataclass_fields__ if name != "method"
+    }
+    return Row(method=f"{rows[0].method} (mean of {len(rows)})", **values)

@@ -1,0 +1,120 @@
+"""Pairs and prompt lists from text files, with one clear error for everything that cannot be used."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .direction import GLOBAL
+from .errors import DataError
+
+MAX_BYTES = 256 * 2**20
+MAX_PROMPTS = 200_000
+MAX_CHARACTERS = 20_000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two prompts that differ in safety only, and the category of what makes one unsafe."""
+
+    safe: str
+    unsafe: str
+    category: str
+
+
+def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
+    """Read pairs from JSON lines or CSV with the columns safe, unsafe and category.
+
+    Categories are lower-cased with underscores. Raises DataError for a missing file, a row without both sides, two
+    equal sides, a category named "global", or no pairs at all; it names the row.
+    """
+    source, text = _read_text(path)
+    rows: Iterable[object]
+    if source.suffix.lower() == ".csv":
+        rows = csv.DictReader(text.splitlines())
+    else:
+        rows = (_json_row(source, number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip())
+    pairs = [_pair(source, number, row) for number, row in enumerate(rows, 1)]
+    if not pairs:
+        raise DataError(f"'{source.name}' holds no pairs. Expected lines like {_EXAMPLE}.")
+    return pairs
+
+
+def read_prompts(path: str | os.PathLike[str]) -> list[str]:
+    """Read a prompt list: one prompt a line, the column "Prompt" of a `.tsv`, blank lines and repeats left out.
+
+    Raises DataError for a missing or empty file, and for absurdly many or long lines.
+    """
+    source, text = _read_text(path)
+    if source.suffix.lower() == ".tsv":
+        table = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+        column = next((name for name in table.fieldnames or [] if name.strip().lower() == "prompt"), None)
+        if column is None:
+            raise DataError(f"'{source.name}' has no column named Prompt. Add a header line, or use a plain .txt list.")
+        lines: Iterable[str] = (row[column] or "" for row in table)
+    else:
+        lines = text.splitlines()
+    return clean_prompts(lines, source.name)
+
+
+def clean_prompts(lines: Iterable[str], origin: str) -> list[str]:
+    """Strip lines, drop blank ones and repeats; raises DataError when nothing is left or it is absurdly much."""
+    prompts = list(dict.fromkeys(" ".join(line.split()) for line in lines if line.strip()))
+    if not prompts:
+        raise DataError(f"{origin} holds no prompts. Write one prompt a line.")
+    if len(prompts) > MAX_PROMPTS or max(map(len, prompts)) > MAX_CHARACTERS:
+        raise DataError(
+            f"{origin} holds {len(prompts):,} prompts of up to {max(map(len, prompts)):,} characters; "
+            f"at most {MAX_PROMPTS:,} of {MAX_CHARACTERS:,} are allowed."
+        )
+    return prompts
+
+
+def category_rows(pairs: Sequence[Pair]) -> dict[str, list[int]]:
+    """Map each category, sorted by name after "global", to the numbers of its pairs."""
+    rows: dict[str, list[int]] = {GLOBAL: list(range(len(pairs)))}
+    for category in sorted({pair.category for pair in pairs}):
+        rows[category] = [number for number, pair in enumerate(pairs) if pair.category == category]
+    return rows
+
+
+_EXAMPLE = '{"safe": "...", "unsafe": "...", "category": "..."}'
+
+
+def _read_text(path: str | os.PathLike[str]) -> tuple[Path, str]:
+    source = Path(path)
+    if not source.is_file():
+        raise DataError(f"There is no file '{source}'. Check the name and the folder.")
+    if source.stat().st_size > MAX_BYTES:
+        raise DataError(f"'{source.name}' is larger than {MAX_BYTES:,} bytes. Split it, or check that it is the right file.")
+    try:
+        return source, source.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{source.name}' is not UTF-8 text. Save it as UTF-8.") from error
+
+
+def _json_row(source: Path, number: int, line: str) -> object:
+    try:
+        return json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"'{source.name}' line {number} is not JSON. Expected {_EXAMPLE}.") from error
+
+
+def _pair(source: Path, number: int, row: object) -> Pair:
+    values = row if isinstance(row, dict) else {}
+    sides = {}
+    for side in ("safe", "unsafe", "category"):
+        value = values.get(side)
+        if not isinstance(value, str) or not value.strip():
+            raise DataError(f"'{source.name}' row {number} has no '{side}'. Expected {_EXAMPLE}.")
+        sides[side] = value.strip()[:MAX_CHARACTERS]
+    category = "_".join(sides["category"].lower().split())
+    if category == GLOBAL or len(category) > 64 or not category.isprintable():
+        raise DataError(f"'{source.name}' row {number} has the category '{category[:64]}', which is not usable. Rename it.")
+    if sides["safe"] == sides["unsafe"]:
+        raise DataError(f"'{source.name}' row {number} has the same text on both sides. Each pair needs two.")
+    return Pair(sides["safe"], sides["unsafe"], category)

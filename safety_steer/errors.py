@@ -1,0 +1,27 @@
+"""The errors Safety Steer raises: each names what was expected, what came, and what to do."""
+
+from __future__ import annotations
+
+
+class SafetySteerError(ValueError):
+    """Base of every error a caller can mend by changing an input."""
+
+
+class DataError(SafetySteerError):
+    """A pairs file, prompt list or argument that cannot be used."""
+
+
+class FileFormatError(SafetySteerError):
+    """A direction file that is damaged, foreign, unsafe to read or of another schema."""
+
+
+class EncoderError(SafetySteerError):
+    """A model folder or file that cannot be loaded, or has no usable hidden states."""
+
+
+class MismatchError(SafetySteerError):
+    """A direction and an encoder, or a direction and a tensor, that do not belong together."""
+
+
+class AlignmentError(SafetySteerError):
+    """Anchors too few or too poor for a map, or a map no better than chance."""

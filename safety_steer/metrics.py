@@ -1,0 +1,91 @@
+"""Numbers that say how well a direction separates safe from unsafe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def auroc(positive: Tensor, negative: Tensor) -> float:
+    """Compute the area under the ROC curve: P(positive > negative) + P(equal) / 2, for scores (N,) and (M,)."""
+    scores = torch.cat([positive, negative]).double()
+    order = scores.argsort()
+    ranks = torch.empty_like(scores)
+    ranks[order] = torch.arange(1, len(scores) + 1, dtype=scores.dtype)
+    values, inverse = scores.unique(return_inverse=True)
+    sums = torch.zeros(len(values), dtype=scores.dtype).index_add_(0, inverse, ranks)
+    ranks = (sums / torch.bincount(inverse))[inverse]
+    wins = ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2
+    return float(wins / (len(positive) * len(negative)))
+
+
+def pair_accuracy(safe: Tensor, unsafe: Tensor) -> float:
+    """Compute the share of pairs whose safe side scores above its unsafe side, for scores (N,) and (N,)."""
+    return float((safe > unsafe).double().mean())
+
+
+def mean_pairwise_cosine(differences: Tensor) -> float:
+    """Compute AutoSteer's Safety Awareness Score of pair differences (N, d): 2/(N(N-1)) sum_{i<j} cos (2507.13255)."""
+    units = differences.double()
+    units = units / units.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    count = len(units)
+    return float((units.sum(0).square().sum() - count) / (count * (count - 1)))
+
+
+@dataclass(frozen=True)
+class GateScore:
+    """How a gate does on pairs: its AUROC, and the shares of unsafe and safe prompts above its threshold."""
+
+    auroc: float
+    tpr: float
+    fpr: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """How a direction does on pairs; `per_category` maps a category to the AUROC of its own reading."""
+
+    auroc: float
+    pair_accuracy: float
+    per_category: dict[str, float]
+    gate: GateScore
+    pairs: int
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+def score_pairs(
+    safe: Tensor,
+    unsafe: Tensor,
+    categories: Sequence[str],
+    pair_categories: Sequence[str],
+    gate_safe: Tensor,
+    gate_unsafe: Tensor,
+    threshold: float,
+) -> PairScore:
+    """Score readings (N, K; + is safer, column 0 global) and gate scores (N,; + is unsafe) of N pairs."""
+    per_category = {}
+    for column, category in enumerate(categories):
+        rows = torch.tensor([category == name for name in pair_categories])
+        if bool(rows.any()):
+            per_category[category] = auroc(safe[rows, column], unsafe[rows, column])
+    gate = GateScore(
+        auroc=auroc(gate_unsafe, gate_safe),
+        tpr=float((gate_unsafe > threshold).double().mean()),
+        fpr=float((gate_safe > threshold).double().mean()),
+        threshold=threshold,
+    )
+    return PairScore(
+        auroc=auroc(safe[:, 0], unsafe[:, 0]),
+        pair_accuracy=pair_accuracy(safe[:, 0], unsafe[:, 0]),
+        per_category=per_category,
+        gate=gate,
+        pairs=len(safe),
+    )

@@ -1,0 +1,158 @@
+"""Operators on conditioning: add, project and clip, for one or several safety directions at once.
+
+With u_c the unsafe reading of a token (in benign standard deviations, benign median 0) and v_c the vector to safe:
+
+- `add` adds strength * v_c to every token (arXiv 2606.05290 eq. 10).
+- `project` brings every token on the unsafe side of the benign median (u_c > 0) back to it.
+- `clip` brings back the tokens beyond a benign token quantile, and only in flagged prompts: those whose gate is open or,
+  without a gate, those with a token beyond what all but a few benign prompts ever show. Two thresholds, because text
+  encoders are contextual: the neighbours of a flagged token carry its meaning too, below any strict limit.
+
+Bringing several readings back together solves the small system G a = strength * u with G_ij = reading_i . v_j, so
+that overlapping directions are not counted twice. All-zero tokens (padding) are never touched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .aligned import LEVELS, AlignedSpace
+from .errors import DataError
+
+OPERATORS = ("clip", "project", "add")
+PROMPT_QUANTILE = 0.995
+TOKEN_QUANTILE = 0.75
+GRAM_RIDGE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Steered:
+    """Steered states (B, T, D), with what was done: unsafe readings before and after (B, T, K'), and moves (B, T).
+
+    `categories` names the K' columns, `limits` (K',) the reading above which a token is flagged. When nothing moved,
+    `states` is the very tensor that came in.
+    """
+
+    states: Tensor
+    categories: tuple[str, ...]
+    before: Tensor
+    after: Tensor
+    moved: Tensor
+    limits: Tensor
+
+    @property
+    def flagged(self) -> Tensor:
+        """Which tokens moved: (B, T) bool."""
+        return self.moved > 0
+
+
+def active_strengths(strengths: Mapping[str, float], categories: tuple[str, ...]) -> dict[str, float]:
+    """Return the strengths that are not 0, in the order of `categories`.
+
+    Raises DataError for a category the direction does not have, or a strength that is not a finite number.
+    """
+    for name, value in strengths.items():
+        if name not in categories:
+            raise DataError(f"This direction has no category '{name}'. It has: {', '.join(categories)}.")
+        if not math.isfinite(value):
+            raise DataError(f"The strength of '{name}' should be a finite number, but is {value}.")
+    return {name: float(strengths[name]) for name in categories if strengths.get(name, 0.0) != 0.0}
+
+
+def steer(
+    states: Tensor,
+    space: AlignedSpace,
+    categories: tuple[str, ...],
+    strengths: Mapping[str, float],
+    operator: str = "clip",
+    gate: Tensor | None = None,
+    token_quantile: float = TOKEN_QUANTILE,
+    preserve_norm: bool = False,
+) -> Steered:
+    """Steer conditioning (B, T, D); `gate` (B,) in 0..1 scales the strength of each row.
+
+    The result has the dtype and device of `states`, which is never written to. Strength 0, an empty set of
+    categories, a closed gate and, for clip, no flagged prompt, give back `states` itself.
+    Raises DataError for an unknown operator or category, or a quantile out of range.
+    """
+    if operator not in OPERATORS:
+        raise DataError(f"Expected operator {', '.join(OPERATORS)}, but got '{operator}'.")
+    active = active_strengths(strengths, categories)
+    columns = [categories.index(name) for name in active]
+    unsafe = space.unsafe_reading(states, columns)
+    limits = _token_limits(space, columns, operator, token_quantile).to(states.device)
+    opened = _opened(states, space, columns, unsafe, operator) if gate is None else gate.to(states.device).float()
+    chosen = ((unsafe > limits) & (opened != 0)[:, None, None]).any(-1)
+    chosen = _nonzero(states, chosen)
+    if not bool(chosen.any()):
+        return Steered(states, tuple(active), unsafe, unsafe, torch.zeros(states.shape[:2], device=states.device), limits)
+    rows, unsafe_rows = states[chosen].float(), unsafe[chosen]
+    vectors = space.vectors[columns].to(states.device)
+    amounts = torch.tensor(list(active.values()), device=states.device) * opened[:, None]
+    coefficients = amounts[:, None].expand_as(unsafe)[chosen]
+    if operator != "add":
+        gram = space.readings[columns].to(states.device) @ vectors.T
+        coefficients = _back_to_median(unsafe_rows, unsafe_rows > limits, coefficients, gram)
+    target = rows + coefficients @ vectors
+    if preserve_norm:
+        target = target * (rows.norm(dim=-1, keepdim=True) / target.norm(dim=-1, keepdim=True).clamp(min=1e-12))
+    result = states.clone()
+    result[chosen] = target.to(states.dtype)
+    after, moved = unsafe.clone(), torch.zeros(states.shape[:2], device=states.device)
+    after[chosen] = space.unsafe_reading(result[chosen], columns)
+    moved[chosen] = (result[chosen].float() - rows).norm(dim=-1)
+    return Steered(result, tuple(active), unsafe, after, moved, limits)
+
+
+def _token_limits(space: AlignedSpace, columns: list[int], operator: str, quantile: float) -> Tensor:
+    """Return the unsafe reading above which a token is moved, per active category: (K',)."""
+    if not LEVELS[0] <= quantile <= LEVELS[-1]:
+        raise DataError(f"Expected a token quantile from {LEVELS[0]} to {LEVELS[-1]}, but got {quantile}.")
+    if operator == "add":
+        return torch.full((len(columns),), -math.inf)
+    if operator == "project":
+        return torch.zeros(len(columns))
+    return at_quantile(space.token_quantiles[columns], quantile)
+
+
+def _opened(states: Tensor, space: AlignedSpace, columns: list[int], unsafe: Tensor, operator: str) -> Tensor:
+    """Decide without a gate which prompts are steered: all, but for clip those beyond the benign prompts' quantile.
+
+    Several categories share that quantile (Bonferroni), so that more of them do not flag more benign prompts.
+    """
+    if operator != "clip" or not columns:
+        return torch.ones(len(states), device=states.device)
+    shared = 1 - (1 - PROMPT_QUANTILE) / len(columns)
+    limits = at_quantile(space.prompt_quantiles[columns], shared).to(states.device)
+    return _nonzero(states, (unsafe > limits).any(-1)).any(-1).float()
+
+
+def at_quantile(quantiles: Tensor, level: float) -> Tensor:
+    """Interpolate quantiles (..., Q) given at LEVELS: (...)."""
+    upper = next(index for index, value in enumerate(LEVELS) if value >= level)
+    if upper == 0:
+        return quantiles[..., 0]
+    share = (level - LEVELS[upper - 1]) / (LEVELS[upper] - LEVELS[upper - 1])
+    return torch.lerp(quantiles[..., upper - 1], quantiles[..., upper], share)
+
+
+def _nonzero(states: Tensor, chosen: Tensor) -> Tensor:
+    """Return which of the chosen tokens (B, T) are not all zero, looking at those only."""
+    kept = torch.zeros_like(chosen)
+    kept[chosen] = (states[chosen] != 0).any(-1)
+    return kept
+
+
+def _back_to_median(unsafe: Tensor, over: Tensor, amounts: Tensor, gram: Tensor) -> Tensor:
+    """Solve G a = amount * u for each token over its flagged categories only: (M, K)."""
+    mask = over.float()
+    system = gram * mask[:, :, None] * mask[:, None, :]
+    diagonal = torch.diagonal(gram) * GRAM_RIDGE
+    system = system + torch.diag_embed(mask * diagonal + (1 - mask))
+    solved: Tensor = torch.linalg.solve(system, (unsafe * amounts * mask)[..., None])[..., 0]
+    return solved * mask
