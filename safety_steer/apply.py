@@ -44,12 +44,16 @@ class Outcome:
 
 
 def steer_conditioning(
-    tensors: Mapping[str, Tensor], aligned: AlignedDirection, settings: SteerSettings | None = None
+    tensors: Mapping[str, Tensor],
+    aligned: AlignedDirection,
+    settings: SteerSettings | None = None,
+    check: bool = True,
 ) -> Outcome:
     """Steer the text tensors of one conditioning entry: `cross_attn` (B, T, D), `pooled_output` (B, D), ...
 
     Spaces the direction has no alignment for are given back as they are. The gate is decided once, in the first aligned
-    space present. Raises MismatchError when no space is aligned, or when a tensor is from another encoder.
+    space present. Raises MismatchError when no space is aligned or, with `check`, when a tensor is from another encoder;
+    tensors that were steered before may lie too far out for that check.
     """
     settings = settings or SteerSettings()
     known = [name for name in aligned.spaces if name in tensors]
@@ -59,7 +63,7 @@ def steer_conditioning(
             f"{', '.join(tensors) or 'no text tensors'}. Align the direction with the CLIP of this workflow."
         )
     states = {name: _as_tokens(tensors[name]) for name in known}
-    for name in known:
+    for name in known if check else ():
         if bool(token_mask(states[name]).any()):
             aligned.spaces[name].check(states[name], name)
     weights = active_strengths(aligned.strengths, aligned.categories)
@@ -101,10 +105,23 @@ def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
             count = int((moved > 0).sum())
             if count:
                 share = float(moved.sum() / (steered.states[row].float().norm(dim=-1) * (moved > 0)).sum())
-                lines.append(f"  {name}: {count} of {moved.numel()} tokens moved by {share:.0%} of their length")
+                lines.append(f"  {name}: {_places(moved)} of {moved.numel()} moved, by {share:.0%} of their length")
             else:
                 lines.append(f"  {name}: unchanged")
     return "\n".join(lines)
+
+
+def _places(moved: Tensor) -> str:
+    """Name the moved tokens by position, runs joined: "3 tokens (2, 5-6)"."""
+    places = moved.nonzero()[:, 0].tolist()
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and runs[-1][-1] == place - 1:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    shown = ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs[:8])
+    return f"{len(places)} tokens ({shown}{', ...' if len(runs) > 8 else ''})"
 
 
 def _as_tokens(tensor: Tensor) -> Tensor:

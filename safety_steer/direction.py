@@ -117,7 +117,7 @@ class SafetyDirection:
         schema.check_kind(
             document,
             KIND,
-            "An aligned direction goes straight to Apply Safety Steer; Align Direction needs a source one.",
+            "It is fitted to one encoder already: choose the source direction it was made from.",
         )
         source = ModelIdentity.parse(schema.field(document, "source", dict))
         layers = tuple(schema.field({"layer": item}, "layer", int) for item in schema.field(document, "layers", list))

@@ -74,23 +74,23 @@ def within_class(safe: Tensor, unsafe: Tensor) -> Tensor:
     return rows / math.sqrt(len(rows))
 
 
-def solve_shrunk(factor: Tensor, right: Tensor, shrinkage: float = SHRINKAGE) -> Tensor:
+def solve_shrunk(factor: Tensor, right: Tensor, shrinkage: float = SHRINKAGE, over_rows: bool = False) -> Tensor:
     """Solve ((1 - s) F^T F + s m I) x = right for F (r, d) and right (..., d), m the mean of F^T F's diagonal.
 
-    Works in whichever of r and d is smaller (Woodbury), so a (d, d) matrix is formed only when d <= r.
+    Works in whichever of r and d is smaller (Woodbury); with `over_rows` always in r, so that no (d, d) matrix is formed.
     """
     rank, width = factor.shape
     level = shrinkage * factor.square().sum() / width
     scaled = factor * (1 - shrinkage) ** 0.5
     columns = right.reshape(-1, width).T
-    if width <= rank:
+    if width <= rank and not over_rows:
         matrix = scaled.T @ scaled
         matrix.diagonal().add_(level)
         solved = torch.linalg.solve(matrix, columns)
     else:
         inner = scaled @ scaled.T
         inner.diagonal().add_(level)
-        solved = (columns - scaled.T @ torch.linalg.solve(inner, scaled @ columns)) / level
+        solved = (columns - scaled.T @ torch.cholesky_solve(scaled @ columns, torch.linalg.cholesky(inner))) / level
     answer: Tensor = solved.T.reshape(right.shape)
     return answer
 

@@ -88,24 +88,25 @@ def steer(
     limits = _token_limits(space, columns, operator, token_quantile).to(states.device)
     opened = _opened(states, space, columns, unsafe, operator) if gate is None else gate.to(states.device).float()
     chosen = ((unsafe > limits) & (opened != 0)[:, None, None]).any(-1)
-    chosen = _nonzero(states, chosen)
-    if not bool(chosen.any()):
-        return Steered(states, tuple(active), unsafe, unsafe, torch.zeros(states.shape[:2], device=states.device), limits)
-    rows, unsafe_rows = states[chosen].float(), unsafe[chosen]
+    index, rows = _nonzero_rows(states, chosen)
+    moved = torch.zeros(chosen.shape, device=states.device)
+    if not len(index):
+        return Steered(states, tuple(active), unsafe, unsafe, moved, limits)
+    unsafe_rows = unsafe.flatten(0, 1).index_select(0, index)
     vectors = space.vectors[columns].to(states.device)
+    readings = space.readings[columns].to(states.device)
     amounts = torch.tensor(list(active.values()), device=states.device) * opened[:, None]
-    coefficients = amounts[:, None].expand_as(unsafe)[chosen]
+    coefficients = amounts.index_select(0, index // states.shape[1])
     if operator != "add":
-        gram = space.readings[columns].to(states.device) @ vectors.T
-        coefficients = _back_to_median(unsafe_rows, unsafe_rows > limits, coefficients, gram)
+        coefficients = _back_to_median(unsafe_rows, unsafe_rows > limits, coefficients, readings @ vectors.T)
     target = rows + coefficients @ vectors
     if preserve_norm:
         target = target * (rows.norm(dim=-1, keepdim=True) / target.norm(dim=-1, keepdim=True).clamp(min=1e-12))
-    result = states.clone()
-    result[chosen] = target.to(states.dtype)
-    after, moved = unsafe.clone(), torch.zeros(states.shape[:2], device=states.device)
-    after[chosen] = space.unsafe_reading(result[chosen], columns)
-    moved[chosen] = (result[chosen].float() - rows).norm(dim=-1)
+    result = states.clone(memory_format=torch.contiguous_format)
+    result.view(-1, states.shape[-1]).index_copy_(0, index, target.to(states.dtype))
+    after = unsafe.clone()
+    after.view(-1, len(columns)).index_copy_(0, index, unsafe_rows - (target - rows) @ readings.T)
+    moved.view(-1).index_copy_(0, index, (target - rows).norm(dim=-1))
     return Steered(result, tuple(active), unsafe, after, moved, limits)
 
 
@@ -129,7 +130,10 @@ def _opened(states: Tensor, space: AlignedSpace, columns: list[int], unsafe: Ten
         return torch.ones(len(states), device=states.device)
     shared = 1 - (1 - PROMPT_QUANTILE) / len(columns)
     limits = at_quantile(space.prompt_quantiles[columns], shared).to(states.device)
-    return _nonzero(states, (unsafe > limits).any(-1)).any(-1).float()
+    index, _ = _nonzero_rows(states, (unsafe > limits).any(-1))
+    opened = torch.zeros(len(states), device=states.device)
+    opened[index // states.shape[1]] = 1
+    return opened
 
 
 def at_quantile(quantiles: Tensor, level: float) -> Tensor:
@@ -141,18 +145,24 @@ def at_quantile(quantiles: Tensor, level: float) -> Tensor:
     return torch.lerp(quantiles[..., upper - 1], quantiles[..., upper], share)
 
 
-def _nonzero(states: Tensor, chosen: Tensor) -> Tensor:
-    """Return which of the chosen tokens (B, T) are not all zero, looking at those only."""
-    kept = torch.zeros_like(chosen)
-    kept[chosen] = (states[chosen] != 0).any(-1)
-    return kept
+def _nonzero_rows(states: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the flat numbers of the chosen tokens (B, T) that are not all zero, and those tokens as float32 rows."""
+    index = chosen.flatten().nonzero()[:, 0]
+    rows = states.flatten(0, 1).index_select(0, index)
+    kept = rows.any(-1)
+    if not bool(kept.all()):
+        index, rows = index[kept], rows[kept]
+    return index, rows.float()
 
 
 def _back_to_median(unsafe: Tensor, over: Tensor, amounts: Tensor, gram: Tensor) -> Tensor:
     """Solve G a = amount * u for each token over its flagged categories only: (M, K)."""
     mask = over.float()
+    wanted = unsafe * amounts * mask
+    diagonal = torch.diagonal(gram)
+    if len(diagonal) == 1:
+        return wanted / diagonal
     system = gram * mask[:, :, None] * mask[:, None, :]
-    diagonal = torch.diagonal(gram) * GRAM_RIDGE
-    system = system + torch.diag_embed(mask * diagonal + (1 - mask))
-    solved: Tensor = torch.linalg.solve(system, (unsafe * amounts * mask)[..., None])[..., 0]
+    system = system + torch.diag_embed(mask * diagonal * GRAM_RIDGE + (1 - mask))
+    solved: Tensor = torch.linalg.solve(system, wanted[..., None])[..., 0]
     return solved * mask

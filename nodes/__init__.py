@@ -1,0 +1,19 @@
+"""The ComfyUI nodes of Safety Steer: thin glue around the library, one technique per file."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .align_direction import AlignSafetyDirection
+from .apply_conditioning import ApplySafetySteerConditioning
+from .apply_steer import ApplySafetySteer
+from .category_mixer import SafetyCategoryMixer
+from .load_direction import LoadSafetyDirection
+
+NODES: tuple[type[io.ComfyNode], ...] = (
+    LoadSafetyDirection,
+    AlignSafetyDirection,
+    SafetyCategoryMixer,
+    ApplySafetySteer,
+    ApplySafetySteerConditioning,
+)

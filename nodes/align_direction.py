@@ -1,0 +1,134 @@
+"""Align Direction: fit a safety direction to the text encoder of a workflow, with benign prompts only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import comfy.utils
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..safety_steer.align import AlignSettings, align
+from ..safety_steer.aligned import AlignedDirection
+from ..safety_steer.anchors import choose_anchors, collect
+from ..safety_steer.data import clean_prompts
+from ..safety_steer.direction import SafetyDirection
+from ..safety_steer.errors import DataError
+from . import fit_cache, report
+from .clip_text import encode_prompts, encoder_name
+from .sockets import CATEGORY, AlignedDirectionSocket, SafetyDirectionSocket
+
+if TYPE_CHECKING:
+    from comfy.sd import CLIP
+
+MAPS = ("ridge", "svd", "mlp")
+MAX_TYPED = 2048
+
+
+class AlignSafetyDirection(io.ComfyNode):
+    """Encode benign prompts with a CLIP and fit the direction to it; a fit made before is read from disk."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node to ComfyUI."""
+        return io.Schema(
+            node_id="AlignSafetyDirection",
+            display_name="Align Direction",
+            category=CATEGORY,
+            description="Fit a safety direction to the text encoder of your model. It uses harmless prompts only. The "
+            "first time takes a while; after that the fit is read from disk.",
+            inputs=[
+                SafetyDirectionSocket.Input("direction", tooltip="The direction from Load Safety Direction."),
+                io.Clip.Input(
+                    "clip",
+                    tooltip="The CLIP that encodes your prompts, after any LoRA or clip skip. SD 1.5, SD 2, SDXL, Flux "
+                    "and models with a single T5 or UMT5, such as Wan, are supported.",
+                ),
+                io.Combo.Input(
+                    "map",
+                    options=list(MAPS),
+                    default="ridge",
+                    tooltip="How the direction is carried over. 'ridge' works best in most cases. 'svd' only turns it, "
+                    "and suits few prompts. 'mlp' trains a small network, which is slower.",
+                ),
+                io.Int.Input(
+                    "max_anchors",
+                    default=2048,
+                    min=64,
+                    max=2048,
+                    step=64,
+                    tooltip="How many harmless prompts to fit with. Fewer is faster and less exact.",
+                ),
+                io.String.Input(
+                    "anchors",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    placeholder="Optional: your own harmless prompts, one per line",
+                    tooltip="Harmless prompts in your own style, one per line. They teach the fit what is normal for "
+                    "you, so that such prompts are left alone. May stay empty.",
+                ),
+            ],
+            outputs=[
+                AlignedDirectionSocket.Output(
+                    display_name="direction",
+                    tooltip="The direction, fitted to this CLIP. Connect it to Apply Safety Steer or Category Mixer.",
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, direction: SafetyDirection, clip: CLIP, map: str, max_anchors: int, anchors: str = "") -> io.NodeOutput:
+        """Return a kept fit when the encoder still behaves like it, or make and keep a new one."""
+        encoder = encoder_name(clip)
+        # Not every ComfyUI checks a dropdown against its list.
+        if map not in MAPS:
+            raise DataError(f"Expected map {', '.join(MAPS)}, but got '{map[:40]}'. Change map on Align Direction.")
+        settings = AlignSettings(map=map)
+        rows, typed = choose_anchors(direction, max_anchors), _typed_prompts(anchors)
+        key = fit_cache.fit_key(direction.content_hash, encoder, {**asdict(settings), "anchors": len(rows), "typed": typed})
+        aligned = fit_cache.find(key, lambda prompts: _encode_all(clip, prompts))
+        origin = "read from disk"
+        if aligned is None:
+            aligned, origin = _fit(direction, clip, encoder, settings, rows, typed), "fitted now"
+            fit_cache.store(key, aligned)
+        text = f"{', '.join(aligned.spaces)} of {encoder}, {origin} ({len(rows):,} harmless prompts, {map})"
+        report.show(cls.hidden.unique_id, text)
+        return io.NodeOutput(aligned, ui=ui.PreviewText(text))
+
+
+def _typed_prompts(text: str) -> list[str]:
+    if not text.strip():
+        return []
+    prompts = clean_prompts(text.splitlines(), "The anchors input of Align Direction")
+    if len(prompts) > MAX_TYPED:
+        raise DataError(
+            f"The anchors input of Align Direction holds {len(prompts):,} prompts; at most {MAX_TYPED:,} are allowed. "
+            "Keep those most like what you make."
+        )
+    return prompts
+
+
+def _encode_all(clip: CLIP, prompts: Sequence[str]) -> dict[str, list[Tensor]]:
+    batches = list(encode_prompts(clip, prompts))
+    return {space: list(chain.from_iterable(batch[space] for batch in batches)) for space in batches[0]}
+
+
+def _fit(
+    direction: SafetyDirection,
+    clip: CLIP,
+    encoder: str,
+    settings: AlignSettings,
+    rows: Sequence[int],
+    typed: Sequence[str],
+) -> AlignedDirection:
+    """Encode the anchors and the typed prompts with a progress bar, and align."""
+    bar = comfy.utils.ProgressBar(len(rows) + len(typed))
+    prompts = [direction.anchors[row] for row in rows]
+    states = collect(encode_prompts(clip, prompts, bar.update), len(prompts))
+    extra = collect(encode_prompts(clip, typed, bar.update), len(typed)) if typed else None
+    return align(direction, states, encoder, settings, anchors=rows, extra_benign=extra)

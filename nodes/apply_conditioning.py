@@ -1,0 +1,62 @@
+"""Apply Safety Steer (Conditioning): steer one prompt's conditioning, for samplers that take no MODEL wrapper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..safety_steer.aligned import AlignedDirection
+from . import report, settings
+from .entries import Entry, steer_entries
+from .sockets import CATEGORY, AlignedDirectionSocket
+
+Conditioning = list[list[Any]]
+
+
+class ApplySafetySteerConditioning(io.ComfyNode):
+    """Steer the entries of a CONDITIONING."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node to ComfyUI."""
+        return io.Schema(
+            node_id="ApplySafetySteerConditioning",
+            display_name="Apply Safety Steer (Conditioning)",
+            category=CATEGORY,
+            description="Steer one encoded prompt toward safe. Use it on the positive prompt, in place of Apply "
+            "Safety Steer, when you want to steer a single prompt or your sampler has no MODEL input.",
+            inputs=[
+                io.Conditioning.Input("conditioning", tooltip="The encoded positive prompt."),
+                AlignedDirectionSocket.Input(
+                    "direction",
+                    tooltip="The direction, fitted with Align Direction to the CLIP that encoded this prompt.",
+                ),
+                *settings.inputs(),
+            ],
+            outputs=[
+                io.Conditioning.Output(
+                    display_name="conditioning",
+                    tooltip="The steered prompt. Connect it to the positive input of your sampler.",
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, conditioning: Conditioning, direction: AlignedDirection, **values: Any) -> io.NodeOutput:
+        """Return steered copies; entries that need no steering are given back as they are."""
+        steering, window = settings.read(**values)
+        entries, outcomes = steer_entries([_entry(*pair) for pair in conditioning], direction, steering, window)
+        text = report.describe(outcomes, direction)
+        report.show(cls.hidden.unique_id, text)
+        return io.NodeOutput([_pair(entry) for entry in entries], ui=ui.PreviewText(text))
+
+
+def _entry(states: Tensor | None, extras: dict[str, Any]) -> Entry:
+    return {**extras, "cross_attn": states}
+
+
+def _pair(entry: Entry) -> list[Any]:
+    return [entry["cross_attn"], {name: value for name, value in entry.items() if name != "cross_attn"}]

@@ -1,0 +1,55 @@
+"""Load Safety Direction: read a direction file from the model folders."""
+
+from __future__ import annotations
+
+import os
+
+from comfy_api.latest import io
+
+from ..safety_steer.direction import SafetyDirection
+from . import folders
+from .sockets import CATEGORY, SafetyDirectionSocket
+
+DEFAULT = "smollm2-135m-instruct.safetensors"
+
+
+class LoadSafetyDirection(io.ComfyNode):
+    """Read a SafetyDirection from a listed file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node to ComfyUI."""
+        return io.Schema(
+            node_id="LoadSafetyDirection",
+            display_name="Load Safety Direction",
+            category=CATEGORY,
+            description="Load a safety direction: what a language model has learned about safe and unsafe prompts. "
+            "It holds no unsafe text.",
+            inputs=[
+                io.Combo.Input(
+                    "direction_name",
+                    options=folders.direction_names(),
+                    default=DEFAULT,
+                    tooltip="The direction file to load. Your own files go in models/safety_directions.",
+                ),
+            ],
+            outputs=[
+                SafetyDirectionSocket.Output(
+                    display_name="direction",
+                    tooltip="The direction, not yet fitted to your model. Connect it to Align Direction.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, direction_name: str) -> io.NodeOutput:
+        """Load the file."""
+        return io.NodeOutput(SafetyDirection.load(folders.direction_path(direction_name)))
+
+    @classmethod
+    def fingerprint_inputs(cls, direction_name: str) -> str:
+        """Change when the file changes, so that ComfyUI loads it again."""
+        if direction_name not in folders.direction_names():
+            return ""
+        status = os.stat(folders.direction_path(direction_name))
+        return f"{status.st_size}-{status.st_mtime_ns}"

@@ -1,0 +1,97 @@
+"""The steering settings both Apply nodes share: their inputs, and what is made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from comfy_api.latest import io
+
+from ..safety_steer.apply import SteerSettings
+from ..safety_steer.errors import DataError
+from ..safety_steer.gate import MODES
+from ..safety_steer.steer import OPERATORS
+
+MAX_STRENGTH = 10.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """The share of the sampling steps that are steered: 0 is the first step, 1 the end."""
+
+    start: float
+    end: float
+
+
+def inputs() -> list[io.Input]:
+    """Return the inputs; their names and order are part of every saved workflow."""
+    return [
+        io.Float.Input(
+            "strength",
+            default=1.0,
+            min=0.0,
+            max=MAX_STRENGTH,
+            step=0.05,
+            tooltip="How far to steer. 0 changes nothing, 1 is the usual strength, higher steers harder.",
+        ),
+        io.Combo.Input(
+            "operator",
+            options=list(OPERATORS),
+            default="clip",
+            tooltip="How to steer. 'clip' moves only the words that stand out as unsafe. 'project' moves every word "
+            "that leans to the unsafe side. 'add' pushes the whole prompt toward safe.",
+        ),
+        io.Combo.Input(
+            "gate",
+            options=list(MODES),
+            default="hard",
+            tooltip="Which prompts to steer. 'hard' leaves harmless prompts exactly as they are. 'soft' fades in for "
+            "borderline prompts. 'off' steers every prompt.",
+        ),
+        io.Float.Input(
+            "start_percent",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.001,
+            tooltip="Start steering after this share of the sampling. 0 is from the first step.",
+        ),
+        io.Float.Input(
+            "end_percent",
+            default=1.0,
+            min=0.0,
+            max=1.0,
+            step=0.001,
+            tooltip="Stop steering after this share of the sampling. 1 is until the last step.",
+        ),
+        io.Boolean.Input(
+            "preserve_norm",
+            default=False,
+            tooltip="Keep the length of every steered word vector, and change only where it points. Try it when "
+            "strong steering burns the image.",
+        ),
+    ]
+
+
+def read(
+    strength: float, operator: str, gate: str, start_percent: float, end_percent: float, preserve_norm: bool
+) -> tuple[SteerSettings, Window]:
+    """Check the values of `inputs`; raises DataError naming the input to change."""
+    # Not every ComfyUI checks a dropdown against its list.
+    for name, value, allowed in (("operator", operator, OPERATORS), ("gate", gate, MODES)):
+        if value not in allowed:
+            raise DataError(f"Expected {name} {', '.join(allowed)}, but got '{value[:40]}'. Change {name} on the node.")
+    if start_percent > end_percent:
+        raise DataError(
+            f"Expected start_percent to come before end_percent, but got {start_percent} and {end_percent}. "
+            "Change one of them on the node."
+        )
+    settings = SteerSettings(strength=strength, operator=operator, gate=gate, preserve_norm=preserve_norm)
+    return settings, Window(start_percent, end_percent)
+
+
+def sentence(settings: SteerSettings, window: Window) -> str:
+    """Say the settings in one line."""
+    return (
+        f"{settings.operator} at strength {settings.strength:g}, gate {settings.gate}, "
+        f"steps {window.start:.0%} to {window.end:.0%}"
+    )

@@ -1,0 +1,22 @@
+"""What the ComfyUI tests share. They run in one process against the one checkout that COMFYUI_PATH names."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_node() -> Iterator[None]:
+    """Run every test as ComfyUI runs nodes: in inference mode, and with an empty folder of kept fits."""
+    import torch
+    import world
+
+    world.forget_fits()
+    with torch.inference_mode():
+        yield

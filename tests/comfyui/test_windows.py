@@ -1,0 +1,114 @@
+"""Steering a part of the steps: every step sees exactly one copy of an entry, and entries keep what they carry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import world  # isort: skip
+import pytest
+import tiny
+import torch
+import words
+from test_steering import apply, by_library, ksampler, prompts
+
+STRONG = {"operator": "add", "gate": "off", "strength": 1.0}
+STEPS = {
+    "sd15": ["plain", "steered", "steered", "plain"],
+    "sdxl": ["plain", "steered", "steered", "plain"],
+    "wan": ["plain", "steered", "steered", "steered"],
+}
+
+
+def _steer(entry: dict[str, Any], start: float, end: float) -> list[dict[str, Any]]:
+    entries, settings = world.module("nodes.entries"), world.module("nodes.settings")
+    steering = world.module("safety_steer.apply").SteerSettings(**STRONG)
+    return list(entries.steer_entries([entry], tiny.aligned("sd15"), steering, settings.Window(start, end))[0])
+
+
+def _entry(**extras: Any) -> dict[str, Any]:
+    [[states, found]] = tiny.encode(tiny.clip("sd15"), words.DANGEROUS)
+    return {**found, "cross_attn": states, **extras}
+
+
+def _parts(entry: dict[str, Any], start: float, end: float) -> list[tuple[float, float, bool]]:
+    parts = _steer(entry, start, end)
+    return [
+        (
+            round(part.get("start_percent", 0.0), 4),
+            round(part.get("end_percent", 1.0), 4),
+            part["cross_attn"] is not entry["cross_attn"],
+        )
+        for part in parts
+    ]
+
+
+@pytest.mark.parametrize(
+    ("own", "window", "expected"),
+    [
+        ({}, (0.0, 1.0), [(0.0, 1.0, True)]),
+        ({}, (0.25, 0.75), [(0.0, 0.25, False), (0.25, 0.75, True), (0.75, 1.0, False)]),
+        ({}, (0.0, 0.5), [(0.0, 0.5, True), (0.5, 1.0, False)]),
+        ({}, (0.5, 1.0), [(0.0, 0.5, False), (0.5, 1.0, True)]),
+        ({"start_percent": 0.3, "end_percent": 0.6}, (0.0, 1.0), [(0.3, 0.6, True)]),
+        ({"start_percent": 0.3, "end_percent": 0.6}, (0.5, 1.0), [(0.3, 0.5, False), (0.5, 0.6, True)]),
+        ({"start_percent": 0.3, "end_percent": 0.6}, (0.7, 1.0), [(0.3, 0.6, False)]),
+        ({"end_percent": 0.5}, (0.0, 0.5), [(0.0, 0.5, True)]),
+        ({}, (0.5, 0.5), [(0.0, 1.0, False)]),
+        ({}, (1.0, 1.0), [(0.0, 1.0, False)]),
+        ({}, (0.0, 0.0), [(0.0, 1.0, False)]),
+    ],
+)
+def test_a_window_splits_an_entry_within_its_own_window(
+    own: dict[str, float], window: tuple[float, float], expected: list[tuple[float, float, bool]]
+) -> None:
+    assert _parts(_entry(**own), *window) == expected
+
+
+def test_parts_share_their_edges_and_keep_everything_else() -> None:
+    control = object()
+    parts = _steer(_entry(control=control, area=(8, 8, 0, 0), strength=0.5), 0.25, 0.75)
+    assert [part["end_percent"] for part in parts[:-1]] == [part["start_percent"] for part in parts[1:]]
+    for part in parts:
+        assert part["control"] is control
+        assert (part["area"], part["strength"]) == ((8, 8, 0, 0), 0.5)
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_every_step_sees_one_copy_also_when_it_lies_on_an_edge(kind: str) -> None:
+    model, aligned, used = tiny.model(kind), tiny.aligned(kind), []
+    positive, negative = prompts(kind)
+    windowed = apply(model, aligned, **STRONG, start_percent=0.25, end_percent=0.75)
+
+    def record(function: Any, call: dict[str, Any]) -> Any:
+        used.append(call["c"]["c_crossattn"].clone())
+        return function(call["input"], call["timestep"], **call["c"])
+
+    windowed.set_model_unet_function_wrapper(record)
+    ksampler(kind, windowed, positive, negative, cfg=1.0)
+    [[plain, _]], [[steered, _]] = positive, by_library(positive, aligned, **STRONG)
+    seen = ["steered" if torch.equal(text, steered) else "plain" if torch.equal(text, plain) else "?" for text in used]
+    assert seen == STEPS[kind]
+
+
+def test_an_entry_without_text_passes() -> None:
+    entry = {"pooled_output": torch.ones(1, 32), "cross_attn": None}
+    assert _steer(entry, 0.0, 1.0)[0] is entry
+
+
+def test_text_the_direction_does_not_cover_is_an_error() -> None:
+    error = world.module("safety_steer.errors").MismatchError
+    with pytest.raises(error, match="conditioning_llama3"):
+        _steer(_entry(conditioning_llama3=torch.ones(1, 2, 3, 4)), 0.0, 1.0)
+
+
+def test_a_window_that_ends_before_it_starts_is_an_error() -> None:
+    error = world.module("safety_steer.errors").DataError
+    with pytest.raises(error, match="start_percent"):
+        apply(tiny.model("sd15"), tiny.aligned("sd15"), start_percent=0.8, end_percent=0.2)
+
+
+@pytest.mark.parametrize(("name", "value"), [("operator", "erase"), ("gate", "ajar")])
+def test_an_unknown_choice_is_an_error(name: str, value: str) -> None:
+    error = world.module("safety_steer.errors").DataError
+    with pytest.raises(error, match=f"Change {name} on the node"):
+        apply(tiny.model("sd15"), tiny.aligned("sd15"), **{name: value})
