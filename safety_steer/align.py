@@ -28,7 +28,8 @@ from .maps import Map, fit_map
 FLOAT64_LIMIT = 2**21
 REPORT_ANCHORS = 1280
 MLP_SAMPLES = 256
-RESIDUAL_ROWS = 1024
+FIT_LIMIT = 3.0
+CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class AlignSettings:
     """
 
     map: str = "ridge"
-    shrinkage: float = 0.15
+    shrinkage: float = 0.2
     category_shrinkage: float = 0.25
     require_better_than_chance: bool = True
 
@@ -109,7 +110,6 @@ def align_space(
     readings, offsets, token_quantiles, prompt_quantiles = calibrate_readings(carried.readings.double() / scale, tokens)
     weights = carried.gate_weights.double() / scale
     pooled = states.pooled if extra is None else torch.cat([states.pooled, extra.pooled])
-    distances = ((pooled.double() - mean) / scale).square().mean(-1).sqrt()
     space = AlignedSpace(
         vectors=vectors.float(),
         readings=readings.float(),
@@ -121,9 +121,10 @@ def align_space(
         gate_quantiles=torch.zeros(len(LEVELS)),
         mean=mean.float(),
         scale=scale.float(),
-        fit_limit=(2 * distances.max()).clamp(min=4).float(),
+        fit_limit=torch.tensor(FIT_LIMIT),
         probes=states.pooled[:PROBE_COUNT].float(),
     )
+    space.fit_limit.copy_((2 * space.distance(pooled).max()).clamp(min=FIT_LIMIT))
     benign_scores = gate_scores(space, pooled).logsumexp(-1)
     space.gate_quantiles.copy_(torch.quantile(benign_scores, torch.tensor(LEVELS)))
     return space, report
@@ -150,12 +151,13 @@ def carry(direction: SafetyDirection, source: Tensor, target: Tensor, mapped: Ma
     cloud = Cloud.around(direction.spread.to(source), linear=settings.map != "mlp")
     middle = (safe + unsafe) / 2
     vectors = cloud.mean(mapped, middle + half) - cloud.mean(mapped, middle - half)
-    rows = slice(None, None, -(-len(source) // RESIDUAL_ROWS))
-    residual = target[rows] - mapped(source[rows])
-    factor = torch.cat([cloud.factor(mapped, middle[0]), residual / math.sqrt(len(residual))])
+    residual = (target - mapped(source)) / math.sqrt(len(source))
+    factor = torch.cat([cloud.factor(mapped, middle[0]), residual])
     classes = torch.cat([_class_means(unsafe, direction, settings), _class_means(safe, direction, settings)])
     means = torch.cat([cloud.mean(mapped, classes), torch.zeros_like(target[:1])])
-    solved = solve_shrunk(factor, torch.cat([vectors, means]), settings.shrinkage, over_rows=True)
+    wanted = torch.cat([vectors, means])
+    # Well conditioned by the shrinkage, so single precision does, at half the time of the whole fit.
+    solved = solve_shrunk(factor.float(), wanted.float(), settings.shrinkage, over_rows=True).to(wanted)
     readings, gate_weights = solved[: len(vectors)], solved[len(vectors) :]
     return Carried(vectors, readings, gate_weights, -(gate_weights * means).sum(-1) / 2)
 
@@ -214,7 +216,9 @@ def calibrate_readings(weights: Tensor, tokens: Sequence[Tensor]) -> tuple[Tenso
     Quantiles at LEVELS are of u over tokens and of the highest u in a prompt: readings, offsets (K,), (K, Q), (K, Q).
     """
     lengths = [len(rows) for rows in tokens]
-    along = torch.cat([rows.float() @ weights.float().T for rows in tokens]).double()
+    columns = weights.float().T
+    groups = (tokens[start : start + CHUNK] for start in range(0, len(tokens), CHUNK))
+    along = torch.cat([torch.cat(list(group)).float() @ columns for group in groups]).double()
     spread = along.std(0).clamp(min=1e-12)
     offsets = along.median(0).values / spread
     unsafe = offsets - along / spread

@@ -81,9 +81,12 @@ class AlignedSpace:
             )
 
     def distance(self, pooled: Tensor) -> Tensor:
-        """Return the root-mean-square distance of pooled states (B, D) from the benign mean, per channel scale: (B,)."""
+        """Return how far pooled states (B, D) lie from the benign mean, in channel deviations: (B,).
+
+        The median over channels, since a few outlier channels of a language model swing wildly on short prompts.
+        """
         mean, scale = self.mean.to(pooled.device), self.scale.to(pooled.device)
-        return ((pooled.float() - mean) / scale).square().mean(-1).sqrt()
+        return ((pooled.float() - mean) / scale).abs().median(-1).values
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,17 +51,28 @@ def content_hash(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
 def write(path: str | os.PathLike[str], document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write a document and its tensors to `path` in one step; an interrupted write leaves nothing behind.
 
-    Raises FileFormatError when the name does not end in `.safetensors` or the folder does not exist.
+    Raises FileFormatError like `check_target`.
+    """
+    target = check_target(path)
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    signed = {**document, "content_hash": content_hash(document, stored)}
+    text = json.dumps(signed, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    write_bytes(target, save_safetensors(stored, {METADATA_KEY: text}))
+
+
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """Return `path` when a direction can be written there: worth asking before an hour of work, not after.
+
+    Raises FileFormatError for another ending, a folder that does not exist, or one that cannot be written to.
     """
     target = Path(path)
     if target.suffix.lower() != ".safetensors":
         raise FileFormatError(f"Direction files end in .safetensors, but got '{target.name}'. Change the name.")
     if not target.parent.is_dir():
         raise FileFormatError(f"The folder '{target.parent}' does not exist. Create it or choose another one.")
-    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    signed = {**document, "content_hash": content_hash(document, stored)}
-    text = json.dumps(signed, sort_keys=True, ensure_ascii=True, allow_nan=False)
-    write_bytes(target, save_safetensors(stored, {METADATA_KEY: text}))
+    if target.is_dir() or not os.access(target.parent, os.W_OK):
+        raise FileFormatError(f"Cannot write '{target}'. Choose another place.")
+    return target
 
 
 def write_bytes(target: Path, data: bytes) -> None:

@@ -18,7 +18,7 @@ from .metrics import auroc, mean_pairwise_cosine
 
 MIN_PAIRS = 8
 MIN_ANCHORS = 32
-SPREAD_RANK = 256
+SPREAD_RANK = 128
 SCALE_FLOOR = 1e-6
 
 
@@ -42,8 +42,9 @@ def extract(
 ) -> SafetyDirection:
     """Extract a direction per category and its benign anchors from a source model.
 
-    `layer` is "auto" (the layer with the highest Safety Awareness Score), a layer number from 0 to the model's depth, or
-    several joined by commas, whose states are put side by side.
+    `layer` is "auto", a layer number from 0 to the model's depth, or several joined by commas, whose states are put side
+    by side. "auto" takes the layer with the highest Safety Awareness Score, the embedding, and one a third of the way up
+    between them: early states carry over best, late ones know most.
     Raises DataError for an unknown setting, fewer than 8 pairs, or fewer than 32 anchors.
     """
     check_settings(pairs, anchors, estimator)
@@ -55,7 +56,8 @@ def extract(
     curve = [score_layer(number, safe[:, index], unsafe[:, index], benign[:, index]) for index, number in enumerate(chosen)]
     kept = list(range(len(chosen)))
     if layer == "auto":
-        kept = [max(kept, key=lambda index: curve[index].awareness)]
+        best = max(kept, key=lambda index: curve[index].awareness)
+        kept = sorted({0, round(best / 3), best})
     return fit_direction(
         source=text_model.identity,
         layers=tuple(chosen[index] for index in kept),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .errors import DataError
 
 Map = Callable[[Tensor], Tensor]
-RIDGE = 0.1
+RIDGE = 0.3
 RANK = 256
 HIDDEN = 512
 MAX_EPOCHS = 200

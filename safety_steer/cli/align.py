@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..align import AlignSettings, align
 from ..anchors import choose_anchors, encode_anchors, with_anchors
+from ..container import check_target
 from ..data import read_prompts
 from ..direction import SafetyDirection
 from ..encode import TextModel, load_text_model
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Result:
     """Encode the anchors, fit, save and report."""
+    check_target(options.output)
     direction = SafetyDirection.load(options.direction)
     if (options.anchors is None) != (options.source is None):
         raise DataError("Your own --anchors need the --source model the direction was made with: give both or neither.")

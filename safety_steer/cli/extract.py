@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ..container import check_target
 from ..data import read_pairs, read_prompts
 from ..encode import POOLINGS, load_text_model
 from ..estimators import ESTIMATORS
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", required=True, help="source model: a Hugging Face folder or a .gguf file")
     parser.add_argument("--pairs", required=True, help="JSON lines or CSV with safe, unsafe and category")
     parser.add_argument("--anchors", required=True, help="benign prompts, one a line; they travel in the file")
-    parser.add_argument("--layer", default="auto", help="auto (highest safety awareness), N, or several: N,N,N")
+    parser.add_argument("--layer", default="auto", help="auto (the most safety-aware layer and two below), N, or N,N")
     parser.add_argument("--pooling", default="mean", choices=POOLINGS, help="how a prompt's tokens become one vector")
     parser.add_argument("--estimator", default="mean", choices=tuple(ESTIMATORS), help="how pairs become a direction")
     parser.add_argument("-o", "--output", required=True, help="direction file to write (.safetensors)")
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Result:
     """Extract, save and report the layer curve."""
+    check_target(options.output)
     pairs, anchors = read_pairs(options.pairs), read_prompts(options.anchors)
     check_settings(pairs, anchors, options.estimator)
     model = load_text_model(options.source, options.device, options.dtype)

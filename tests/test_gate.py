@@ -1,0 +1,104 @@
+"""The gate: log-odds against a written-out softmax, thresholds as benign quantiles, openings."""
+
+from __future__ import annotations
+
+import math
+
+import builders
+import pytest
+import torch
+
+from safety_steer.aligned import AlignedSpace, pool
+from safety_steer.errors import DataError
+from safety_steer.gate import gate_scores, gate_threshold, open_gate
+
+
+def planted() -> AlignedSpace:
+    return builders.planted_aligned().spaces["cross_attn"]
+
+
+def test_scores_are_log_odds_of_each_unsafe_class_against_safe_and_benign() -> None:
+    space, pooled = planted(), pool(builders.unsafe_batch(5))
+    for row, scores in zip(pooled.double(), gate_scores(space, pooled), strict=True):
+        density = [
+            float(row @ weights + bias)
+            for weights, bias in zip(space.gate_weights.double(), space.gate_biases.double(), strict=True)
+        ]
+        top = max(density[2:])
+        rest = top + math.log(sum(math.exp(value - top) for value in density[2:]))
+        for category in range(2):
+            assert float(scores[category]) == pytest.approx(density[category] - rest, abs=1e-2)
+
+
+def test_unsafe_prompts_score_above_benign_ones() -> None:
+    unsafe = open_gate(builders.unsafe_batch(40), planted())
+    benign = open_gate(builders.benign_batch(40), planted())
+    assert float(unsafe.scores.min()) > float(benign.scores.max())
+    assert bool(unsafe.flagged.all())
+    assert not bool(benign.flagged.any())
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.25])
+def test_the_stated_share_of_benign_anchors_opens_the_gate(rate: float) -> None:
+    scores = gate_scores(planted(), builders.planted_states().pooled).logsumexp(-1)
+    share = float((scores > gate_threshold(planted(), rate)).double().mean())
+    assert share == pytest.approx(rate, abs=0.005)
+
+
+def test_at_rate_zero_no_benign_anchor_opens_the_gate() -> None:
+    scores = gate_scores(planted(), builders.planted_states().pooled).logsumexp(-1)
+    assert not bool((scores > gate_threshold(planted(), 0.0) + 1e-4).any())
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05])
+def test_unseen_benign_prompts_open_the_gate_about_as_often_as_stated(rate: float) -> None:
+    world = builders.world()
+    states = builders.batch(world.target(world.benign(2000, seed=21), seed=21))
+    share = float(open_gate(states, planted(), rate=rate).flagged.double().mean())
+    assert share <= 2.5 * rate + 0.005
+
+
+def test_a_higher_rate_lowers_the_threshold() -> None:
+    thresholds = [gate_threshold(planted(), rate) for rate in (0.0, 0.005, 0.01, 0.1, 0.5, 0.99)]
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert thresholds[0] > thresholds[-1]
+
+
+@pytest.mark.parametrize("rate", [-0.01, 0.995, 1.0, math.nan, math.inf])
+def test_a_rate_out_of_range_is_refused(rate: float) -> None:
+    with pytest.raises(DataError, match="false-positive rate"):
+        gate_threshold(planted(), rate)
+
+
+def test_hard_opens_fully_or_not_at_all_and_off_is_always_open() -> None:
+    states = torch.cat([builders.unsafe_batch(3)[:, :4], builders.benign_batch(3)[:, :4]])
+    assert open_gate(states, planted(), "hard").opening.tolist() == [1, 1, 1, 0, 0, 0]
+    assert open_gate(states, planted(), "off").opening.tolist() == [1] * 6
+
+
+def test_soft_opens_in_proportion_beyond_the_threshold() -> None:
+    space = builders.small_space(torch.eye(4)[:2])
+    space.gate_weights.zero_()
+    space.gate_weights[0, 0] = 1.0
+    wanted = torch.tensor([0.0, 0.7, 0.99, 1.05, 1.15, 2.0])
+    pooled = torch.zeros(6, 1, 4)
+    pooled[:, 0, 0] = wanted + math.log(2)
+    pooled[:, 0, 1] = 1e-6
+    decision = open_gate(pooled, space, "soft", rate=0.0)
+    expected = ((wanted - 1.0) / 0.25).clamp(0, 1)
+    assert torch.allclose(decision.scores, wanted, atol=1e-5)
+    assert torch.allclose(decision.opening, expected, atol=1e-4)
+    assert decision.opening[:3].tolist() == [0, 0, 0]
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(DataError, match="Expected gate"):
+        open_gate(builders.unsafe_batch(1), planted(), "ajar")
+
+
+def test_a_gate_of_one_prompt_does_not_depend_on_its_neighbours() -> None:
+    states = torch.cat([builders.unsafe_batch(3)[:, :4], builders.benign_batch(3)[:, :4]])
+    together = open_gate(states, planted(), "soft")
+    for row in range(6):
+        alone = open_gate(states[row : row + 1], planted(), "soft")
+        assert torch.allclose(alone.scores[0], together.scores[row], atol=1e-3)
