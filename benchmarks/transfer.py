@@ -76,9 +76,8 @@ def main() -> None:
         layer = target_layer(models[target], "auto")
         rows = measure(direction, models[target], layer, train, test, unseen)
         results[f"{source} -> {target}"] = [asdict(row) for row in rows]
-        print(
-            f"\n{source} (layers {', '.join(map(str, direction.layers))}) -> {target} (layer {layer}): {len(test)} pairs, {len(unseen)} unseen"
-        )
+        layers = ", ".join(map(str, direction.layers))
+        print(f"\n{source} (layers {layers}) -> {target} (layer {layer}): {len(test)} pairs, {len(unseen)} unseen prompts")
         print(table(*as_table(rows)))
     if options.output:
         machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"

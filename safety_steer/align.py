@@ -104,7 +104,7 @@ def align_space(
     report = held_out_report(settings.map, source, target)
     if settings.require_better_than_chance:
         refuse_chance(report, name)
-    carried = carry(direction, source, target, fit_map(settings.map, source, target), settings)
+    carried = carry(direction, source, target, fit_map(settings.map, source, target), settings, 1 - report["r2"])
     vectors = calibrate(direction, source, centred, carried.vectors.double() * scale)
     tokens = [*states.tokens, *(extra.tokens if extra else ())]
     readings, offsets, token_quantiles, prompt_quantiles = calibrate_readings(carried.readings.double() / scale, tokens)
@@ -140,9 +140,12 @@ class Carried:
     gate_biases: Tensor
 
 
-def carry(direction: SafetyDirection, source: Tensor, target: Tensor, mapped: Map, settings: AlignSettings) -> Carried:
+def carry(
+    direction: SafetyDirection, source: Tensor, target: Tensor, mapped: Map, settings: AlignSettings, error: float
+) -> Carried:
     """Carry vectors, covariance and class means through a map, and read them with the transported discriminant.
 
+    `error` is the map's held-out share of unexplained variance: residuals on the anchors it was fitted to flatter it.
     With T the map, S the source's within-class covariance and R the covariance of the map's residuals on anchors,
     the reading of v is (T S T^T + R + shrinkage)^-1 T(v): Fisher's discriminant for the target, from benign target data.
     """
@@ -152,6 +155,8 @@ def carry(direction: SafetyDirection, source: Tensor, target: Tensor, mapped: Ma
     middle = (safe + unsafe) / 2
     vectors = cloud.mean(mapped, middle + half) - cloud.mean(mapped, middle - half)
     residual = (target - mapped(source)) / math.sqrt(len(source))
+    unexplained = float(residual.square().sum() * len(source) / target.square().sum())
+    residual = residual * math.sqrt(max(min(error, 1.0) / max(unexplained, 1e-12), 1.0))
     factor = torch.cat([cloud.factor(mapped, middle[0]), residual])
     classes = torch.cat([_class_means(unsafe, direction, settings), _class_means(safe, direction, settings)])
     means = torch.cat([cloud.mean(mapped, classes), torch.zeros_like(target[:1])])
@@ -229,8 +234,8 @@ def calibrate_readings(weights: Tensor, tokens: Sequence[Tensor]) -> tuple[Tenso
 def held_out_report(name: str, source: Tensor, target: Tensor) -> dict[str, float]:
     """Judge a map on a fifth of the anchors, and the same map fitted on shuffled anchors.
 
-    R2 and cosine of predicted against true standardised states, and retrieval@1 among the held-out prompts. At most 1,280
-    anchors are used, so that the check costs less than the fit.
+    R2 and cosine (with its standard error) of predicted against true standardised states, and retrieval@1 among the
+    held-out prompts. At most 1,280 anchors are used, so that the check costs less than the fit.
     """
     rows = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))[:REPORT_ANCHORS]
     test, train = rows[: len(rows) // 5], rows[len(rows) // 5 :]
@@ -244,6 +249,7 @@ def held_out_report(name: str, source: Tensor, target: Tensor) -> dict[str, floa
         report |= {
             f"{prefix}r2": float(1 - (truth - predicted).square().sum() / truth.square().sum()),
             f"{prefix}cosine": float(similarity.diagonal().mean()),
+            f"{prefix}cosine_error": float(similarity.diagonal().std() / math.sqrt(len(test))),
             f"{prefix}retrieval": float((similarity.argmax(-1) == torch.arange(len(test))).double().mean()),
         }
     return report
@@ -251,8 +257,9 @@ def held_out_report(name: str, source: Tensor, target: Tensor) -> dict[str, floa
 
 def refuse_chance(report: Mapping[str, float], space: str) -> None:
     """Raise AlignmentError when a map predicts held-out anchors no better than one fitted on shuffled anchors."""
-    better = report["cosine"] > report["shuffled_cosine"] + 0.02 and report["retrieval"] > report["shuffled_retrieval"]
-    if not better:
+    noise = math.hypot(report["cosine_error"], report["shuffled_cosine_error"])
+    ahead = report["cosine"] - report["shuffled_cosine"] > max(0.02, 4 * noise)
+    if not ahead or report["retrieval"] <= report["shuffled_retrieval"]:
         raise AlignmentError(
             f"The map to {space} is no better than chance: held-out cosine {report['cosine']:.3f} against "
             f"{report['shuffled_cosine']:.3f} with shuffled anchors. Use more anchors, or another encoder: this one does "

@@ -71,8 +71,9 @@ class AlignedSpace:
                 f"This direction was aligned to {space} of width {self.width}, but the conditioning has shape "
                 f"{tuple(states.shape)}. Align the direction with the CLIP that made this conditioning."
             )
-        distance = self.distance(pool(states))
-        worst = float(distance.max())
+        if not bool(torch.isfinite(states).all()):
+            raise MismatchError(f"The {space} conditioning holds NaN or Inf. Look at the node that made it.")
+        worst = float(self.distance(pool(states)).max())
         if not worst <= float(self.fit_limit):
             raise MismatchError(
                 f"The {space} conditioning lies {worst:.1f} benign deviations from what this direction was aligned to "
@@ -132,8 +133,10 @@ class AlignedDirection:
         return container.content_hash(self._document(), self._tensors())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the aligned direction to a `.safetensors` file in one step."""
-        container.write(path, self._document(), self._tensors())
+        """Write the aligned direction to a `.safetensors` file in one step; what `load` would refuse is refused here."""
+        document, tensors = self._document(), self._tensors()
+        self.parse(document, tensors)
+        container.write(path, document, tensors)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AlignedDirection:
@@ -157,6 +160,9 @@ class AlignedDirection:
         prompts = unpack_text(schema.take(tensors, "probe_prompts", (None,), torch.uint8))
         spaces = {space: _parse_space(tensors, space, categories, len(prompts)) for space in space_names}
         strengths = schema.field(document, "strengths", dict)
+        unknown = sorted(set(strengths) - set(categories))
+        if unknown:
+            raise FileFormatError(f"The file has a strength for '{unknown[0][:64]}', which is none of its categories.")
         return cls(
             source=ModelIdentity.parse(schema.field(document, "source", dict)),
             encoder=schema.field(document, "encoder", str),
@@ -166,7 +172,7 @@ class AlignedDirection:
             probe_prompts=prompts,
             settings=schema.field(document, "settings", dict),
             report=schema.field(document, "report", dict),
-            strengths=MappingProxyType({name: schema.field(strengths, name, float) for name in strengths}),
+            strengths={name: schema.field(strengths, name, float) for name in strengths},
         )
 
     def _document(self) -> dict[str, Any]:
@@ -235,6 +241,8 @@ def _parse_space(tensors: Mapping[str, Tensor], space: str, categories: tuple[st
     }
     schema.check_directions(vectors, categories)
     schema.check_directions(loaded["readings"], categories)
+    if not bool(((loaded["readings"] * vectors).sum(-1) > 0).all()):
+        raise FileFormatError("A reading does not point along its own vector. Align the direction again.")
     if not bool((loaded["scale"] > 0).all()):
         raise FileFormatError("The channel scales should be above 0. Make or get the file again.")
     return AlignedSpace(**loaded)

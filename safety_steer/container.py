@@ -107,7 +107,10 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise FileFormatError(f"'{source.name}' holds NaN or Inf in tensor '{name}'. Make or get the file again.")
-    expected, actual = document.get("content_hash"), content_hash(document, tensors)
+    try:
+        expected, actual = document.get("content_hash"), content_hash(document, tensors)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"'{source.name}' has unusable metadata ({error}). Get the file again.") from error
     if expected != actual:
         raise FileFormatError(
             f"'{source.name}' is damaged: its content hash should be {str(expected)[:16]}... but is {actual[:16]}... "
@@ -149,7 +152,7 @@ def _check_header(source: Path, data: bytes) -> None:
         )
     try:
         header = _header(data)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{not_safetensors} (unreadable header). Get it again.") from error
     if not isinstance(header, dict):
         raise FileFormatError(f"{not_safetensors} (the header is not a table). Get it again.")
@@ -160,7 +163,7 @@ def _check_header(source: Path, data: bytes) -> None:
         shape = entry.get("shape") if isinstance(entry, dict) else None
         if not isinstance(shape, list) or len(shape) > 3 or not all(_is_size(size) for size in shape):
             raise FileFormatError(f"'{source.name}': tensor '{name[:64]}' has an impossible shape {str(shape)[:64]}.")
-        if entry.get("dtype") not in DTYPES:
+        if not isinstance(entry.get("dtype"), str) or entry["dtype"] not in DTYPES:
             raise FileFormatError(
                 f"'{source.name}': tensor '{name[:64]}' has dtype {str(entry.get('dtype'))[:16]}; "
                 f"expected one of {', '.join(sorted(DTYPES))}."
@@ -181,7 +184,7 @@ def _document(source: Path, data: bytes) -> dict[str, Any]:
         )
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise FileFormatError(f"'{source.name}' has unreadable metadata. Get the file again.") from error
     if not isinstance(document, dict):
         raise FileFormatError(f"'{source.name}' has metadata of the wrong kind. Get the file again.")

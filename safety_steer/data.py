@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -35,9 +36,9 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
     source, text = _read_text(path)
     rows: Iterable[object]
     if source.suffix.lower() == ".csv":
-        rows = csv.DictReader(text.splitlines())
+        rows = _table(source, text, ",")
     else:
-        rows = (_json_row(source, number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip())
+        rows = (_json_row(source, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
     pairs = [_pair(source, number, row) for number, row in enumerate(rows, 1)]
     if not pairs:
         raise DataError(f"'{source.name}' holds no pairs. Expected lines like {_EXAMPLE}.")
@@ -51,13 +52,13 @@ def read_prompts(path: str | os.PathLike[str]) -> list[str]:
     """
     source, text = _read_text(path)
     if source.suffix.lower() == ".tsv":
-        table = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-        column = next((name for name in table.fieldnames or [] if name.strip().lower() == "prompt"), None)
+        table = _table(source, text, "\t")
+        column = next((name for name in (table[0] if table else {}) if name and name.strip().lower() == "prompt"), None)
         if column is None:
             raise DataError(f"'{source.name}' has no column named Prompt. Add a header line, or use a plain .txt list.")
         lines: Iterable[str] = (row[column] or "" for row in table)
     else:
-        lines = text.splitlines()
+        lines = text.split("\n")
     return clean_prompts(lines, source.name)
 
 
@@ -97,10 +98,20 @@ def _read_text(path: str | os.PathLike[str]) -> tuple[Path, str]:
         raise DataError(f"'{source.name}' is not UTF-8 text. Save it as UTF-8.") from error
 
 
+def _table(source: Path, text: str, delimiter: str) -> list[dict[str, str]]:
+    """Read a table with a header line; tab-separated ones have no quoting."""
+    try:
+        if delimiter == "\t":
+            return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv.QUOTE_NONE))
+        return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise DataError(f"'{source.name}' is not a readable table: {error}. Check its quotes and line lengths.") from error
+
+
 def _json_row(source: Path, number: int, line: str) -> object:
     try:
         return json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"'{source.name}' line {number} is not JSON. Expected {_EXAMPLE}.") from error
 
 

@@ -99,8 +99,10 @@ class SafetyDirection:
         return container.content_hash(self._document(), self._tensors())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the direction to a `.safetensors` file in one step."""
-        container.write(path, self._document(), self._tensors())
+        """Write the direction to a `.safetensors` file in one step; what `load` would refuse is refused here."""
+        document, tensors = self._document(), self._tensors()
+        self.parse(document, tensors)
+        container.write(path, document, tensors)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SafetyDirection:

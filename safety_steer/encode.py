@@ -64,14 +64,19 @@ def load_text_model(path: str | os.PathLike[str], device: str = "auto", dtype: s
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, **options)
         loader = transformers.AutoModelForTextEncoding if _is_t5(config) else transformers.AutoModel
-        model = loader.from_pretrained(folder, local_files_only=True, dtype=chosen, **placement, **options)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, AttributeError) as error:
-        raise EncoderError(f"Cannot load a text model from '{path}': {str(error).splitlines()[0]}") from error
-    model = _text_part(model)
-    if not placement and device != "auto":
-        model = model.to(device)
-    model.eval().requires_grad_(False)
-    return wrap_text_model(model, tokenizer, name=options.get("gguf_file") or Path(path).resolve().name)
+        model, loading = loader.from_pretrained(
+            folder, local_files_only=True, dtype=chosen, output_loading_info=True, **placement, **options
+        )
+        missing = [name for name in loading["missing_keys"] if "pooler" not in name]
+        if missing:
+            raise EncoderError(f"the weights lack {len(missing)} tensors, {missing[0]} among them")
+        model = _text_part(model).eval().requires_grad_(False)
+        if not placement and device != "auto":
+            model = model.to(device)
+        return wrap_text_model(model, tokenizer, name=options.get("gguf_file") or Path(path).resolve().name)
+    except Exception as error:  # loaders fail in as many ways as there are broken files, and all mean this
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise EncoderError(f"Cannot load a text model from '{path}' (device {device}): {reason}") from error
 
 
 def wrap_text_model(model: nn.Module, tokenizer: Any, name: str) -> TextModel:
@@ -174,7 +179,7 @@ def _forward(
         raise DataError("There are no prompts to encode. Give at least one.")
     if any(not 0 <= layer <= text_model.last_layer for layer in layers):
         raise DataError(f"Expected layers 0 to {text_model.last_layer}, but got {list(layers)}.")
-    limit = min(getattr(text_model.tokenizer, "model_max_length", MAX_TOKENS), MAX_TOKENS)
+    limit = _length_limit(text_model)
     fallback = text_model.tokenizer.pad_token_id or 0
     ids = [row or [fallback] for row in _token_ids(text_model, prompts, limit)]
     lengths = [len(row) for row in ids]
@@ -207,6 +212,15 @@ def _device(model: Any) -> torch.device:
     """Return where the model wants its token numbers."""
     device: torch.device = model.get_input_embeddings().weight.device
     return device
+
+
+def _length_limit(text_model: TextModel) -> int:
+    """Return how many tokens a prompt may have; two fewer where positions start after the padding number."""
+    config: Any = text_model.model.config
+    positions = getattr(config, "max_position_embeddings", None) or MAX_TOKENS
+    if "roberta" in str(getattr(config, "model_type", "")):
+        positions -= 2
+    return min(getattr(text_model.tokenizer, "model_max_length", MAX_TOKENS), positions, MAX_TOKENS)
 
 
 def _token_ids(text_model: TextModel, prompts: Sequence[str], limit: int) -> list[list[int]]:

@@ -17,7 +17,7 @@ from .estimators import ESTIMATORS, Estimate, logistic_probe, within_class
 from .metrics import auroc, mean_pairwise_cosine
 
 MIN_PAIRS = 8
-MIN_ANCHORS = 32
+MIN_ANCHORS = 64
 SPREAD_RANK = 128
 SCALE_FLOOR = 1e-6
 
@@ -45,7 +45,7 @@ def extract(
     `layer` is "auto", a layer number from 0 to the model's depth, or several joined by commas, whose states are put side
     by side. "auto" takes the layer with the highest Safety Awareness Score, the embedding, and one a third of the way up
     between them: early states carry over best, late ones know most.
-    Raises DataError for an unknown setting, fewer than 8 pairs, or fewer than 32 anchors.
+    Raises DataError for an unknown setting, fewer than 8 pairs, or fewer than 64 anchors.
     """
     check_settings(pairs, anchors, estimator)
     chosen = _layers(layer, text_model.last_layer)

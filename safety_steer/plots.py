@@ -51,7 +51,7 @@ def draw_gate(scores: Mapping[str, Tensor], path: Path) -> None:
 
 
 def draw_layers(curve: Sequence[Sequence[float]], chosen: Sequence[int], path: Path) -> None:
-    """Draw a source model's layer curve: safety awareness and held-out separation, with the chosen layer marked."""
+    """Draw a source model's layer curve: safety awareness and held-out separation, with the carried layers marked."""
     figure, axes = _figure(9, 3.4)
     layers = [row[0] for row in curve]
     axes.plot(layers, [row[1] for row in curve], color=UNSAFE, marker="o", markersize=3, label="safety awareness")
@@ -63,7 +63,7 @@ def draw_layers(curve: Sequence[Sequence[float]], chosen: Sequence[int], path: P
     other.set_ylabel("held-out separation (AUROC)", color=SAFE)
     for layer in chosen:
         axes.axvline(layer, color=QUIET, linestyle="--", linewidth=1)
-        axes.annotate(f"chosen: {layer}", (layer, 0.03), xytext=(5, 0), textcoords="offset points",
+        axes.annotate(f"carried: {layer}", (layer, 0.03), xytext=(5, 0), textcoords="offset points",
                       xycoords=("data", "axes fraction"), fontsize=9)  # fmt: skip
     _save(figure, path)
 

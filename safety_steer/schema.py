@@ -38,8 +38,8 @@ def field(document: Mapping[str, Any], key: str, kind: type[T]) -> T:
         value = float(value)
     if type(value) is not kind:
         raise FileFormatError(f"Metadata '{key}' should be a {kind.__name__}, but is {type(value).__name__}.")
-    if isinstance(value, str) and len(value) > MAX_TEXT:
-        raise FileFormatError(f"Metadata '{key}' has {len(value):,} characters; at most {MAX_TEXT:,} are allowed.")
+    if isinstance(value, str) and (len(value) > MAX_TEXT or not value.isprintable()):
+        raise FileFormatError(f"Metadata '{key}' is longer than {MAX_TEXT:,} characters or not printable.")
     return value
 
 

@@ -28,6 +28,7 @@ OPERATORS = ("clip", "project", "add")
 PROMPT_QUANTILE = 0.995
 TOKEN_QUANTILE = 0.75
 GRAM_RIDGE = 1e-3
+MAX_STRENGTH = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +55,13 @@ class Steered:
 def active_strengths(strengths: Mapping[str, float], categories: tuple[str, ...]) -> dict[str, float]:
     """Return the strengths that are not 0, in the order of `categories`.
 
-    Raises DataError for a category the direction does not have, or a strength that is not a finite number.
+    Raises DataError for a category the direction does not have, or a strength beyond 1,000.
     """
     for name, value in strengths.items():
         if name not in categories:
             raise DataError(f"This direction has no category '{name}'. It has: {', '.join(categories)}.")
-        if not math.isfinite(value):
-            raise DataError(f"The strength of '{name}' should be a finite number, but is {value}.")
+        if not abs(value) <= MAX_STRENGTH:
+            raise DataError(f"The strength of '{name}' should be a finite number within {MAX_STRENGTH:g} of 0, but is {value}.")
     return {name: float(strengths[name]) for name in categories if strengths.get(name, 0.0) != 0.0}
 
 

@@ -34,10 +34,10 @@ VOCABULARY = (*SPECIAL, "a", "in", "the", *PEOPLE, *DEEDS, *THINGS, *PLACES, "sw
 
 
 def sentences(count: int, seed: int = 0) -> list[str]:
-    """Distinct benign sentences of varying length."""
+    """Distinct benign sentences of varying length; a sword or a torch may lie about in them."""
     generator, found = random.Random(seed), dict[str, None]()
     while len(found) < count:
-        words = [f"a {generator.choice(PEOPLE)} {generator.choice(DEEDS)} a {generator.choice(THINGS)}"]
+        words = [f"a {generator.choice(PEOPLE)} {generator.choice(DEEDS)} a {generator.choice((*THINGS, 'sword', 'torch'))}"]
         if generator.random() < 0.7:
             words.append(f"in the {generator.choice(('old', 'young', 'red', 'blue'))} {generator.choice(PLACES)}")
         found[" ".join(words)] = None

@@ -21,7 +21,7 @@ from safety_steer.errors import FileFormatError, MismatchError, SafetySteerError
 SPACE_TENSORS = tuple(item.name for item in fields(AlignedSpace))
 
 
-@pytest.fixture()
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
     target = tmp_path / "aligned.safetensors"
     builders.small_aligned().save(target)

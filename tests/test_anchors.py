@@ -105,7 +105,7 @@ def test_the_source_model_is_known_again(llama: TextModel, direction: SafetyDire
     check_source(direction, llama)
 
 
-def test_a_model_of_another_size_is_not_the_source(models: dict[str, Path], direction: SafetyDirection, tmp_path: Path) -> None:
+def test_a_model_of_another_size_is_not_the_source(direction: SafetyDirection, tmp_path: Path) -> None:
     wide = load_text_model(builders.save_model("llama", tmp_path / "wide", width=32), "cpu")
     with pytest.raises(MismatchError, match="has width 32, depth 3"):
         check_source(direction, wide)

@@ -27,7 +27,7 @@ TENSORS = {"a": torch.arange(6, dtype=torch.float32).reshape(2, 3), "b": torch.t
 FUZZ = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture()
+@pytest.fixture
 def toy(tmp_path: Path) -> Path:
     path = tmp_path / "toy.safetensors"
     container.write(path, DOCUMENT, TENSORS)

@@ -20,7 +20,7 @@ MATRICES = ("vectors", "readings", "probe_weights", "safe_means", "unsafe_means"
 TENSORS = (*MATRICES, "mean", "scale", "probe_biases", "spread", "anchor_activations", "anchors")
 
 
-@pytest.fixture()
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
     target = tmp_path / "tiny.safetensors"
     builders.small_direction().save(target)
@@ -221,3 +221,17 @@ def test_what_is_saved_can_be_loaded_again_or_is_refused_at_once(tmp_path: Path)
         assert not path.exists()
     else:
         assert SafetyDirection.load(path).anchors == original.anchors
+
+
+def test_as_many_categories_as_can_be_saved_can_be_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "many.safetensors"
+    original = builders.small_direction()
+    changes: dict[str, Any] = {name: getattr(original, name)[:1].repeat(301, 1) for name in MATRICES}
+    changes["probe_biases"] = torch.zeros(301)
+    changes["categories"] = ("global", *(f"kind {number}" for number in range(300)))
+    try:
+        replace(original, **changes).save(path)
+    except FileFormatError:
+        assert not path.exists()
+    else:
+        assert len(SafetyDirection.load(path).categories) == 301

@@ -10,12 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from safety_steer.data import Pair
-from safety_steer.direction import ModelIdentity, SafetyDirection
+from safety_steer.direction import SafetyDirection
 from safety_steer.encode import TextModel, load_text_model, pooled_activations
-from safety_steer.errors import DataError, SafetySteerError
+from safety_steer.errors import DataError
 from safety_steer.estimators import ESTIMATORS
-from safety_steer.extract import covariance_factor, extract, fit_direction, score_layer
+from safety_steer.extract import covariance_factor, extract, score_layer
 from safety_steer.metrics import auroc
 
 PAIRS, ANCHORS = builders.stand_in_pairs(), builders.sentences(80)
@@ -62,7 +61,8 @@ def test_readings_have_unit_deviation_over_benign_anchors(llama: TextModel) -> N
 def test_a_swapped_word_is_found_by_every_estimator(llama: TextModel, estimator: str) -> None:
     direction = extract(llama, PAIRS, ANCHORS, layer=1, estimator=estimator)
     safe, unsafe, _ = raw(llama, 1)
-    scores = [direction.score(part)[:, 0] for part in (safe, unsafe)]
+    blades = [number for number, pair in enumerate(PAIRS) if pair.category == "blades"]
+    scores = [direction.score(part[blades])[:, 1] for part in (safe, unsafe)]
     assert auroc(*scores) > 0.9
     probes = [direction.probe(part)[:, 0] for part in (unsafe, safe)]
     assert auroc(*probes) > 0.9
@@ -146,15 +146,3 @@ def test_a_covariance_factor_is_the_best_of_its_rank(count: int, width: int, ran
     assert factor.shape[0] <= max(rank, min(count, width))
     assert np.allclose(factor.T @ factor, (right[:kept].T * values[:kept] ** 2) @ right[:kept])
     assert left.shape[0] == count
-
-
-def test_more_categories_than_a_file_holds_are_refused_before_they_are_written(tmp_path: Path) -> None:
-    pairs = [Pair(f"umbrella {number}", f"sword {number}", f"kind {number}") for number in range(300)]
-    parts = tuple(torch.randn(300, 4, generator=torch.Generator().manual_seed(seed)) for seed in range(3))
-    path = tmp_path / "many.safetensors"
-    try:
-        fit_direction(ModelIdentity("toy", "Toy", 4, 1), (1,), "mean", "mean", pairs, ["a"] * 300, parts, {}).save(path)
-    except SafetySteerError:
-        assert not path.exists()
-    else:
-        assert len(SafetyDirection.load(path).categories) == 301

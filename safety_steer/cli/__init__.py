@@ -43,5 +43,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("safety-steer: interrupted, nothing written", file=sys.stderr)
         return 130
-    print(json.dumps(result.data, ensure_ascii=False) if options.json else result.text)
+    print(json.dumps(result.data) if options.json else result.text)
     return 0

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> Result:
     """Read, check and describe a file of either kind."""
     direction = load_any(options.file)
     data = describe_aligned(direction) if isinstance(direction, AlignedDirection) else describe_source(direction)
-    rows = [[key, value if isinstance(value, str | int | float) else _flat(value)] for key, value in data.items()]
+    rows = [[key, _flat(value)] for key, value in data.items()]
     return Result(data, table(["", "value"], rows))
 
 
@@ -67,10 +67,16 @@ def describe_aligned(aligned: AlignedDirection) -> dict[str, Any]:
     }
 
 
-def _flat(value: Any) -> str:
+def _flat(value: Any, depth: int = 0) -> str:
+    """Write a JSON value on one line: short, not deep, and without control characters a stranger's file may hold."""
+    if depth > 4:
+        return "..."
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
+        return ", ".join(f"{_flat(str(key))} {_flat(item, depth + 1)}" for key, item in value.items())
     if isinstance(value, list):
-        shown = ", ".join(_flat(item) for item in value[:12])
+        shown = ", ".join(_flat(item, depth + 1) for item in value[:12])
         return f"[{shown}{', ...' if len(value) > 12 else ''}]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value)
+    return text if text.isprintable() else ascii(text)
