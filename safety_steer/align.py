@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .aligned import LEVELS, AlignedDirection, AlignedSpace, gate_categories
+from .aligned import LEVELS, AlignedDirection, AlignedSpace, gate_categories, trust
 from .anchors import MIN_ANCHORS, PROBE_COUNT, AnchorStates
 from .direction import SafetyDirection
 from .errors import AlignmentError
@@ -124,7 +124,9 @@ def align_space(
         fit_limit=torch.tensor(FIT_LIMIT),
         probes=states.pooled[:PROBE_COUNT].float(),
     )
-    space.fit_limit.copy_((2 * space.distance(pooled).max()).clamp(min=FIT_LIMIT))
+    lengths = torch.tensor([len(rows) for rows in states.tokens])
+    distances = space.distance(states.pooled[: len(lengths)], lengths)
+    space.fit_limit.copy_(torch.maximum(2 * distances.max(), FIT_LIMIT * trust(lengths).median()))
     benign_scores = gate_scores(space, pooled).logsumexp(-1)
     space.gate_quantiles.copy_(torch.quantile(benign_scores, torch.tensor(LEVELS)))
     return space, report

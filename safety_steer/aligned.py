@@ -23,6 +23,7 @@ from .errors import FileFormatError, MismatchError
 KIND = "aligned-direction"
 LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.9975, 0.999, 1.0)
 MATCH_COSINE = 0.99
+FULL_TRUST = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,7 @@ class AlignedSpace:
             )
         if not bool(torch.isfinite(states).all()):
             raise MismatchError(f"The {space} conditioning holds NaN or Inf. Look at the node that made it.")
-        worst = float(self.distance(pool(states)).max())
+        worst = float(self.distance(pool(states), token_mask(states).sum(-1)).max())
         if not worst <= float(self.fit_limit):
             raise MismatchError(
                 f"The {space} conditioning lies {worst:.1f} benign deviations from what this direction was aligned to "
@@ -81,13 +82,14 @@ class AlignedSpace:
                 "with the CLIP that made this conditioning."
             )
 
-    def distance(self, pooled: Tensor) -> Tensor:
-        """Return how far pooled states (B, D) lie from the benign mean, in channel deviations: (B,).
+    def distance(self, pooled: Tensor, counts: Tensor) -> Tensor:
+        """Return how far pooled states (B, D) of `counts` (B,) tokens lie from the benign mean: (B,).
 
-        The median over channels, since a few outlier channels of a language model swing wildly on short prompts.
+        In channel deviations, the median over channels, since a few outlier channels of a language model swing wildly;
+        less for prompts of few tokens, whose average is that much noisier.
         """
         mean, scale = self.mean.to(pooled.device), self.scale.to(pooled.device)
-        return ((pooled.float() - mean) / scale).abs().median(-1).values
+        return ((pooled.float() - mean) / scale).abs().median(-1).values * trust(counts.to(pooled.device))
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,6 +199,11 @@ class AlignedDirection:
 def gate_categories(categories: tuple[str, ...]) -> tuple[str, ...]:
     """Return the categories a gate tells apart: all but "global", or "global" where there is nothing else."""
     return categories[1:] or categories
+
+
+def trust(counts: Tensor) -> Tensor:
+    """Return how much an average over `counts` tokens says about its encoder, from 1/4 for one to 1 for 16 and more."""
+    return (counts.clamp(max=FULL_TRUST) / FULL_TRUST).sqrt()
 
 
 def pool(states: Tensor, mask: Tensor | None = None) -> Tensor:
