@@ -17,6 +17,7 @@ from ..encode import TextModel, load_text_model, token_states
 from .console import Result, add_model_options, progress_line, table
 
 HELP = "Carry the bundled direction to a real text encoder and compare it with native and control directions."
+TARGET = "all-MiniLM-L6-v2"
 UNSEEN = 256
 
 
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Result:
     """Encode, align by every map, steer, measure, draw."""
     direction = SafetyDirection.load(bundled(SOURCE))
-    encoder = load_text_model(packaged_model("all-MiniLM-L6-v2"), options.device, options.dtype)
+    encoder = load_text_model(packaged_model(TARGET), options.device, options.dtype)
     pairs = read_pairs(options.pairs or bundled(STAND_INS))
     if options.benign:
         unseen = [prompt for prompt in read_prompts(options.benign) if prompt not in set(direction.anchors)]
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> Result:
     pictures = draw(direction, encoder, data, rows, folder)
     text = "\n".join(
         [
-            f"{direction.source.name} -> {encoder.identity.name}: {len(test)} pairs, {len(unseen):,} unseen benign prompts",
+            f"{direction.source.name} -> {TARGET}: {len(test)} pairs, {len(unseen):,} unseen benign prompts",
             table(header, cells),
             "",
             "AUROC: safe against unsafe by the direction's reading; 'of native': against the native mean difference (plain).",

@@ -1,0 +1,75 @@
+"""Fill the README's tables between their markers from the results of transfer.py and speed.py, and a demo run's output.
+
+safety-steer demo > demo.txt
+python benchmarks/write_readme.py demo.txt results/transfer.json results/speed.json
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def transfer_tables(results: dict[str, list[dict[str, Any]]]) -> str:
+    """Lay out one Markdown table per route."""
+    parts = []
+    for route, rows in results.items():
+        lines = [
+            f"**{route}**",
+            "",
+            "| method | AUROC | of native | gate AUROC | of native | unsafe flagged | benign changed |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        native = rows[0]
+        for row in rows:
+            reading = row["plain"] if row is native else row["reading"]
+            lines.append(
+                f"| {row['method']} | {reading:.3f} | {reading / native['plain']:.3f} | {row['gate']:.3f} "
+                f"| {row['gate'] / native['gate']:.3f} | {row['flagged']:.1%} | {row['benign_changed']:.2%} |"
+            )
+        lines.append("")
+        lines.append(f"(The native direction read with a discriminant of its own unsafe prompts: {native['reading']:.3f}.)")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def speed_table(speed: dict[str, Any]) -> str:
+    """Lay out the speed figures as one Markdown table."""
+    extract, align, fit, clip = (speed[part] for part in ("extract", "align", "fit", "clip"))
+    rows = [
+        ("extract 2,070 pairs, 2,048 anchors", f"{extract['ours_s']:.0f} s", f"{extract['ratio']:.2f} x bare forward passes"),
+        ("align 2,048 anchors to all-MiniLM-L6-v2", f"{align['ours_s']:.1f} s", f"{align['ratio']:.2f} x bare forward passes"),
+        ("fit, 576 -> 384", f"{fit['576->384_s']:.2f} s", ""),
+        ("fit, 4,096 -> 4,096", f"{fit['4096->4096_s']:.2f} s", "no 4,096 x 4,096 tensor is made"),
+        ("clip, (1, 512, 4096), harmless prompt", "", f"{clip['benign_ratio']:.1f} x a copy"),
+        ("clip, (1, 512, 4096), flagged prompt", "", f"{clip['flagged_ratio']:.1f} x a copy"),
+    ]
+    peaks = {"extract": extract, "align": align, "fit": fit}
+    memory = ", ".join(f"{name} {part['peak_mib'] / 1024:.1f} GiB" for name, part in peaks.items())
+    lines = ["| what | time | against |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows), ""]
+    return "\n".join([*lines, f"Peak memory: {memory}. Machine: {speed['machine']}."])
+
+
+def main() -> None:
+    """Replace what stands between each pair of markers."""
+    demo = Path(sys.argv[1]).read_text().split("\nwrote ")[0].strip()
+    transfer, speed = (json.loads(Path(path).read_text()) for path in sys.argv[2:4])
+    tables = {
+        "demo": f"```\n{demo}\n```",
+        "transfer": transfer_tables(transfer["results"]),
+        "speed": speed_table(speed),
+    }
+    text = README.read_text()
+    for name, table in tables.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.DOTALL)
+    README.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
