@@ -126,7 +126,7 @@ def align_space(
     )
     lengths = torch.tensor([len(rows) for rows in states.tokens])
     distances = space.distance(states.pooled[: len(lengths)], lengths)
-    space.fit_limit.copy_(torch.maximum(3 * distances.max(), FIT_LIMIT * trust(lengths).median()))
+    space.fit_limit.copy_(torch.maximum(2 * distances.max(), FIT_LIMIT * trust(lengths).median()))
     benign_scores = gate_scores(space, pooled).logsumexp(-1)
     space.gate_quantiles.copy_(torch.quantile(benign_scores, torch.tensor(LEVELS)))
     return space, report

@@ -202,8 +202,9 @@ def gate_categories(categories: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def trust(counts: Tensor) -> Tensor:
-    """Return how much an average over `counts` tokens says about its encoder, from 1/4 for one to 1 for 16 and more."""
-    return (counts.clamp(max=FULL_TRUST) / FULL_TRUST).sqrt()
+    """Return how much an average over `counts` tokens says of its encoder: 1 for 16 and more, least for a single one."""
+    share = (counts.clamp(max=FULL_TRUST) / FULL_TRUST).sqrt()
+    return torch.where(counts > 1, share, share / 2)
 
 
 def pool(states: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .aligned import pool
+from .aligned import token_mask
 from .direction import SafetyDirection
 from .encode import Progress, TextModel, pooled_activations, token_states
 from .errors import AlignmentError, EncoderError, MismatchError
@@ -47,11 +47,13 @@ def collect(
         for space, states in batch.items():
             kept = tokens.setdefault(space, [])
             for state in states:
-                rows = state[(state != 0).any(-1)]
-                pooled.setdefault(space, []).append(pool(state[None])[0].cpu())
+                rows = state[token_mask(state)]
+                pooled.setdefault(space, []).append(
+                    rows.float().mean(0).cpu() if len(rows) else state.new_zeros(state.shape[-1])
+                )
                 size = rows.numel() * 2
                 if len(kept) < MIN_ANCHORS or spent.get(space, 0) + size <= token_budget:
-                    kept.append(rows.cpu().clamp(-6e4, 6e4).half())
+                    kept.append(rows.clamp(-6e4, 6e4).half().cpu())
                     spent[space] = spent.get(space, 0) + size
     result = {space: AnchorStates(torch.stack(rows), tokens[space]) for space, rows in pooled.items()}
     for space, gathered in result.items():

@@ -89,7 +89,8 @@ def steer(
     limits = _token_limits(space, columns, operator, token_quantile).to(states.device)
     opened = _opened(states, space, columns, unsafe, operator) if gate is None else gate.to(states.device).float()
     chosen = ((unsafe > limits) & (opened != 0)[:, None, None]).any(-1)
-    index, rows = _nonzero_rows(states, chosen)
+    padding = space.offsets[columns].to(states.device)
+    index, rows = _nonzero_rows(states, chosen, unsafe, padding)
     moved = torch.zeros(chosen.shape, device=states.device)
     if not len(index):
         return Steered(states, tuple(active), unsafe, unsafe, moved, limits)
@@ -103,11 +104,15 @@ def steer(
     target = rows + coefficients @ vectors
     if preserve_norm:
         target = target * (rows.norm(dim=-1, keepdim=True) / target.norm(dim=-1, keepdim=True).clamp(min=1e-12))
+        after_rows, moved_rows = unsafe_rows - (target - rows) @ readings.T, (target - rows).norm(dim=-1)
+    else:
+        after_rows = unsafe_rows - coefficients @ (vectors @ readings.T)
+        moved_rows = (coefficients @ (vectors @ vectors.T) * coefficients).sum(-1).clamp(min=0).sqrt()
     result = states.clone(memory_format=torch.contiguous_format)
     result.view(-1, states.shape[-1]).index_copy_(0, index, target.to(states.dtype))
     after = unsafe.clone()
-    after.view(-1, len(columns)).index_copy_(0, index, unsafe_rows - (target - rows) @ readings.T)
-    moved.view(-1).index_copy_(0, index, (target - rows).norm(dim=-1))
+    after.view(-1, len(columns)).index_copy_(0, index, after_rows)
+    moved.view(-1).index_copy_(0, index, moved_rows)
     return Steered(result, tuple(active), unsafe, after, moved, limits)
 
 
@@ -131,7 +136,7 @@ def _opened(states: Tensor, space: AlignedSpace, columns: list[int], unsafe: Ten
         return torch.ones(len(states), device=states.device)
     shared = 1 - (1 - PROMPT_QUANTILE) / len(columns)
     limits = at_quantile(space.prompt_quantiles[columns], shared).to(states.device)
-    index, _ = _nonzero_rows(states, (unsafe > limits).any(-1))
+    index, _ = _nonzero_rows(states, (unsafe > limits).any(-1), unsafe, space.offsets[columns].to(states.device))
     opened = torch.zeros(len(states), device=states.device)
     opened[index // states.shape[1]] = 1
     return opened
@@ -146,12 +151,16 @@ def at_quantile(quantiles: Tensor, level: float) -> Tensor:
     return torch.lerp(quantiles[..., upper - 1], quantiles[..., upper], share)
 
 
-def _nonzero_rows(states: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the flat numbers of the chosen tokens (B, T) that are not all zero, and those tokens as float32 rows."""
+def _nonzero_rows(states: Tensor, chosen: Tensor, unsafe: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the flat numbers of the chosen tokens (B, T) that are not all zero, and those tokens as float32 rows.
+
+    An all-zero token reads exactly `padding` (K',); only tokens that do are looked at in full.
+    """
     index = chosen.flatten().nonzero()[:, 0]
     rows = states.flatten(0, 1).index_select(0, index)
-    kept = rows.any(-1)
-    if not bool(kept.all()):
+    suspect = (unsafe.flatten(0, 1).index_select(0, index) == padding).all(-1)
+    if bool(suspect.any()):
+        kept = ~suspect | (rows != 0).any(-1)
         index, rows = index[kept], rows[kept]
     return index, rows.float()
 
