@@ -62,7 +62,8 @@ pairs on the other half.
 ## Figures
 
 Carried to the other bundled model's encoder, on SafeSteerDataset's 230 test pairs, which nothing here was made from
-(`benchmarks/transfer.py`):
+(`benchmarks/transfer.py`). Every row is read with its discriminant, the native one with that of its own unsafe prompts; read
+plainly, as the paper's mean difference, the native direction has AUROC {plain:.3f}:
 
 {figures}
 
@@ -108,6 +109,7 @@ def main() -> None:
             anchors=len(direction.anchors),
             curve="\n".join(f"| {row[0]} | {row[1]:.3f} | {row[2]:.3f} |" for row in curve),
             figures=figures(route),
+            plain=route[0]["plain"],
         )
         file.with_suffix(".md").write_text(card)
 
