@@ -9,6 +9,7 @@ and ours in turn, and the best of the repeats counts for both.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 import resource
@@ -121,7 +122,8 @@ def planted(source_width: int, target_width: int, count: int = 2048) -> tuple[Sa
         identity, (1,), "mean", "mean", pairs, [f"prompt {index}" for index in range(count)], (safe, unsafe, anchors), {}
     )
     target = latent @ to_target + 4 * noise(count, target_width)
-    return direction, AnchorStates(target, list(target[:256, None].half()))
+    tokens = [(row + noise(12, target_width)).half() for row in target]
+    return direction, AnchorStates(target, tokens)
 
 
 def measure_fit(_: str) -> dict[str, float]:
@@ -142,7 +144,10 @@ def measure_fit(_: str) -> dict[str, float]:
 
 
 def measure_clip(_: str) -> dict[str, float]:
-    """`clip` on (1, 512, 4096) against copying it; a benign prompt, and one with every token moved."""
+    """`clip` on (1, 512, 4096) against copying it: a benign prompt, and a flagged one with a quarter of its tokens moved.
+
+    "memory" takes another of 32 tensors each time, as a run does that sees its conditioning once; "cached" the same one.
+    """
     generator = torch.Generator().manual_seed(0)
     states = torch.randn(1, 512, 4096, generator=generator)
     row = torch.randn(1, 4096, generator=generator) / 64
@@ -153,18 +158,24 @@ def measure_clip(_: str) -> dict[str, float]:
         offsets=torch.zeros(1),
         token_quantiles=levels.clone(),
         prompt_quantiles=10 + levels,
+        prompt_readings=row,
         gate_weights=torch.zeros(3, 4096),
         gate_biases=torch.zeros(3),
-        gate_quantiles=levels[0].clone(),
+        gate_quantiles=levels.expand(3, -1).clone(),
         mean=torch.zeros(4096),
         scale=torch.ones(4096),
         fit_limit=torch.tensor(4.0),
         probes=torch.zeros(8, 4096),
     )
-    copy = best(lambda: states.clone(), 50)
-    benign = best(lambda: steer(states, space, ("global",), {"global": 1.0}), 50)
-    flagged = best(lambda: steer(states, space, ("global",), {"global": 1.0}, gate=torch.ones(1)), 50)
-    return {"copy_s": copy, "benign_ratio": benign / copy, "flagged_ratio": flagged / copy}
+    figures: dict[str, float] = {}
+    for name, count in (("cached", 1), ("memory", 32)):
+        ring = itertools.cycle([states.clone() for _ in range(count)])
+        copy = best(lambda ring=ring: next(ring).clone(), 96)
+        benign = best(lambda ring=ring: steer(next(ring), space, ("global",), {"global": 1.0}), 96)
+        flagged = best(lambda ring=ring: steer(next(ring), space, ("global",), {"global": 1.0}, gate=torch.ones(1)), 96)
+        figures[f"{name}_copy_ms"] = copy * 1e3
+        figures |= {f"{name}_benign_ratio": benign / copy, f"{name}_flagged_ratio": flagged / copy}
+    return figures
 
 
 PARTS = {"extract": measure_extract, "align": measure_align, "fit": measure_fit, "clip": measure_clip}

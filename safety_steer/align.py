@@ -2,7 +2,8 @@
 
 The target never sees an unsafe prompt. What the map carries is not only the vector: the source's within-class
 covariance, carried too and joined by the map's own residual covariance, says which target channels to trust, and gives
-a *transported discriminant* - the reading that flags tokens and the gate that flags prompts.
+a *transported discriminant* that reads pooled prompts and opens the gate. Single tokens scatter otherwise than
+prompts, so they are read with a discriminant of their own, from the covariance of benign tokens.
 """
 
 from __future__ import annotations
@@ -22,20 +23,21 @@ from .direction import SafetyDirection
 from .errors import AlignmentError
 from .estimators import solve_shrunk
 from .extract import channel_statistics
-from .gate import gate_scores
-from .maps import Map, fit_map
+from .gate import joined_evidence, log_odds, standing_out
+from .maps import Map, fit_map, fit_maps
+from .readings import calibrate_readings, quantiles, token_discriminant
 
 FLOAT64_LIMIT = 2**21
 REPORT_ANCHORS = 1280
 MLP_SAMPLES = 256
 FIT_LIMIT = 3.0
-CHUNK = 64
 
 
 @dataclass(frozen=True)
 class AlignSettings:
     """How to align: the `map`, how far the covariance is shrunk to a sphere, how far category means to the global one.
 
+    `token_shrinkage` does for the covariance of benign tokens what `shrinkage` does for that of prompts.
     `require_better_than_chance` refuses a map that is no better than one fitted on shuffled anchors.
     """
 
@@ -43,6 +45,7 @@ class AlignSettings:
     shrinkage: float = 0.2
     category_shrinkage: float = 0.25
     require_better_than_chance: bool = True
+    token_shrinkage: float = 0.1
 
 
 def align(
@@ -107,18 +110,19 @@ def align_space(
     carried = carry(direction, source, target, fit_map(settings.map, source, target), settings, 1 - report["r2"])
     vectors = calibrate(direction, source, centred, carried.vectors.double() * scale)
     tokens = [*states.tokens, *(extra.tokens if extra else ())]
-    readings, offsets, token_quantiles, prompt_quantiles = calibrate_readings(carried.readings.double() / scale, tokens)
+    tokenwise = token_discriminant(carried.vectors, states.tokens, scale, settings.token_shrinkage)
+    calibrated = calibrate_readings(tokenwise / scale, tokens)
     weights = carried.gate_weights.double() / scale
-    pooled = states.pooled if extra is None else torch.cat([states.pooled, extra.pooled])
     space = AlignedSpace(
         vectors=vectors.float(),
-        readings=readings.float(),
-        offsets=offsets.float(),
-        token_quantiles=token_quantiles,
-        prompt_quantiles=prompt_quantiles,
+        readings=calibrated.readings.float(),
+        offsets=calibrated.offsets.float(),
+        token_quantiles=quantiles(calibrated.tokens),
+        prompt_quantiles=quantiles(calibrated.peaks),
+        prompt_readings=(carried.readings.double() / scale).float(),
         gate_weights=weights.float(),
         gate_biases=(carried.gate_biases.double() - weights @ mean).float(),
-        gate_quantiles=torch.zeros(len(LEVELS)),
+        gate_quantiles=torch.zeros(3, len(LEVELS)),
         mean=mean.float(),
         scale=scale.float(),
         fit_limit=torch.tensor(FIT_LIMIT),
@@ -127,8 +131,10 @@ def align_space(
     lengths = torch.tensor([len(rows) for rows in states.tokens])
     distances = space.distance(states.pooled[: len(lengths)], lengths)
     space.fit_limit.copy_(torch.maximum(2 * distances.max(), FIT_LIMIT * trust(lengths).median()))
-    benign_scores = gate_scores(space, pooled).logsumexp(-1)
-    space.gate_quantiles.copy_(torch.quantile(benign_scores, torch.tensor(LEVELS)))
+    pooled = torch.cat([part.pooled[: len(part.tokens)] for part in (states, extra) if part is not None])
+    witnesses = torch.stack([log_odds(space, pooled).logsumexp(-1), standing_out(space, calibrated.peaks.float())], 1)
+    space.gate_quantiles[:2] = quantiles(witnesses)
+    space.gate_quantiles[2:] = quantiles(joined_evidence(space.gate_quantiles, *witnesses.T)[:, None])
     return space, report
 
 
@@ -217,22 +223,6 @@ def calibrate(direction: SafetyDirection, source: Tensor, target: Tensor, vector
     return vectors * factors[:, None]
 
 
-def calibrate_readings(weights: Tensor, tokens: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Scale readings (K, D) to benign token deviations with median 0; return them with offsets and quantiles.
-
-    Quantiles at LEVELS are of u over tokens and of the highest u in a prompt: readings, offsets (K,), (K, Q), (K, Q).
-    """
-    lengths = [len(rows) for rows in tokens]
-    columns = weights.float().T
-    groups = (tokens[start : start + CHUNK] for start in range(0, len(tokens), CHUNK))
-    along = torch.cat([torch.cat(list(group)).float() @ columns for group in groups]).double()
-    spread = along.std(0).clamp(min=1e-12)
-    offsets = along.median(0).values / spread
-    unsafe = offsets - along / spread
-    highest = torch.stack([part.amax(0) for part in unsafe.split(lengths) if len(part)])
-    return weights / spread[:, None], offsets, _quantiles(unsafe), _quantiles(highest)
-
-
 def held_out_report(name: str, source: Tensor, target: Tensor) -> dict[str, float]:
     """Judge a map on a fifth of the anchors, and the same map fitted on shuffled anchors.
 
@@ -243,9 +233,10 @@ def held_out_report(name: str, source: Tensor, target: Tensor) -> dict[str, floa
     test, train = rows[: len(rows) // 5], rows[len(rows) // 5 :]
     shuffled = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(1))]
     report: dict[str, float] = {}
-    for prefix, answers in (("", train), ("shuffled_", shuffled)):
-        predicted = fit_map(name, source[train], target[answers])(source[test])
-        truth = target[test]
+    truth = target[test]
+    fitted = fit_maps(name, source[train], [target[train], target[shuffled]])
+    for prefix, mapped in zip(("", "shuffled_"), fitted, strict=True):
+        predicted = mapped(source[test])
         unit_predicted = torch.nn.functional.normalize(predicted, dim=-1)
         similarity = unit_predicted @ torch.nn.functional.normalize(truth, dim=-1).T
         report |= {
@@ -267,12 +258,3 @@ def refuse_chance(report: Mapping[str, float], space: str) -> None:
             f"{report['shuffled_cosine']:.3f} with shuffled anchors. Use more anchors, or another encoder: this one does "
             "not share the source's meaning."
         )
-
-
-def _quantiles(values: Tensor) -> Tensor:
-    """Return quantiles at LEVELS over the first axis of (N, K): (K, Q) float32. Sorts, as N may be in the millions."""
-    ordered = values.sort(0).values
-    position = torch.tensor(LEVELS, dtype=torch.float64) * (len(ordered) - 1)
-    low = position.floor().long()
-    high = (low + 1).clamp(max=len(ordered) - 1)
-    return torch.lerp(ordered[low], ordered[high], (position - low)[:, None]).T.contiguous().float()

@@ -33,10 +33,11 @@ class AlignedSpace:
     `vectors` (K, D) point to safe, in raw units; `readings` (K, D) and `offsets` (K,) give the unsafe reading of a
     token, u = offset - reading . h, in benign standard deviations with benign median 0. `token_quantiles` and
     `prompt_quantiles` (K, Q) are quantiles of u over benign tokens and of its maximum over a benign prompt's tokens.
-    `gate_weights` (G, D) and `gate_biases` (G,) give log-densities of a pooled prompt, up to a constant, under C unsafe
-    classes, C safe ones and the benign one (G = 2C + 1); `gate_quantiles` (Q,) are benign quantiles of the gate's
-    score. `mean` and `scale` (D,) are benign pooled statistics; `fit_limit` is
-    the largest distance from them that still counts as this encoder. `probes` (P, D) are pooled probe prompts.
+    `prompt_readings` (K, D) read a pooled prompt instead, + is safe. `gate_weights` (G, D) and `gate_biases` (G,) give
+    log-densities of a pooled prompt, up to a constant, under C unsafe classes, C safe ones and the benign one (G = 2C + 1);
+    `gate_quantiles` (3, Q) are benign quantiles of the prompt's log-odds, of its highest token, and of both joined.
+    `mean` and `scale` (D,) are benign pooled statistics; `fit_limit` is the largest distance from them that still counts
+    as this encoder. `probes` (P, D) are pooled probe prompts.
     """
 
     vectors: Tensor
@@ -44,6 +45,7 @@ class AlignedSpace:
     offsets: Tensor
     token_quantiles: Tensor
     prompt_quantiles: Tensor
+    prompt_readings: Tensor
     gate_weights: Tensor
     gate_biases: Tensor
     gate_quantiles: Tensor
@@ -64,6 +66,10 @@ class AlignedSpace:
         """
         chosen = slice(None) if columns is None else list(columns)
         return self.offsets[chosen].to(states.device) - states.float() @ self.readings[chosen].to(states.device).T
+
+    def safe_score(self, pooled: Tensor) -> Tensor:
+        """Read pooled prompts (N, D) along every category, benign mean 0, + is safe: (N, K) float32."""
+        return (pooled.float() - self.mean.to(pooled.device)) @ self.prompt_readings.to(pooled.device).T
 
     def check(self, states: Tensor, space: str) -> None:
         """Raise MismatchError when conditioning (B, T, D) cannot have come from the encoder of the alignment."""
@@ -229,9 +235,10 @@ _SHAPES: dict[str, tuple[str, ...]] = {
     "offsets": ("K",),
     "token_quantiles": ("K", "Q"),
     "prompt_quantiles": ("K", "Q"),
+    "prompt_readings": ("K", "D"),
     "gate_weights": ("G", "D"),
     "gate_biases": ("G",),
-    "gate_quantiles": ("Q",),
+    "gate_quantiles": ("E", "Q"),
     "mean": ("D",),
     "scale": ("D",),
     "fit_limit": (),
@@ -241,7 +248,7 @@ _SHAPES: dict[str, tuple[str, ...]] = {
 
 def _parse_space(tensors: Mapping[str, Tensor], space: str, categories: tuple[str, ...], prompt_count: int) -> AlignedSpace:
     vectors = schema.take(tensors, f"{space}.vectors", (len(categories), None), torch.float32)
-    sizes = {"K": len(categories), "D": vectors.shape[1], "Q": len(LEVELS), "P": prompt_count}
+    sizes = {"K": len(categories), "D": vectors.shape[1], "Q": len(LEVELS), "P": prompt_count, "E": 3}
     sizes["G"] = 2 * len(gate_categories(categories)) + 1
     loaded = {
         name: schema.take(tensors, f"{space}.{name}", tuple(sizes[axis] for axis in axes), torch.float32)
@@ -249,6 +256,7 @@ def _parse_space(tensors: Mapping[str, Tensor], space: str, categories: tuple[st
     }
     schema.check_directions(vectors, categories)
     schema.check_directions(loaded["readings"], categories)
+    schema.check_directions(loaded["prompt_readings"], categories)
     if not bool(((loaded["readings"] * vectors).sum(-1) > 0).all()):
         raise FileFormatError("A reading does not point along its own vector. Align the direction again.")
     if not bool((loaded["scale"] > 0).all()):

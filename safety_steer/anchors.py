@@ -20,6 +20,7 @@ MIN_ANCHORS = 64
 PROBE_COUNT = 8
 TOKEN_BUDGET = 2**29
 SOURCE_COSINE = 0.99
+CHUNK = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +47,14 @@ def collect(
             raise EncoderError(f"The encoder gave {sorted(batch)} for some prompts and {sorted(pooled)} for others.")
         for space, states in batch.items():
             kept = tokens.setdefault(space, [])
-            for state in states:
-                rows = state[token_mask(state)]
-                pooled.setdefault(space, []).append(
-                    rows.float().mean(0).cpu() if len(rows) else state.new_zeros(state.shape[-1])
-                )
-                size = rows.numel() * 2
-                if len(kept) < MIN_ANCHORS or spent.get(space, 0) + size <= token_budget:
-                    kept.append(rows.clamp(-6e4, 6e4).half().cpu())
-                    spent[space] = spent.get(space, 0) + size
+            for start in range(0, len(states), CHUNK):
+                means, rows = _pooled_together(states[start : start + CHUNK])
+                pooled.setdefault(space, []).extend(means)
+                for part in rows:
+                    size = part.numel() * 2
+                    if len(kept) < MIN_ANCHORS or spent.get(space, 0) + size <= token_budget:
+                        kept.append(part)
+                        spent[space] = spent.get(space, 0) + size
     result = {space: AnchorStates(torch.stack(rows), tokens[space]) for space, rows in pooled.items()}
     for space, gathered in result.items():
         if len(gathered.pooled) != count:
@@ -62,6 +62,17 @@ def collect(
         if not bool(torch.isfinite(gathered.pooled).all()):
             raise EncoderError(f"The encoder gives NaN or Inf in {space}. Load it in another precision.")
     return result
+
+
+def _pooled_together(states: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """Return the means (D,) of some prompts' token states and their tokens in half precision, all on the CPU, unpadded."""
+    rows = torch.cat(list(states))
+    real = token_mask(rows)
+    owner = torch.repeat_interleave(torch.tensor([len(part) for part in states])).to(rows.device)[real]
+    rows, counts = rows[real], torch.bincount(owner, minlength=len(states))
+    totals = torch.zeros(len(states), rows.shape[1], device=rows.device).index_add_(0, owner, rows.float())
+    means = (totals / counts[:, None].clamp(min=1)).cpu()
+    return list(means), rows.clamp(-6e4, 6e4).half().cpu().split(counts.tolist())
 
 
 def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from .align import AlignSettings, align
-from .aligned import AlignedDirection, pool
+from .aligned import AlignedDirection, AlignedSpace, pool
 from .anchors import AnchorStates
 from .apply import SteerSettings, steer_conditioning
 from .data import Pair
 from .direction import ModelIdentity, SafetyDirection
 from .extract import fit_direction
-from .gate import gate_scores, gate_threshold
+from .gate import gate_threshold, open_gate
 from .maps import MAPS
 from .metrics import auroc
 
@@ -133,7 +133,7 @@ def prompt_scores(aligned: AlignedDirection, data: TargetData) -> Mapping[str, T
     """Return the gate's scores of benign, safe and unsafe prompts, and its threshold, for plots."""
     space = aligned.spaces[SPACE]
     groups = {"benign": data.benign, "safe": data.safe, "unsafe": data.unsafe}
-    scores = {name: gate_scores(space, _pool_all(states)).logsumexp(-1) for name, states in groups.items()}
+    scores = {name: _gate(space, states) for name, states in groups.items()}
     return {**scores, "threshold": torch.tensor(gate_threshold(space))}
 
 
@@ -145,17 +145,21 @@ def _pool_all(states: Sequence[Tensor]) -> Tensor:
     return torch.cat([pool(rows[None]) for rows in states])
 
 
+def _gate(space: AlignedSpace, states: Sequence[Tensor]) -> Tensor:
+    return torch.cat([open_gate(rows[None], space).scores for rows in states])
+
+
 def _measure(method: str, aligned: AlignedDirection, data: TargetData, reference: AlignedDirection) -> Row:
     space = aligned.spaces[SPACE]
     safe, unsafe = _pool_all(data.safe), _pool_all(data.unsafe)
-    reading = [-space.unsafe_reading(pooled, [0])[:, 0] for pooled in (safe, unsafe)]
+    reading = [space.safe_score(pooled)[:, 0] for pooled in (safe, unsafe)]
     plain = [((pooled - space.mean) / space.scale.square()) @ space.vectors[0] for pooled in (safe, unsafe)]
-    gate = [gate_scores(space, pooled).logsumexp(-1) for pooled in (safe, unsafe)]
+    gate = [_gate(space, states) for states in (data.safe, data.unsafe)]
     steered = [steer_conditioning({SPACE: rows[None]}, aligned, SteerSettings()) for rows in data.unsafe]
     flagged = torch.tensor([outcome.changed for outcome in steered])
     after = _pool_all([outcome.tensors[SPACE][0] for outcome in steered])
     judge = reference.spaces[SPACE]
-    truth = [-judge.unsafe_reading(pooled, [0])[:, 0] for pooled in (safe, unsafe, after)]
+    truth = [judge.safe_score(pooled)[:, 0] for pooled in (safe, unsafe, after)]
     toward = (truth[2] - truth[1])[flagged].mean() / (truth[0].mean() - truth[1][flagged].mean())
     benign = [steer_conditioning({SPACE: rows[None]}, aligned, SteerSettings()) for rows in data.benign]
     before, now = _pool_all(data.benign), _pool_all([outcome.tensors[SPACE][0] for outcome in benign])

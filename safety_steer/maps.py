@@ -6,7 +6,7 @@ All inputs are standardised anchors, one row a prompt: source (N, d_s), target (
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,15 @@ def fit_map(name: str, source: Tensor, target: Tensor) -> Map:
     if name not in MAPS:
         raise DataError(f"Expected map {', '.join(MAPS)}, but got '{name}'.")
     return MAPS[name](source, target)
+
+
+def fit_maps(name: str, source: Tensor, targets: Sequence[Tensor]) -> list[Map]:
+    """Fit one map to each of several targets of one width (N, d_t); ridge solves them all with one factorisation."""
+    if name != "ridge":
+        return [fit_map(name, source, target) for target in targets]
+    width = targets[0].shape[1]
+    together = ridge_map(source, torch.cat(list(targets), dim=1))
+    return [lambda rows, part=part: together(rows)[:, part * width : (part + 1) * width] for part in range(len(targets))]
 
 
 def ridge_map(source: Tensor, target: Tensor, ridge: float = RIDGE) -> Map:

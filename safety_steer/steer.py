@@ -90,7 +90,7 @@ def steer(
     opened = _opened(states, space, columns, unsafe, operator) if gate is None else gate.to(states.device).float()
     chosen = ((unsafe > limits) & (opened != 0)[:, None, None]).any(-1)
     padding = space.offsets[columns].to(states.device)
-    index, rows = _nonzero_rows(states, chosen, unsafe, padding)
+    index = _nonzero_rows(states, chosen, unsafe, padding)
     moved = torch.zeros(chosen.shape, device=states.device)
     if not len(index):
         return Steered(states, tuple(active), unsafe, unsafe, moved, limits)
@@ -101,19 +101,38 @@ def steer(
     coefficients = amounts.index_select(0, index // states.shape[1])
     if operator != "add":
         coefficients = _back_to_median(unsafe_rows, unsafe_rows > limits, coefficients, readings @ vectors.T)
-    target = rows + coefficients @ vectors
+    result = states.clone(memory_format=torch.contiguous_format)
     if preserve_norm:
-        target = target * (rows.norm(dim=-1, keepdim=True) / target.norm(dim=-1, keepdim=True).clamp(min=1e-12))
-        after_rows, moved_rows = unsafe_rows - (target - rows) @ readings.T, (target - rows).norm(dim=-1)
+        change = _turn(result, index, coefficients, vectors)
+        after_rows, moved_rows = unsafe_rows - change @ readings.T, change.norm(dim=-1)
     else:
+        _move(result, index, coefficients, vectors)
         after_rows = unsafe_rows - coefficients @ (vectors @ readings.T)
         moved_rows = (coefficients @ (vectors @ vectors.T) * coefficients).sum(-1).clamp(min=0).sqrt()
-    result = states.clone(memory_format=torch.contiguous_format)
-    result.view(-1, states.shape[-1]).index_copy_(0, index, target.to(states.dtype))
     after = unsafe.clone()
     after.view(-1, len(columns)).index_copy_(0, index, after_rows)
     moved.view(-1).index_copy_(0, index, moved_rows)
     return Steered(result, tuple(active), unsafe, after, moved, limits)
+
+
+def _move(result: Tensor, index: Tensor, coefficients: Tensor, vectors: Tensor) -> None:
+    """Add coefficients @ vectors to the tokens `index` of contiguous (B, T, D), in place; rounded once."""
+    flat = result.view(-1, result.shape[-1])
+    change = coefficients * vectors if len(vectors) == 1 else coefficients @ vectors
+    if result.dtype == torch.float32:
+        flat.index_add_(0, index, change)
+    else:
+        flat.index_copy_(0, index, (flat.index_select(0, index).float() + change).to(result.dtype))
+
+
+def _turn(result: Tensor, index: Tensor, coefficients: Tensor, vectors: Tensor) -> Tensor:
+    """Like `_move`, but every token keeps its length; return the change (M, D)."""
+    flat = result.view(-1, result.shape[-1])
+    rows = flat.index_select(0, index).float()
+    target = rows + coefficients @ vectors
+    target = target * (rows.norm(dim=-1, keepdim=True) / target.norm(dim=-1, keepdim=True).clamp(min=1e-12))
+    flat.index_copy_(0, index, target.to(result.dtype))
+    return target - rows
 
 
 def _token_limits(space: AlignedSpace, columns: list[int], operator: str, quantile: float) -> Tensor:
@@ -136,7 +155,7 @@ def _opened(states: Tensor, space: AlignedSpace, columns: list[int], unsafe: Ten
         return torch.ones(len(states), device=states.device)
     shared = 1 - (1 - PROMPT_QUANTILE) / len(columns)
     limits = at_quantile(space.prompt_quantiles[columns], shared).to(states.device)
-    index, _ = _nonzero_rows(states, (unsafe > limits).any(-1), unsafe, space.offsets[columns].to(states.device))
+    index = _nonzero_rows(states, (unsafe > limits).any(-1), unsafe, space.offsets[columns].to(states.device))
     opened = torch.zeros(len(states), device=states.device)
     opened[index // states.shape[1]] = 1
     return opened
@@ -151,18 +170,18 @@ def at_quantile(quantiles: Tensor, level: float) -> Tensor:
     return torch.lerp(quantiles[..., upper - 1], quantiles[..., upper], share)
 
 
-def _nonzero_rows(states: Tensor, chosen: Tensor, unsafe: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the flat numbers of the chosen tokens (B, T) that are not all zero, and those tokens as float32 rows.
+def _nonzero_rows(states: Tensor, chosen: Tensor, unsafe: Tensor, padding: Tensor) -> Tensor:
+    """Return the flat numbers of the chosen tokens (B, T) that are not all zero: (M,).
 
     An all-zero token reads exactly `padding` (K',); only tokens that do are looked at in full.
     """
     index = chosen.flatten().nonzero()[:, 0]
-    rows = states.flatten(0, 1).index_select(0, index)
     suspect = (unsafe.flatten(0, 1).index_select(0, index) == padding).all(-1)
     if bool(suspect.any()):
-        kept = ~suspect | (rows != 0).any(-1)
-        index, rows = index[kept], rows[kept]
-    return index, rows.float()
+        zero = torch.zeros_like(suspect)
+        zero[suspect] = (states.flatten(0, 1).index_select(0, index[suspect]) == 0).all(-1)
+        index = index[~zero]
+    return index
 
 
 def _back_to_median(unsafe: Tensor, over: Tensor, amounts: Tensor, gram: Tensor) -> Tensor:

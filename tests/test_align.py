@@ -19,7 +19,7 @@ from safety_steer.anchors import AnchorStates, collect
 from safety_steer.apply import steer_conditioning
 from safety_steer.compare import native_direction, shuffled_direction
 from safety_steer.errors import AlignmentError, DataError
-from safety_steer.gate import gate_scores, gate_threshold
+from safety_steer.gate import gate_threshold, log_odds
 from safety_steer.maps import MAPS
 from safety_steer.metrics import auroc
 
@@ -65,7 +65,7 @@ def test_the_carried_reading_separates_about_as_well_as_a_native_one(name: str) 
 def test_the_carried_gate_finds_unseen_unsafe_prompts(name: str) -> None:
     space = builders.planted_aligned(name).spaces[SPACE]
     safe, unsafe = pooled_pairs()
-    scores = [gate_scores(space, part).logsumexp(-1) for part in (safe, unsafe)]
+    scores = [log_odds(space, part).logsumexp(-1) for part in (safe, unsafe)]
     assert auroc(scores[1], scores[0]) > 0.95
     assert float((scores[1] > gate_threshold(space, 0.01)).double().mean()) > 0.8
     assert float((scores[0] > gate_threshold(space, 0.01)).double().mean()) < 0.05
@@ -222,7 +222,7 @@ def test_further_benign_prompts_change_thresholds_only() -> None:
         assert torch.equal(getattr(more, name), getattr(plain, name)), name
     cosines = torch.nn.functional.cosine_similarity(more.readings, plain.readings)
     assert torch.allclose(cosines, torch.ones(3), atol=1e-6)
-    assert float(more.gate_quantiles[-2]) > float(plain.gate_quantiles[-2])
+    assert float(more.gate_quantiles[0, -2]) > float(plain.gate_quantiles[0, -2])
     for name in ("gate_quantiles", "token_quantiles", "prompt_quantiles"):
         assert not torch.equal(getattr(more, name), getattr(plain, name)), name
 
@@ -245,7 +245,7 @@ class Shapes(TorchDispatchMode):
 @pytest.mark.parametrize("name", sorted(MAPS))
 def test_no_square_matrix_of_the_target_width_is_ever_formed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maps, "MAX_EPOCHS", 3)
-    width, count = 300, 100
+    width, count = 1100, 100
     lift = torch.randn(28, width, generator=torch.Generator().manual_seed(6))
     states = builders.planted_states()
     wide = AnchorStates(states.pooled[:count] @ lift, [(rows.float() @ lift).half() for rows in states.tokens[:count]])

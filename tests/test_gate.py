@@ -8,9 +8,10 @@ import builders
 import pytest
 import torch
 
-from safety_steer.aligned import AlignedSpace, pool
+from safety_steer.aligned import LEVELS, AlignedSpace, pool
 from safety_steer.errors import DataError
-from safety_steer.gate import gate_scores, gate_threshold, open_gate
+from safety_steer.gate import gate_threshold, joined_evidence, log_odds, open_gate
+from safety_steer.steer import at_quantile
 
 
 def planted() -> AlignedSpace:
@@ -19,7 +20,7 @@ def planted() -> AlignedSpace:
 
 def test_scores_are_log_odds_of_each_unsafe_class_against_safe_and_benign() -> None:
     space, pooled = planted(), pool(builders.unsafe_batch(5))
-    for row, scores in zip(pooled.double(), gate_scores(space, pooled), strict=True):
+    for row, scores in zip(pooled.double(), log_odds(space, pooled), strict=True):
         density = [
             float(row @ weights + bias)
             for weights, bias in zip(space.gate_weights.double(), space.gate_biases.double(), strict=True)
@@ -38,16 +39,42 @@ def test_unsafe_prompts_score_above_benign_ones() -> None:
     assert not bool(benign.flagged.any())
 
 
+def anchor_scores() -> torch.Tensor:
+    return torch.cat([open_gate(rows[None].float(), planted()).scores for rows in builders.planted_states().tokens])
+
+
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.25])
 def test_the_stated_share_of_benign_anchors_opens_the_gate(rate: float) -> None:
-    scores = gate_scores(planted(), builders.planted_states().pooled).logsumexp(-1)
-    share = float((scores > gate_threshold(planted(), rate)).double().mean())
+    share = float((anchor_scores() > gate_threshold(planted(), rate)).double().mean())
     assert share == pytest.approx(rate, abs=0.005)
 
 
 def test_at_rate_zero_no_benign_anchor_opens_the_gate() -> None:
-    scores = gate_scores(planted(), builders.planted_states().pooled).logsumexp(-1)
-    assert not bool((scores > gate_threshold(planted(), 0.0) + 1e-4).any())
+    assert not bool((anchor_scores() > gate_threshold(planted(), 0.0) + 1e-2).any())
+
+
+def test_a_single_unsafe_token_opens_the_gate_of_a_long_harmless_prompt() -> None:
+    space = planted()
+    states = builders.benign_batch(1).repeat(1, 4, 1)
+    assert not bool(open_gate(states, space).flagged.any())
+    states[0, 5] -= 6 * space.vectors[0]
+    decision = open_gate(states, space)
+    assert float(log_odds(space, pool(states)).logsumexp(-1)) < float(space.gate_quantiles[0, -1])
+    assert bool(decision.flagged.all())
+
+
+def test_padding_is_no_token() -> None:
+    space, states = planted(), builders.unsafe_batch(3)
+    padded = torch.cat([states, torch.zeros(3, 9, states.shape[-1])], 1)
+    assert torch.allclose(open_gate(padded, space).scores, open_gate(states, space).scores, atol=1e-4)
+    assert not bool(open_gate(torch.zeros_like(states), space).flagged.any())
+
+
+def test_evidence_counts_e_folds_of_the_benign_tail() -> None:
+    """Beyond the 90 % quantile an exponential tail loses a factor e per e-fold, so 99 % is ln 10 of them away."""
+    quantiles = torch.tensor(LEVELS).expand(2, -1)
+    both = joined_evidence(quantiles, torch.tensor([0.9, 0.99, 0.9]), torch.tensor([0.9, 0.9, 0.99]))
+    assert torch.allclose(both, torch.tensor([0.0, math.log(10), math.log(10)]), atol=1e-4)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05])
@@ -77,18 +104,18 @@ def test_hard_opens_fully_or_not_at_all_and_off_is_always_open() -> None:
 
 
 def test_soft_opens_in_proportion_beyond_the_threshold() -> None:
-    space = builders.small_space(torch.eye(4)[:2])
-    space.gate_weights.zero_()
-    space.gate_weights[0, 0] = 1.0
-    wanted = torch.tensor([0.0, 0.7, 0.99, 1.05, 1.15, 2.0])
-    pooled = torch.zeros(6, 1, 4)
-    pooled[:, 0, 0] = wanted + math.log(2)
-    pooled[:, 0, 1] = 1e-6
-    decision = open_gate(pooled, space, "soft", rate=0.0)
-    expected = ((wanted - 1.0) / 0.25).clamp(0, 1)
-    assert torch.allclose(decision.scores, wanted, atol=1e-5)
-    assert torch.allclose(decision.opening, expected, atol=1e-4)
-    assert decision.opening[:3].tolist() == [0, 0, 0]
+    states, space = builders.unsafe_batch(1), planted()
+    whole = open_gate(states, space, "soft", rate=0.0)
+    middle = float(at_quantile(space.gate_quantiles[2], 0.5))
+    openings = []
+    for share in torch.linspace(0, 1, 41):
+        decision = open_gate(share * states + (1 - share) * builders.benign_batch(1)[:, : states.shape[1]], space, "soft", 0.0)
+        expected = (float(decision.scores) - whole.threshold) / ((whole.threshold - middle) / 2)
+        assert float(decision.opening) == pytest.approx(min(max(expected, 0.0), 1.0), abs=1e-4)
+        openings.append(float(decision.opening))
+    assert openings[0] == 0
+    assert openings[-1] == 1
+    assert any(0 < opening < 1 for opening in openings)
 
 
 def test_an_unknown_mode_is_refused() -> None:

@@ -20,7 +20,7 @@ from safety_steer.data import Pair, read_pairs, read_prompts
 from safety_steer.direction import SafetyDirection
 from safety_steer.encode import TextModel, load_text_model, pooled_activations, token_states
 from safety_steer.errors import DataError, EncoderError, MismatchError
-from safety_steer.gate import gate_scores
+from safety_steer.gate import log_odds
 from safety_steer.metrics import auroc
 
 SPACE, ANCHORS, UNSEEN = "cross_attn", 1536, 400
@@ -65,7 +65,7 @@ def separation(aligned: AlignedDirection, safe: Tensor, unsafe: Tensor) -> float
 
 def gate_separation(aligned: AlignedDirection, safe: Tensor, unsafe: Tensor) -> float:
     """AUROC of the gate."""
-    scores = [gate_scores(aligned.spaces[SPACE], part).logsumexp(-1) for part in (unsafe, safe)]
+    scores = [log_odds(aligned.spaces[SPACE], part).logsumexp(-1) for part in (unsafe, safe)]
     return auroc(*scores)
 
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..aligned import AlignedDirection
+from ..aligned import AlignedDirection, pool
 from ..anchors import PROBE_COUNT, check_source, encode_anchors, source_activations
 from ..data import Pair, read_pairs
 from ..direction import SafetyDirection
-from ..encode import TextModel, load_text_model
+from ..encode import TextModel, load_text_model, token_states
 from ..errors import DataError
-from ..gate import FALSE_POSITIVE_RATE, gate_scores, gate_threshold
+from ..gate import FALSE_POSITIVE_RATE, gate_threshold, open_gate
 from ..metrics import PairScore, score_pairs
 from .align import target_layer
 from .console import Result, add_model_options, progress_line, table
@@ -46,8 +46,7 @@ def run(options: argparse.Namespace) -> Result:
         layer = stored_layer(direction, model)
         probes = encode_anchors(model, direction.probe_prompts, layer)["cross_attn"].pooled[:PROBE_COUNT]
         direction.check_encoder("cross_attn", probes)
-        activations = encode_anchors(model, texts, layer, progress)["cross_attn"].pooled
-        result = score_aligned(direction, activations, pairs)
+        result = score_aligned(direction, token_states(model, texts, layer, progress=progress), pairs)
     data = result.document()
     rows = [["direction", result.auroc], ["pair accuracy", result.pair_accuracy]]
     rows += [[f"  {name}", value] for name, value in result.per_category.items()]
@@ -62,11 +61,11 @@ def score_source(direction: SafetyDirection, activations: Tensor, pairs: Sequenc
     return _score(direction.score(activations), direction.probe(activations)[:, 0], pairs, direction.categories, threshold)
 
 
-def score_aligned(direction: AlignedDirection, pooled: Tensor, pairs: Sequence[Pair]) -> PairScore:
-    """Score pooled target states (2N, D), safe sides first, in the first text space."""
+def score_aligned(direction: AlignedDirection, states: Sequence[Tensor], pairs: Sequence[Pair]) -> PairScore:
+    """Score target states (T_i, D) of 2N prompts, safe sides first, in the first text space."""
     space = next(iter(direction.spaces.values()))
-    readings = -space.unsafe_reading(pooled)
-    gate = gate_scores(space, pooled).logsumexp(-1)
+    readings = torch.cat([space.safe_score(pool(rows[None])) for rows in states])
+    gate = torch.cat([open_gate(rows[None], space).scores for rows in states])
     return _score(readings, gate, pairs, direction.categories, gate_threshold(space))
 
 

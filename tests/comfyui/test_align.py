@@ -119,7 +119,7 @@ def test_typed_prompts_raise_the_thresholds_but_do_not_move_the_map() -> None:
     plain, typed = align(), align(anchors=f"{words.DANGEROUS}\n\n  a bowl of soup \n{words.DANGEROUS}")
     one, two = plain.spaces["cross_attn"], typed.spaces["cross_attn"]
     assert torch.equal(one.vectors, two.vectors)
-    assert float(two.gate_quantiles[-1]) > float(one.gate_quantiles[-1])
+    assert float(two.gate_quantiles[0, -1]) > float(one.gate_quantiles[0, -1])
 
 
 def test_too_many_typed_prompts_are_an_error(error: Any) -> None:
