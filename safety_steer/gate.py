@@ -4,8 +4,8 @@ Two witnesses are heard. The prompt as a whole: the log-odds of its pooled state
 than safe or benign, under Gaussians with one shared covariance (a gate like CAT's, arXiv 2603.03163, but carried from
 the source model), so nobody has to say which category a prompt belongs to. And its most unsafe token, for the one bad word
 in a long harmless sentence. Each says how surprising it would be of a benign prompt, in e-folds of the benign tail, and the
-two are added (Fisher's method of combining p-values). The threshold is a benign quantile of that sum: at a
-false-positive rate of 0.5 %, one benign prompt in two hundred opens the gate.
+two are added, the token at half weight (a weighted form of Fisher's method of combining p-values). The threshold is a
+benign quantile of that sum: at a false-positive rate of 0.5 %, one benign prompt in two hundred opens the gate.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .steer import at_quantile
 
 MODES = ("off", "hard", "soft")
 FALSE_POSITIVE_RATE = 0.005
+TOKEN_WEIGHT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ def standing_out(space: AlignedSpace, peaks: Tensor) -> Tensor:
 
 def joined_evidence(quantiles: Tensor, log_odds: Tensor, peaks: Tensor) -> Tensor:
     """Add the two witnesses (B,) in e-folds of their benign tails, 0 at the 90 % quantile; quantiles (2 or more, Q)."""
-    return sum((_in_e_folds(values, quantiles[row]) for row, values in enumerate((log_odds, peaks))), torch.zeros(()))
+    return _in_e_folds(log_odds, quantiles[0]) + TOKEN_WEIGHT * _in_e_folds(peaks, quantiles[1])
 
 
 def _in_e_folds(values: Tensor, quantiles: Tensor) -> Tensor:
