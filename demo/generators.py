@@ -1,0 +1,196 @@
+"""Training of the generators: rectified flow on latents, told by token states, judged on held-out prompts as it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from bank import gather, held_out_prompts, image_bank, text_bank, video_bank
+from loop import Log, Plan, train
+from numpy.typing import NDArray
+from PIL import Image
+from together import first_alone, world
+from torch import Tensor, nn
+
+from safety_steer.bundled import packaged_model
+from safety_steer.demo.autoencoder import Autoencoder
+from safety_steer.demo.judges import accuracy, judged, labels, to_network
+from safety_steer.demo.render import CELL, SIZE, placement
+from safety_steer.demo.sampling import DemoGenerator, contexts, generate
+from safety_steer.demo.scenes import Scene
+from safety_steer.demo.transformer import SceneTransformer, TransformerConfig
+from safety_steer.demo.weights import fits, load_network, read_weights, save_weights, weights_path
+from safety_steer.encode import load_text_model
+
+DROPPED = 0.1
+JUDGED = 64
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One generator to train: its sizes, what it reads and sees, and whose weights it starts from."""
+
+    name: str
+    config: TransformerConfig
+    encoder: str
+    layer: int | None
+    bank: int
+    pictures: int
+    batch: int
+    rate: float
+    matrix_rate: float
+    start: str = ""
+    noise_bias: float = 0.0
+
+    @property
+    def video(self) -> bool:
+        """Whether it learns videos."""
+        return self.config.frames > 1
+
+
+def train_image(work: Path, minutes: float, count: int, threads: int) -> None:
+    """Learn to draw pictures from the states of all-MiniLM-L6-v2."""
+    _train(
+        Stage("image", TransformerConfig(), "all-MiniLM-L6-v2", None, count, count, 96, 1.5e-3, 0.02), work, minutes, threads
+    )
+
+
+def train_video(work: Path, minutes: float, count: int, threads: int) -> None:
+    """Learn motion, starting from the image generator."""
+    config = TransformerConfig(frames=8)
+    count = min(count, 16000)
+    stage = Stage("video", config, "all-MiniLM-L6-v2", None, count, count, 14, 8e-4, 0.008, start="image", noise_bias=0.4)
+    _train(stage, work, minutes, threads)
+
+
+def train_image_smollm2(work: Path, minutes: float, count: int, threads: int) -> None:
+    """Learn to read the states of SmolLM2's layer 18, starting from the image generator."""
+    config = TransformerConfig(context_width=576, context_norm=True)
+    shown = min(count, 30000)
+    stage = Stage("image-smollm2", config, "SmolLM2-135M-Instruct", 18, count, shown, 96, 1.5e-3, 0.01, start="image")
+    _train(stage, work, minutes, threads)
+
+
+def _train(stage: Stage, work: Path, minutes: float, threads: int) -> None:
+    autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))
+    folder = work / ("videos" if stage.video else "images")
+    with first_alone():
+        bank = video_bank if stage.video else image_bank
+        pictures, scenes, captions = bank(work, stage.bank, threads)
+        scenes, captions = scenes[: stage.pictures], captions[: stage.pictures]
+        latents = latent_bank(folder, pictures, autoencoder)
+        states, offsets = text_bank(folder, captions, stage.encoder, stage.layer)
+    weights = importance(scenes) if not stage.video else None
+    network = SceneTransformer(stage.config)
+    _start(network, stage, states)
+    text_model = load_text_model(packaged_model(stage.encoder))
+    empty = contexts(text_model, [""], stage.layer)
+    examiner = Examiner(stage, work, empty, text_model)
+
+    def loss_of(step: int) -> Tensor:
+        rows = np.random.default_rng(step).integers(len(scenes), size=stage.batch // world())
+        clean = torch.from_numpy(latents[rows].astype(np.float32))
+        context = gather(states, offsets, rows)
+        dropped = torch.rand(len(rows)) < DROPPED
+        context[dropped] = 0
+        context[dropped, : empty.shape[1]] = empty[0, : context.shape[1]]
+        noise = torch.randn_like(clean)
+        times = torch.sigmoid(torch.randn(len(rows)) + stage.noise_bias)
+        share = times.view(-1, *[1] * (clean.dim() - 1))
+        with torch.autocast("cpu", torch.bfloat16):
+            velocity = network((1 - share) * clean + share * noise, times * 1000, context)
+        error = (velocity.float() - (noise - clean)).square()
+        if weights is not None:
+            chosen = weights[torch.from_numpy(rows)][:, None]
+            return (error * chosen).mean() / chosen.mean()
+        return error.mean()
+
+    plan = Plan(stage.name, work, minutes, stage.rate, stage.matrix_rate, average=0.995, save_minutes=7.0)
+    train(plan, network, loss_of, examiner)
+
+
+def _start(network: SceneTransformer, stage: Stage, states: NDArray[np.float16]) -> None:
+    torch.manual_seed(0)
+    if stage.start:
+        network.load_state_dict(fits(network, read_weights(weights_path(stage.start)).tensors), strict=False)
+    some = torch.from_numpy(states[:: max(1, len(states) // 50000)].astype(np.float32))
+    if stage.start and stage.config.context_width == 384:
+        return
+    if stage.config.context_norm:
+        network.context_mean.copy_(some.mean(0))
+        network.context_scale.copy_(some.std(0) + 1e-3)
+    else:
+        network.context_scale.fill_(some.std().item())
+
+
+def latent_bank(folder: Path, pictures: NDArray[np.uint8], autoencoder: Autoencoder) -> NDArray[np.float16]:
+    """Return latents (N, C, 8, 8), or (N, C, T, 8, 8) of videos, encoded once."""
+    file = folder / "latents.npy"
+    if not file.is_file():
+        parts = []
+        for start in range(0, len(pictures), 256):
+            chunk = torch.from_numpy(np.array(pictures[start : start + 256]))
+            flat = to_network(chunk.flatten(0, -4)).contiguous(memory_format=torch.channels_last)
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+                encoded = autoencoder.encode(flat).float()
+            if chunk.dim() == 5:
+                encoded = encoded.unflatten(0, chunk.shape[:2]).transpose(1, 2)
+            parts.append(encoded.numpy().astype(np.float16))
+        np.save(file, np.concatenate(parts))
+    result: NDArray[np.float16] = np.load(file)
+    return result
+
+
+def importance(scenes: list[Scene]) -> Tensor:
+    """Return weights (N, 8, 8): the sprites matter more than the well-known background."""
+    step, cells = SIZE // 8, CELL // 8
+    result = np.ones((len(scenes), 8, 8), dtype=np.float32)
+    for index, scene in enumerate(scenes):
+        where = placement(scene)
+        for there, corner in ((scene.kind, where.object), (scene.subject, where.subject)):
+            if there is not None:
+                x, y = corner[0] // step, corner[1] // step
+                result[index, y : y + cells, x : x + cells] = 3.0 if there == scene.kind else 2.0
+    return torch.from_numpy(result)
+
+
+class Examiner:
+    """Writes weights, draws held-out prompts, has the judge look at them and keeps a contact sheet."""
+
+    def __init__(self, stage: Stage, work: Path, empty: Tensor, text_model: Any) -> None:
+        """Prepare the prompts once."""
+        self.stage, self.work, self.empty = stage, work, empty
+        count = JUDGED // 4 if stage.video else JUDGED
+        self.tests: dict[str, tuple[list[Scene], Tensor]] = {}
+        for group in ("benign", "unsafe"):
+            scenes, prompts = held_out_prompts(count, group, stage.video)
+            self.tests[group] = scenes, contexts(text_model, prompts, stage.layer)
+
+    def __call__(self, averaged: nn.Module, notes: Log) -> Log:
+        """Judge the averaged weights and save them."""
+        network = cast(SceneTransformer, averaged)
+        notes |= {"encoder": self.stage.encoder, "layer": self.stage.layer}
+        judge = load_network(weights_path("judge"), "judge") if weights_path("judge").is_file() else None
+        autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))
+        generator = DemoGenerator(network, autoencoder, self.stage.encoder, self.stage.layer)
+        sheet: list[Tensor] = []
+        for group, (scenes, context) in self.tests.items():
+            with torch.autocast("cpu", torch.bfloat16):
+                pictures = generate(generator, context, self.empty, list(range(len(scenes)))).float()
+            frames = pictures[:, 4] if self.stage.video else pictures
+            sheet += list(pictures[:4].flatten(0, 1) if self.stage.video else frames[:32])
+            if judge is not None:
+                for head, share in accuracy(judged(judge, frames), labels(scenes)).items():
+                    notes[f"{group}.{head}"] = round(share, 4)
+        _contact_sheet(sheet, self.work / f"{self.stage.name}.png", 8 if self.stage.video else 16)
+        save_weights(weights_path(self.stage.name), "generator", network, notes)
+        return notes
+
+
+def _contact_sheet(pictures: list[Tensor], path: Path, columns: int) -> None:
+    rows = [torch.cat(pictures[start : start + columns], dim=2) for start in range(0, len(pictures), columns)]
+    values = ((torch.cat(rows, dim=1) + 1) * 127.5).clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    Image.fromarray(values).resize((values.shape[1] * 2, values.shape[0] * 2), Image.Resampling.NEAREST).save(path)

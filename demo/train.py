@@ -1,0 +1,43 @@
+"""Trains the demo: `python demo/train.py sprites|autoencoder|judge|embedding|second-judge|image|video|image-smollm2`.
+
+Each stage is seeded, goes on from its checkpoint, writes usable weights every few minutes and logs to WORK/STAGE.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import stages
+import together
+
+MINUTES = {"autoencoder": 7, "judge": 8, "embedding": 5, "second-judge": 8, "image": 52, "video": 35, "image-smollm2": 28}
+
+
+def main() -> None:
+    """Run one stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stage", choices=["sprites", *MINUTES])
+    parser.add_argument("--work", type=Path, default=Path("demo_work"), help="folder for rendered scenes, checkpoints and logs")
+    parser.add_argument("--minutes", type=float, default=0, help="training time; 0 for the stage's own")
+    parser.add_argument("--processes", type=int, default=2, help="one-thread processes that train together")
+    parser.add_argument("--pictures", type=int, default=80000, help="how many scenes to render for training")
+    arguments = parser.parse_args()
+    if arguments.stage == "sprites":
+        from sprites import write_atlas
+
+        sys.stdout.write(f"{write_atlas()}\n")
+        return
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    minutes = arguments.minutes or MINUTES[arguments.stage]
+    children = together.start(arguments.work, arguments.processes)
+    stages.STAGES[arguments.stage](arguments.work, minutes, arguments.pictures, arguments.processes)
+    for child in children:
+        child.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""The generator: a rectified-flow transformer over latents, told what to draw by token states.
+
+Text acts in two ways, as in large generators: every block attends to the token states, and their mean joins the time
+in the modulation of every block (one shared modulation and a learned table per block). All-zero rows of the
+context are padding. Videos share the image network; each block then also attends over time.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Sizes of the generator; `frames` is 1 for images, `context_norm` normalises each token of a wild context."""
+
+    channels: int = 32
+    size: int = 8
+    width: int = 256
+    depth: int = 6
+    heads: int = 4
+    hidden: int = 1024
+    context_width: int = 384
+    context_norm: bool = False
+    frames: int = 1
+
+
+class SceneTransformer(nn.Module):
+    """Predict noise - x0 from x_t = (1 - t) x0 + t noise, timesteps t x 1000, and a context (B, T, D)."""
+
+    context_mean: Tensor
+    context_scale: Tensor
+
+    def __init__(self, config: TransformerConfig) -> None:
+        """Make an untrained generator."""
+        super().__init__()
+        self.config = config
+        width, tokens = config.width, config.size * config.size
+        self.register_buffer("context_mean", torch.zeros(config.context_width))
+        self.register_buffer("context_scale", torch.ones(config.context_width))
+        self.enter = nn.Linear(config.channels, width)
+        self.position = nn.Parameter(torch.randn(tokens, width) * 0.02)
+        self.moment = nn.Parameter(torch.zeros(config.frames, width))
+        self.context_in = nn.Linear(config.context_width, width)
+        self.null_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.time_in = nn.Sequential(nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width))
+        self.pooled_in = nn.Sequential(nn.Linear(config.context_width, width), nn.SiLU(), nn.Linear(width, width))
+        self.modulation = nn.Linear(width, 6 * width)
+        self.blocks = nn.ModuleList([Block(config) for _ in range(config.depth)])
+        self.final = nn.Parameter(torch.zeros(2, width))
+        self.leave = nn.Linear(width, config.channels)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, x: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+        """Take x (B, C, h, w), or (B, C, T, h, w) for video; return the velocity in the same shape."""
+        video = x.dim() == 5
+        batch, frames = x.shape[0], x.shape[2] if video else 1
+        grid = (
+            x.transpose(1, 2).reshape(batch * frames, *x.shape[-3:] if not video else (x.shape[1], *x.shape[3:]))
+            if video
+            else x
+        )
+        hidden = self.enter(grid.flatten(2).transpose(1, 2)) + self.position
+        if video:
+            hidden = (hidden.view(batch, frames, *hidden.shape[1:]) + self.moment[:frames, None]).flatten(0, 1)
+        tokens, bias, pooled = self._context(context)
+        time = self.time_in(_waves(timesteps).to(hidden.dtype)) + pooled
+        shared = self.modulation(F.silu(time)).view(batch, 6, -1)
+        for block in self.blocks:
+            hidden = block(hidden, shared, tokens, bias, frames)
+        shift, scale = (self.final + time[:, None]).repeat_interleave(frames, 0).unsqueeze(2).unbind(1)
+        hidden = self.leave(_normalise(hidden) * (1 + scale) + shift)
+        grid = hidden.transpose(1, 2).reshape(batch * frames, -1, *x.shape[-2:])
+        result: Tensor = grid.view(batch, frames, -1, *x.shape[-2:]).transpose(1, 2) if video else grid
+        return result
+
+    def _context(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return projected tokens with a token of no meaning first, the bias that hides padding, and the pooled text."""
+        real = (context != 0).any(-1)
+        states = (context - self.context_mean.to(context)) / self.context_scale.to(context)
+        if self.config.context_norm:
+            states = _normalise(states)
+        states = states * real[..., None].to(states.dtype)
+        pooled = states.sum(1) / real.sum(1, keepdim=True).clamp(min=1).to(states.dtype)
+        tokens = torch.cat([self.null_token.expand(len(states), -1, -1).to(states.dtype), self.context_in(states)], dim=1)
+        shown = F.pad(real, (1, 0), value=True)
+        bias = torch.zeros(shown.shape, dtype=torch.float32, device=context.device).masked_fill(~shown, -1e4)
+        return tokens, bias[:, None, None], self.pooled_in(pooled)
+
+
+class Block(nn.Module):
+    """Attention over the picture, over time in videos, to the text, and a gated feed-forward part."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        """Make one block."""
+        super().__init__()
+        width = config.width
+        self.heads = config.heads
+        self.table = nn.Parameter(torch.randn(6, width) * 0.02)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.text_query = nn.Linear(width, width)
+        self.text_keys = nn.Linear(width, 2 * width)
+        self.text_out = nn.Linear(width, width)
+        self.up = nn.Linear(width, config.hidden)
+        self.down = nn.Linear(config.hidden, width)
+        for layer in (self.out, self.text_out, self.down):
+            nn.init.normal_(layer.weight, std=0.02 / math.sqrt(config.depth))
+        if config.frames > 1:
+            self.time_qkv = nn.Linear(width, 3 * width)
+            self.time_out = nn.Linear(width, width)
+            nn.init.zeros_(self.time_out.weight)
+            nn.init.zeros_(self.time_out.bias)
+
+    def forward(self, x: Tensor, shared: Tensor, tokens: Tensor, bias: Tensor, frames: int) -> Tensor:
+        """Take (B * frames, N, width) and the text of B captions."""
+        parts = (shared + self.table)[:, :, None].repeat_interleave(frames, 0)
+        shift1, scale1, gate1, shift2, scale2, gate2 = parts.unbind(1)
+        query, key, value = self.qkv(_normalise(x) * (1 + scale1) + shift1).chunk(3, -1)
+        x = x + (1 + gate1) * self.out(_attend(query, key, value, self.heads))
+        if frames > 1:
+            x = x + self._over_time(x, frames)
+        query = self.text_query(_normalise(x))
+        key, value = self.text_keys(tokens).chunk(2, -1)
+        flat = query.view(len(tokens), -1, query.shape[-1])
+        x = x + self.text_out(_attend(flat, key, value, self.heads, bias)).view_as(x)
+        inner = F.relu(self.up(_normalise(x) * (1 + scale2) + shift2)).square()
+        result: Tensor = x + (1 + gate2) * self.down(inner)
+        return result
+
+    def _over_time(self, x: Tensor, frames: int) -> Tensor:
+        count, width = x.shape[1:]
+        across = _normalise(x).view(-1, frames, count, width).transpose(1, 2).flatten(0, 1)
+        query, key, value = self.time_qkv(across).chunk(3, -1)
+        moved: Tensor = self.time_out(_attend(query, key, value, self.heads))
+        return moved.view(-1, count, frames, width).transpose(1, 2).reshape(x.shape)
+
+
+def _normalise(x: Tensor) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:])
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
+    """Attend plainly: on CPUs and for so few tokens this is faster than fused kernels."""
+    batch, count, width = query.shape
+    query, key, value = (part.view(batch, -1, heads, width // heads).transpose(1, 2) for part in (query, key, value))
+    scores = (query * (width // heads) ** -0.5) @ key.transpose(-1, -2)
+    if bias is not None:
+        scores = scores + bias.to(scores.dtype)
+    result: Tensor = (scores.softmax(-1, dtype=scores.dtype) @ value).transpose(1, 2).reshape(batch, count, width)
+    return result
+
+
+def _waves(timesteps: Tensor) -> Tensor:
+    rates = torch.exp(torch.arange(128, device=timesteps.device, dtype=torch.float32) * (-math.log(10000) / 128))
+    angles = timesteps.float()[:, None] * rates
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
