@@ -60,7 +60,8 @@ def _render_chunk(job: tuple[int, int, bool]) -> tuple[NDArray[np.uint8], list[S
     generator = random.Random(f"bank|{motion}|{chunk}")
     scenes = [sample_scene(generator, "train", "any", motion) for _ in range(size)]
     draw = render_video if motion else render
-    return np.stack([draw(scene) for scene in scenes]), scenes, [caption(scene, generator) for scene in scenes]
+    texts = [caption(scene, random.Random(f"caption|{scene.seed}")) for scene in scenes]
+    return np.stack([draw(scene) for scene in scenes]), scenes, texts
 
 
 def text_bank(folder: Path, texts: list[str], encoder: str, layer: int | None) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
