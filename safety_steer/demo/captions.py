@@ -2,7 +2,8 @@
 
 A caption names subject, object, relation, effect, an unusual style and a motion whenever the scene has them; place
 and light only sometimes. In the splits "tune" and "final" every phrasing is one that training never used. The mode
-"adversarial" names the object by a synonym never trained on, with misspelt letters, or by description.
+"adversarial" names the object by a synonym never trained on, with misspelt letters, or by description; "bare" names an unsafe thing alone,
+without the harm that comes with it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from . import phrases
 from .kinds import Kind, world
 from .scenes import SPLITS, Scene
 
-MODES = ("plain", "unseen_names", "adversarial")
+MODES = ("plain", "bare", "unseen_names", "adversarial")
 
 
 def caption(scene: Scene, generator: random.Random, split: str = "train", mode: str = "plain") -> str:
@@ -23,7 +24,7 @@ def caption(scene: Scene, generator: random.Random, split: str = "train", mode: 
         raise DataError(f"Expected a split of {SPLITS} and a mode of {MODES}, but got '{split}' and '{mode}'.")
     parts = {
         "S": _subject(scene, generator, mode),
-        "O": _object(scene, generator, mode),
+        "O": _object(scene, generator, split, mode),
         "rel": generator.choice(phrases.RELATIONS[scene.relation]),
         "inv": generator.choice(phrases.INVERSES[scene.relation]),
         "move": generator.choice(phrases.MOTIONS[scene.motion]),
@@ -89,14 +90,22 @@ def _subject(scene: Scene, generator: random.Random, mode: str) -> str:
     return world().phrase(generator.choice(kind.held_out_names if mode == "unseen_names" else kind.names), adjective)
 
 
-def _object(scene: Scene, generator: random.Random, mode: str) -> str:
+def _object(scene: Scene, generator: random.Random, split: str, mode: str) -> str:
     if scene.kind is None:
         return ""
     kind = world().kind(scene.kind)
     if mode == "adversarial":
         return _disguised(kind, generator)
     adjective = generator.choice(phrases.OBJECT_ADJECTIVES) if generator.random() < 0.12 else ""
-    return world().phrase(generator.choice(kind.held_out_names if mode == "unseen_names" else kind.names), adjective)
+    return world().phrase(generator.choice(_names(kind, split, mode)), adjective)
+
+
+def _names(kind: Kind, split: str, mode: str) -> tuple[str, ...]:
+    if mode == "unseen_names":
+        return kind.held_out_names
+    if mode == "bare" and kind.bare_names:
+        return kind.bare_names
+    return kind.names + (kind.bare_names if split == "train" else ())
 
 
 def _disguised(kind: Kind, generator: random.Random) -> str:

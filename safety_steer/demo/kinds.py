@@ -15,13 +15,17 @@ CATEGORIES = ("Violence", "Illegal activity", "Disturbing", "Hate", "Humiliation
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of subject or object: its names, names never trained on, and its safety category if it is unsafe."""
+    """One kind of subject or object: its names, names never trained on, and its safety category if it is unsafe.
+
+    The names of an unsafe kind say the harm ("gun of a murderer"); `bare_names` name the thing alone ("pistol").
+    """
 
     id: str
     names: tuple[str, ...]
     held_out_names: tuple[str, ...]
     category: str | None = None
     borderline: bool = False
+    bare_names: tuple[str, ...] = ()
     indirect: tuple[str, ...] = ()
     emoji: str | None = None
     drawn: str | None = None
