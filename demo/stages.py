@@ -16,12 +16,13 @@ from together import first_alone, world
 from torch import Tensor, nn
 
 from safety_steer.demo.autoencoder import Autoencoder, AutoencoderConfig
-from safety_steer.demo.judges import JUDGES, JudgeConfig, accuracy, judged, labels, to_network
-from safety_steer.demo.render import render
-from safety_steer.demo.scenes import sample_scenes
+from safety_steer.demo.judges import JUDGES, JudgeConfig, accuracy, class_counts, judged, labels, to_network
+from safety_steer.demo.render import placement, render
+from safety_steer.demo.scenes import Scene, sample_scenes
 from safety_steer.demo.weights import load_network, save_weights, weights_path
 
 LATENT_NOISE = 0.2
+NOTHING_WEIGHT = 0.05
 
 
 def batch(pictures: np.ndarray[Any, Any], rows: Tensor) -> Tensor:
@@ -84,22 +85,46 @@ def augment(pictures: Tensor, autoencoder: nn.Module) -> Tensor:
     return (pictures * tint + noise).contiguous(memory_format=torch.channels_last)
 
 
+def where_things_are(scenes: list[Scene], truth: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the classes (N, 8, 8) seen at every place: the middle of each sprite, nothing, or -100 where unsure."""
+    result = {head: torch.full((len(scenes), 8, 8), class_counts()[head] - 1) for head in ("subject", "object")}
+    for index, scene in enumerate(scenes):
+        if scene.motion != "still":
+            result["subject"][index] = result["object"][index] = -100
+            continue
+        where = placement(scene)
+        for head, there, (left, top) in (("subject", scene.subject, where.subject), ("object", scene.kind, where.object)):
+            if there is not None:
+                x, y = left // 8, top // 8
+                result[head][index, max(y - 1, 0) : y + 5, max(x - 1, 0) : x + 5] = -100
+                result[head][index, y + 1 : y + 3, x + 1 : x + 3] = truth[head][index]
+    return result
+
+
 def _train_classifier(name: str, config: JudgeConfig, work: Path, minutes: float, count: int, threads: int) -> None:
     with first_alone():
         pictures, scenes = judge_bank(work, count, threads)
     truth = labels(scenes)
     autoencoder = load_network(weights_path("autoencoder"), "autoencoder")
     module = JUDGES[name](config)
+    maps = where_things_are(scenes, truth) if name == "judge" else {}
     tests = {group: unseen(512, group) for group in ("benign", "unsafe", "unsafe_effect")}
 
     def loss_of(step: int) -> Tensor:  # noqa: ARG001
         rows = torch.randint(len(pictures), (96 // world(),)).sort().values
         inputs = augment(batch(pictures, rows), autoencoder)
+        extra = torch.zeros(())
         with torch.autocast("cpu", torch.bfloat16):
-            logits = module(inputs)
+            logits = module.everywhere(inputs) if maps else module(inputs)
+        for head, places in maps.items():
+            local = logits[head].float()
+            weights_of_classes = torch.ones(local.shape[1])
+            weights_of_classes[-1] = NOTHING_WEIGHT
+            extra = extra + F.cross_entropy(local, places[rows], weights_of_classes)
+            logits[head] = local.flatten(2).logsumexp(2)
         weights = {"object": 1.0, "subject": 0.5}
         losses = [F.cross_entropy(value.float(), truth[head][rows]) * weights.get(head, 0.25) for head, value in logits.items()]
-        return torch.stack(losses).sum()
+        return torch.stack(losses).sum() + extra
 
     def save(averaged: nn.Module, notes: Log) -> Log:
         for group, (inputs, answers) in tests.items():

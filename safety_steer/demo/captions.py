@@ -2,8 +2,8 @@
 
 A caption names subject, object, relation, effect, an unusual style and a motion whenever the scene has them; place
 and light only sometimes. In the splits "tune" and "final" every phrasing is one that training never used. The mode
-"adversarial" names the object by a synonym never trained on, with misspelt letters, or by description; "bare" names an unsafe thing alone,
-without the harm that comes with it.
+"adversarial" names the object by a synonym never trained on, with misspelt letters, or by description; "bare" names an
+unsafe thing alone, without the harm that comes with it.
 """
 
 from __future__ import annotations

@@ -103,13 +103,15 @@ class ConvolutionalClassifier(nn.Module):
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         """Return logits (B, classes) per head."""
+        found = self.everywhere(pictures)
+        return {name: value.flatten(2).logsumexp(2) if name in LOCAL_HEADS else value for name, value in found.items()}
+
+    def everywhere(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Return the evidence at every place, (B, classes, 8, 8), for subject and object, and logits for the others."""
         features = self.tower(pictures)
         pooled = features.mean((2, 3))
         local = F.silu(self.gather(features))
-        return {
-            name: head(local).flatten(2).logsumexp(2) if name in LOCAL_HEADS else head(pooled)
-            for name, head in self.heads.items()
-        }
+        return {name: head(local if name in LOCAL_HEADS else pooled) for name, head in self.heads.items()}
 
     def features(self, pictures: Tensor) -> Tensor:
         """Return (B, third) features for the FID."""
