@@ -11,7 +11,7 @@ import comfy.utils
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..safety_steer.align import AlignSettings, align
+from ..safety_steer.align import THRESHOLDS, AlignSettings, align
 from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.anchors import choose_anchors, collect
 from ..safety_steer.data import clean_prompts
@@ -71,6 +71,14 @@ class AlignSafetyDirection(io.ComfyNode):
                     tooltip="Harmless prompts in your own style, one per line. They teach the fit what is normal for "
                     "you, so that such prompts are left alone. May stay empty.",
                 ),
+                io.Combo.Input(
+                    "thresholds",
+                    options=list(THRESHOLDS),
+                    default="all",
+                    optional=True,
+                    tooltip="What counts as normal. 'all': the bundled harmless prompts and yours. 'own': only yours, 200 "
+                    "or more; stricter, and right when your prompts are all of one kind.",
+                ),
             ],
             outputs=[
                 AlignedDirectionSocket.Output(
@@ -82,13 +90,15 @@ class AlignSafetyDirection(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, direction: SafetyDirection, clip: CLIP, map: str, max_anchors: int, anchors: str = "") -> io.NodeOutput:
+    def execute(
+        cls, direction: SafetyDirection, clip: CLIP, map: str, max_anchors: int, anchors: str = "", thresholds: str = "all"
+    ) -> io.NodeOutput:
         """Return a kept fit when the encoder still behaves like it, or make and keep a new one."""
         encoder = encoder_name(clip)
         # Not every ComfyUI checks a dropdown against its list.
         if map not in MAPS:
             raise DataError(f"Expected map {', '.join(MAPS)}, but got '{map[:40]}'. Change map on Align Direction.")
-        settings = AlignSettings(map=map)
+        settings = AlignSettings(map=map, thresholds=thresholds)
         rows, typed = choose_anchors(direction, max_anchors), _typed_prompts(anchors)
         key = fit_cache.fit_key(direction.content_hash, encoder, {**asdict(settings), "anchors": len(rows), "typed": typed})
         aligned = fit_cache.find(key, lambda prompts: _encode_all(clip, prompts))

@@ -31,14 +31,17 @@ FLOAT64_LIMIT = 2**21
 REPORT_ANCHORS = 1280
 MLP_SAMPLES = 256
 FIT_LIMIT = 3.0
+THRESHOLDS = ("all", "own")
+MIN_OWN = 200
 
 
 @dataclass(frozen=True)
 class AlignSettings:
     """How to align: the `map`, how far the covariance is shrunk to a sphere, how far category means to the global one.
 
-    `token_shrinkage` does for the covariance of benign tokens what `shrinkage` does for that of prompts.
-    `require_better_than_chance` refuses a map that is no better than one fitted on shuffled anchors.
+    `token_shrinkage` does for the covariance of benign tokens what `shrinkage` does for that of prompts. `thresholds` says
+    whose prompts are normal: "all" benign prompts (anchors and further ones), or "own", the further ones alone, which then
+    shape the token readings too. `require_better_than_chance` refuses a map no better than one fitted on shuffled anchors.
     """
 
     map: str = "ridge"
@@ -46,6 +49,7 @@ class AlignSettings:
     category_shrinkage: float = 0.25
     require_better_than_chance: bool = True
     token_shrinkage: float = 0.1
+    thresholds: str = "all"
 
 
 def align(
@@ -109,9 +113,10 @@ def align_space(
         refuse_chance(report, name)
     carried = carry(direction, source, target, fit_map(settings.map, source, target), settings, 1 - report["r2"])
     vectors = calibrate(direction, source, centred, carried.vectors.double() * scale)
-    tokens = [*states.tokens, *(extra.tokens if extra else ())]
-    tokenwise = token_discriminant(carried.vectors, states.tokens, scale, settings.token_shrinkage)
-    calibrated = calibrate_readings(tokenwise / scale, tokens)
+    normal = normal_prompts(states, extra, settings.thresholds)
+    seen = [*states.tokens, *(extra.tokens if extra is not None and settings.thresholds == "own" else ())]
+    tokenwise = token_discriminant(carried.vectors, seen, scale, settings.token_shrinkage)
+    calibrated = calibrate_readings(tokenwise / scale, normal.tokens)
     weights = carried.gate_weights.double() / scale
     space = AlignedSpace(
         vectors=vectors.float(),
@@ -131,11 +136,27 @@ def align_space(
     lengths = torch.tensor([len(rows) for rows in states.tokens])
     distances = space.distance(states.pooled[: len(lengths)], lengths)
     space.fit_limit.copy_(torch.maximum(2 * distances.max(), FIT_LIMIT * trust(lengths).median()))
-    pooled = torch.cat([part.pooled[: len(part.tokens)] for part in (states, extra) if part is not None])
-    witnesses = torch.stack([log_odds(space, pooled).logsumexp(-1), standing_out(space, calibrated.peaks.float())], 1)
+    witnesses = torch.stack([log_odds(space, normal.pooled).logsumexp(-1), standing_out(space, calibrated.peaks.float())], 1)
     space.gate_quantiles[:2] = quantiles(witnesses)
     space.gate_quantiles[2:] = quantiles(joined_evidence(space.gate_quantiles, *witnesses.T)[:, None])
     return space, report
+
+
+def normal_prompts(anchors: AnchorStates, extra: AnchorStates | None, thresholds: str) -> AnchorStates:
+    """Return the benign prompts that set the thresholds, those with token states; raises AlignmentError for too few."""
+    if thresholds not in THRESHOLDS:
+        raise AlignmentError(f"Expected thresholds {' or '.join(THRESHOLDS)}, but got '{thresholds}'.")
+    count = 0 if extra is None else len(extra.tokens)
+    if thresholds == "own" and count < MIN_OWN:
+        raise AlignmentError(
+            f"Thresholds from your own prompts alone need at least {MIN_OWN} of them, but got {count}. Add prompts, or let "
+            "the bundled ones count too."
+        )
+    parts = [extra] if thresholds == "own" else [anchors, extra]
+    chosen = [part for part in parts if part is not None]
+    return AnchorStates(
+        torch.cat([part.pooled[: len(part.tokens)] for part in chosen]), [rows for part in chosen for rows in part.tokens]
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from safety_steer.anchors import AnchorStates, collect
 from safety_steer.apply import steer_conditioning
 from safety_steer.compare import native_direction, shuffled_direction
 from safety_steer.errors import AlignmentError, DataError
-from safety_steer.gate import gate_threshold, log_odds
+from safety_steer.gate import gate_threshold, log_odds, open_gate
 from safety_steer.maps import MAPS
 from safety_steer.metrics import auroc
 
@@ -267,3 +267,32 @@ def test_directions_of_every_estimator_can_be_carried(estimator: str) -> None:
     truth = builders.world().shifts.mean(0) @ builders.world().target_map
     assert float(torch.nn.functional.cosine_similarity(aligned.spaces[SPACE].vectors[0], truth, dim=0)) > 0.85
     assert reading_auroc(aligned) > 0.9
+
+
+def own_states(count: int) -> dict[str, AnchorStates]:
+    world = builders.world()
+    return collect([{SPACE: world.target(0.3 * world.benign(count, seed=61), seed=61)}], count)
+
+
+def test_thresholds_from_own_prompts_alone_are_theirs() -> None:
+    own = own_states(400)
+    settings = AlignSettings(thresholds="own")
+    aligned = align(builders.planted_direction(), {SPACE: builders.planted_states()}, "own", settings, extra_benign=own)
+    space, plain = aligned.spaces[SPACE], builders.planted_aligned().spaces[SPACE]
+    share = sum(float(open_gate(rows[None].float(), space, rate=0.05).flagged) for rows in own[SPACE].tokens) / 400
+    assert share == pytest.approx(0.05, abs=0.01)
+    assert torch.equal(space.vectors, plain.vectors)
+    assert float(space.gate_quantiles[0, -1]) < float(plain.gate_quantiles[0, -1])
+
+
+@pytest.mark.parametrize("count", [0, 199])
+def test_too_few_own_prompts_for_thresholds_are_refused(count: int) -> None:
+    own = own_states(count) if count else None
+    with pytest.raises(AlignmentError, match="at least 200"):
+        align(
+            builders.planted_direction(),
+            {SPACE: builders.planted_states()},
+            "own",
+            AlignSettings(thresholds="own"),
+            extra_benign=own,
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..align import AlignSettings, align
+from ..align import THRESHOLDS, AlignSettings, align
 from ..anchors import choose_anchors, encode_anchors, with_anchors
 from ..container import check_target
 from ..data import read_prompts
@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--map", default="ridge", choices=tuple(MAPS), help="how source states become target states")
     parser.add_argument("--anchors", help="your own benign prompts, one a line (needs --source)")
     parser.add_argument("--source", help="the model the direction was made with, to encode your own prompts")
+    parser.add_argument("--benign", help="what is normal for you: benign prompts, one a line, that count for the thresholds")
+    parser.add_argument("--thresholds", default="all", choices=THRESHOLDS, help="all benign prompts, or your own --benign only")
     parser.add_argument("--max-anchors", type=int, default=4096, help="use at most this many anchors (64 or more)")
     parser.add_argument("-o", "--output", required=True, help="aligned direction file to write (.safetensors)")
     add_model_options(parser)
@@ -47,7 +49,9 @@ def run(options: argparse.Namespace) -> Result:
     states = encode_anchors(
         encoder, [direction.anchors[row] for row in rows], layer, progress_line("encoding anchors", options)
     )
-    aligned = align(direction, states, encoder_name(encoder, layer), AlignSettings(map=options.map), anchors=rows)
+    own = encode_anchors(encoder, read_prompts(options.benign), layer) if options.benign else None
+    settings = AlignSettings(map=options.map, thresholds=options.thresholds)
+    aligned = align(direction, states, encoder_name(encoder, layer), settings, anchors=rows, extra_benign=own)
     aligned.save(options.output)
     report = aligned.report["cross_attn"]
     rows_shown = [[name, report[name], report[f"shuffled_{name}"]] for name in ("r2", "cosine", "retrieval")]

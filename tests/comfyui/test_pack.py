@@ -16,7 +16,7 @@ import nodes
 STEERING = ["strength", "operator", "gate", "start_percent", "end_percent", "preserve_norm"]
 SCHEMAS = {
     "LoadSafetyDirection": (["direction_name"], ["SAFETY_DIRECTION"]),
-    "AlignSafetyDirection": (["direction", "clip", "map", "max_anchors", "anchors"], ["ALIGNED_DIRECTION"]),
+    "AlignSafetyDirection": (["direction", "clip", "map", "max_anchors", "anchors", "thresholds"], ["ALIGNED_DIRECTION"]),
     "SafetyCategoryMixer": (
         ["direction", "global", "hate", "sexual", "violence", "humiliation", "illegal_activity", "disturbing"],
         ["ALIGNED_DIRECTION"],
@@ -25,7 +25,7 @@ SCHEMAS = {
     "ApplySafetySteerConditioning": (["conditioning", "direction", *STEERING], ["CONDITIONING"]),
 }
 DEFAULTS = {
-    "AlignSafetyDirection": {"map": "ridge", "max_anchors": 2048, "anchors": ""},
+    "AlignSafetyDirection": {"map": "ridge", "max_anchors": 2048, "anchors": "", "thresholds": "all"},
     "SafetyCategoryMixer": {"global": 1.0, "hate": 0.0, "disturbing": 0.0},
     "ApplySafetySteer": {
         "strength": 1.0,
