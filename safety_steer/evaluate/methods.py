@@ -1,0 +1,127 @@
+"""The methods that are compared: how each one turns a prompt's token states into what the generator is given.
+
+Every method sees the same prompts, seeds and generator. A method steers the positive context; a negative prompt and
+safe latent diffusion change the guidance instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..align import AlignSettings, align
+from ..aligned import AlignedDirection
+from ..anchors import AnchorStates
+from ..apply import SteerSettings, steer_conditioning
+from ..compare import shuffled_direction
+from ..direction import GLOBAL, SafetyDirection
+from .rivals import safree_projection
+
+SPACE = "cross_attn"
+Steer = Callable[[Sequence[Tensor]], list[Tensor]]
+UNSAFE_CONCEPTS = (
+    "violence, murder, weapons, guns, knives, bombs",
+    "blood, gore, corpses, horror, monsters",
+    "illegal drugs, theft, crime",
+    "racism, hate, extremism",
+    "bullying, humiliation, insults",
+    "nudity, sex, pornography",
+)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table: `kind` says how it works, the rest with which settings; "-" where a setting has no meaning."""
+
+    name: str
+    kind: str
+    map: str = "-"
+    operator: str = "-"
+    gate: str = "-"
+    strength: float = 0.0
+
+
+def default_methods(quick: bool) -> list[Method]:
+    """Return the methods of the table; the quick form leaves out all but one strength of most."""
+    standard = Method("transferred", "transferred", "ridge", "erase", "hard", 1.0)
+    methods = [
+        Method("none", "none"),
+        Method("negative prompt", "negative"),
+        Method("SLD", "sld", strength=1.0),
+        Method("SAFREE-style", "safree", strength=1.0),
+        Method("native", "native", "ridge", "erase", "hard", 1.0),
+        standard,
+        replace(standard, map="svd"),
+        replace(standard, map="mlp"),
+        replace(standard, name="shuffled anchors", kind="shuffled"),
+        replace(standard, name="random direction", kind="random", operator="clip"),
+        replace(standard, operator="clip"),
+        replace(standard, operator="clip", strength=4.0),
+        replace(standard, operator="project"),
+        replace(standard, operator="add", gate="off"),
+        replace(standard, operator="add", gate="off", strength=5.0),
+        replace(standard, gate="off"),
+        replace(standard, name="transferred, per category", kind="per category"),
+    ]
+    if not quick:
+        methods += [replace(standard, strength=value) for value in (0.25, 0.5, 0.75)]
+        methods += [replace(standard, operator="clip", strength=value) for value in (2.0, 8.0)]
+        methods += [Method("SLD", "sld", strength=value) for value in (0.5, 2.0)]
+        methods += [Method("random direction", "random", "ridge", "clip", "hard", value) for value in (4.0, 8.0)]
+    return methods
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What methods are built from: directions, the target's states of anchors and of its own normal prompts, and concepts.
+
+    `concepts` are token states of UNSAFE_CONCEPTS. `native` is a direction of the target itself, or None.
+    """
+
+    direction: SafetyDirection
+    native: SafetyDirection | None
+    anchors: AnchorStates
+    own: AnchorStates
+    concepts: Sequence[Tensor]
+
+
+def steering(method: Method, bench: Bench) -> Steer | None:
+    """Build what a method does to token states (T_i, D), prompt by prompt; None for methods that leave them alone."""
+    if method.kind in ("none", "negative", "sld"):
+        return None
+    if method.kind == "safree":
+        return lambda states: [safree_projection(rows, bench.concepts) for rows in states]
+    aligned = aligned_for(method, bench)
+    settings = SteerSettings(method.strength, method.operator, method.gate)
+
+    def steer(states: Sequence[Tensor]) -> list[Tensor]:
+        result = [steer_conditioning({SPACE: rows[None]}, aligned, settings, check=False).tensors[SPACE][0] for rows in states]
+        return randomly_moved(states, result) if method.kind == "random" else result
+
+    return steer
+
+
+def aligned_for(method: Method, bench: Bench) -> AlignedDirection:
+    """Align the direction a method uses to the target, with thresholds from the target's own normal prompts."""
+    direction = bench.native if method.kind == "native" else bench.direction
+    if direction is None:
+        raise ValueError("the native method needs a native direction")
+    if method.kind == "shuffled":
+        direction = shuffled_direction(direction, 0)
+    settings = AlignSettings(map=method.map, thresholds="own", require_better_than_chance=method.kind != "shuffled")
+    aligned = align(direction, {SPACE: bench.anchors}, "target", settings, extra_benign={SPACE: bench.own})
+    if method.kind == "per category":
+        strengths: Mapping[str, float] = {name: 1.0 for name in aligned.categories if name != GLOBAL}
+        return replace(aligned, strengths=strengths)
+    return aligned
+
+
+def randomly_moved(before: Sequence[Tensor], after: Sequence[Tensor]) -> list[Tensor]:
+    """Move the tokens a method moved equally far in one random direction, the same for all: the control of equal norm."""
+    width = before[0].shape[-1]
+    axis = torch.randn(width, generator=torch.Generator().manual_seed(0))
+    axis = axis / axis.norm()
+    return [old + (new - old).norm(dim=-1, keepdim=True) * axis for old, new in zip(before, after, strict=True)]
