@@ -64,8 +64,9 @@ class AlignedSpace:
 
         `columns` names the categories wanted, by number and in order; None wants all of them.
         """
-        chosen = slice(None) if columns is None else list(columns)
-        return self.offsets[chosen].to(states.device) - states.float() @ self.readings[chosen].to(states.device).T
+        chosen = range(len(self.offsets)) if columns is None else columns
+        readings = take_rows(self.readings, chosen).to(states.device)
+        return take_rows(self.offsets, chosen).to(states.device) - states.float() @ readings.T
 
     def safe_score(self, pooled: Tensor) -> Tensor:
         """Read pooled prompts (N, D) along every category, benign mean 0, + is safe: (N, K) float32."""
@@ -205,6 +206,13 @@ class AlignedDirection:
 def gate_categories(categories: tuple[str, ...]) -> tuple[str, ...]:
     """Return the categories a gate tells apart: all but "global", or "global" where there is nothing else."""
     return categories[1:] or categories
+
+
+def take_rows(tensor: Tensor, rows: Sequence[int]) -> Tensor:
+    """Return rows of a tensor, as a view where they follow each other: a copy would cost more than one reading."""
+    if rows and rows[-1] - rows[0] == len(rows) - 1 and list(rows) == sorted(rows):
+        return tensor[rows[0] : rows[-1] + 1]
+    return tensor[list(rows)]
 
 
 def trust(counts: Tensor) -> Tensor:

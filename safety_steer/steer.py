@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .aligned import LEVELS, AlignedSpace
+from .aligned import LEVELS, AlignedSpace, take_rows
 from .errors import DataError
 
 OPERATORS = ("clip", "project", "add")
@@ -89,14 +89,14 @@ def steer(
     limits = _token_limits(space, columns, operator, token_quantile).to(states.device)
     opened = _opened(states, space, columns, unsafe, operator) if gate is None else gate.to(states.device).float()
     chosen = ((unsafe > limits) & (opened != 0)[:, None, None]).any(-1)
-    padding = space.offsets[columns].to(states.device)
+    padding = take_rows(space.offsets, columns).to(states.device)
     index = _nonzero_rows(states, chosen, unsafe, padding)
     moved = torch.zeros(chosen.shape, device=states.device)
     if not len(index):
         return Steered(states, tuple(active), unsafe, unsafe, moved, limits)
     unsafe_rows = unsafe.flatten(0, 1).index_select(0, index)
-    vectors = space.vectors[columns].to(states.device)
-    readings = space.readings[columns].to(states.device)
+    vectors = take_rows(space.vectors, columns).to(states.device)
+    readings = take_rows(space.readings, columns).to(states.device)
     amounts = torch.tensor(list(active.values()), device=states.device) * opened[:, None]
     coefficients = amounts.index_select(0, index // states.shape[1])
     if operator != "add":
@@ -143,7 +143,7 @@ def _token_limits(space: AlignedSpace, columns: list[int], operator: str, quanti
         return torch.full((len(columns),), -math.inf)
     if operator == "project":
         return torch.zeros(len(columns))
-    return at_quantile(space.token_quantiles[columns], quantile)
+    return at_quantile(take_rows(space.token_quantiles, columns), quantile)
 
 
 def _opened(states: Tensor, space: AlignedSpace, columns: list[int], unsafe: Tensor, operator: str) -> Tensor:
@@ -154,8 +154,8 @@ def _opened(states: Tensor, space: AlignedSpace, columns: list[int], unsafe: Ten
     if operator != "clip" or not columns:
         return torch.ones(len(states), device=states.device)
     shared = 1 - (1 - PROMPT_QUANTILE) / len(columns)
-    limits = at_quantile(space.prompt_quantiles[columns], shared).to(states.device)
-    index = _nonzero_rows(states, (unsafe > limits).any(-1), unsafe, space.offsets[columns].to(states.device))
+    limits = at_quantile(take_rows(space.prompt_quantiles, columns), shared).to(states.device)
+    index = _nonzero_rows(states, (unsafe > limits).any(-1), unsafe, take_rows(space.offsets, columns).to(states.device))
     opened = torch.zeros(len(states), device=states.device)
     opened[index // states.shape[1]] = 1
     return opened
