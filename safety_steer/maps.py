@@ -34,7 +34,11 @@ def fit_maps(name: str, source: Tensor, targets: Sequence[Tensor]) -> list[Map]:
         return [fit_map(name, source, target) for target in targets]
     width = targets[0].shape[1]
     together = ridge_map(source, torch.cat(list(targets), dim=1))
-    return [lambda rows, part=part: together(rows)[:, part * width : (part + 1) * width] for part in range(len(targets))]
+
+    def part(number: int) -> Map:
+        return lambda rows: together(rows)[:, number * width : (number + 1) * width]
+
+    return [part(number) for number in range(len(targets))]
 
 
 def ridge_map(source: Tensor, target: Tensor, ridge: float = RIDGE) -> Map:

@@ -16,7 +16,7 @@ BENIGN, SAFE, UNSAFE, QUIET = "#2a9d8f", "#457b9d", "#d1495b", "#9aa5b1"
 
 def draw_separation(rows: Sequence[Row], path: Path) -> None:
     """Draw each method's separation and gate as bars, with chance and the native direction as lines."""
-    figure, axes = _figure(9, 0.55 * len(rows) + 1.4)
+    figure, axes = figure_of(9, 0.55 * len(rows) + 1.4)
     places = np.arange(len(rows))[::-1]
     axes.barh(places + 0.19, [row.reading for row in rows], 0.36, color=SAFE, label="direction")
     axes.barh(places - 0.19, [row.gate for row in rows], 0.36, color=BENIGN, label="gate")
@@ -28,12 +28,12 @@ def draw_separation(rows: Sequence[Row], path: Path) -> None:
     axes.set_xlim(0.4, 1.04)
     axes.set_xlabel("separation of safe from unsafe prompts (AUROC; 0.5 is chance)")
     axes.legend(loc="lower right", frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_gate(scores: Mapping[str, Tensor], path: Path) -> None:
     """Draw the gate's scores of benign, safe and unsafe prompts, with the threshold that opens it."""
-    figure, axes = _figure(9, 3.6)
+    figure, axes = figure_of(9, 3.6)
     everything = np.concatenate([scores[name].numpy() for name in ("benign", "safe", "unsafe")])
     low, high = np.quantile(everything, [0.001, 0.999]).tolist()
     edges = np.linspace(low, high, 60)
@@ -47,12 +47,12 @@ def draw_gate(scores: Mapping[str, Tensor], path: Path) -> None:
     axes.set_xlabel("gate score (log-odds of unsafe)")
     axes.set_ylabel("share of prompts")
     axes.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_layers(curve: Sequence[Sequence[float]], chosen: Sequence[int], path: Path) -> None:
     """Draw a source model's layer curve: safety awareness and held-out separation, with the carried layers marked."""
-    figure, axes = _figure(9, 3.4)
+    figure, axes = figure_of(9, 3.4)
     layers = [row[0] for row in curve]
     axes.plot(layers, [row[1] for row in curve], color=UNSAFE, marker="o", markersize=3, label="safety awareness")
     axes.set_xlabel("layer (0 is the embedding)")
@@ -65,10 +65,10 @@ def draw_layers(curve: Sequence[Sequence[float]], chosen: Sequence[int], path: P
         axes.axvline(layer, color=QUIET, linestyle="--", linewidth=1)
         axes.annotate(f"carried: {layer}", (layer, 0.03), xytext=(5, 0), textcoords="offset points",
                       xycoords=("data", "axes fraction"), fontsize=9)  # fmt: skip
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def figure_of(width: float, height: float) -> tuple[Any, Any]:
     """Return a figure and axes of the house style, without touching matplotlib's global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -80,6 +80,7 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure as a PNG file, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, facecolor="white")

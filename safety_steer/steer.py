@@ -132,7 +132,8 @@ def _turn(result: Tensor, index: Tensor, coefficients: Tensor, vectors: Tensor) 
     target = rows + coefficients @ vectors
     target = target * (rows.norm(dim=-1, keepdim=True) / target.norm(dim=-1, keepdim=True).clamp(min=1e-12))
     flat.index_copy_(0, index, target.to(result.dtype))
-    return target - rows
+    change: Tensor = target - rows
+    return change
 
 
 def _token_limits(space: AlignedSpace, columns: list[int], operator: str, quantile: float) -> Tensor:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import SafetySteerError
-from . import align, demo, extract, inspect, score
+from . import align, demo, evaluate, extract, inspect, score
 from .console import Result
 
-COMMANDS = (extract, align, inspect, score, demo)
+COMMANDS = (extract, align, inspect, score, demo, evaluate)
 
 
 def build_parser() -> argparse.ArgumentParser:
