@@ -18,8 +18,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from safety_steer import gate
-from safety_steer.align import AlignSettings, align
+from safety_steer.align import TOKEN_WEIGHTS, AlignSettings, align
 from safety_steer.aligned import AlignedSpace, pool
 from safety_steer.anchors import AnchorStates, collect
 from safety_steer.bundled import SOURCE, bundled, packaged_model
@@ -96,7 +95,7 @@ def main() -> None:
         one = aligned(direction(train, (18,)), states)
         totals.setdefault("layer 18 alone", []).append(measure(one, safe, unsafe, False))
         for name, weight in (("gate without the token witness", 0.0), ("gate with the token at full weight", 1.0)):
-            with mock.patch.object(gate, "TOKEN_WEIGHT", weight):
+            with mock.patch.dict(TOKEN_WEIGHTS, all=weight):
                 totals.setdefault(name, []).append(measure(aligned(full, states), safe, unsafe, False))
     means = {name: {key: sum(row[key] for row in found) / len(found) for key in found[0]} for name, found in totals.items()}
     print(table(["variant", "AUROC", "gate", "flagged"], [[name, *row.values()] for name, row in means.items()]))

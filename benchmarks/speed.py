@@ -162,6 +162,7 @@ def measure_clip(_: str) -> dict[str, float]:
         gate_weights=torch.zeros(3, 4096),
         gate_biases=torch.zeros(3),
         gate_quantiles=levels.expand(3, -1).clone(),
+        token_weight=torch.tensor(0.5),
         mean=torch.zeros(4096),
         scale=torch.ones(4096),
         fit_limit=torch.tensor(4.0),

@@ -31,7 +31,8 @@ FLOAT64_LIMIT = 2**21
 REPORT_ANCHORS = 1280
 MLP_SAMPLES = 256
 FIT_LIMIT = 3.0
-THRESHOLDS = ("all", "own")
+TOKEN_WEIGHTS = {"all": 0.5, "own": 2.0}
+THRESHOLDS = tuple(TOKEN_WEIGHTS)
 MIN_OWN = 200
 
 
@@ -128,6 +129,7 @@ def align_space(
         gate_weights=weights.float(),
         gate_biases=(carried.gate_biases.double() - weights @ mean).float(),
         gate_quantiles=torch.zeros(3, len(LEVELS)),
+        token_weight=torch.tensor(TOKEN_WEIGHTS[settings.thresholds]),
         mean=mean.float(),
         scale=scale.float(),
         fit_limit=torch.tensor(FIT_LIMIT),
@@ -138,7 +140,7 @@ def align_space(
     space.fit_limit.copy_(torch.maximum(2 * distances.max(), FIT_LIMIT * trust(lengths).median()))
     witnesses = torch.stack([log_odds(space, normal.pooled).logsumexp(-1), standing_out(space, calibrated.peaks.float())], 1)
     space.gate_quantiles[:2] = quantiles(witnesses)
-    space.gate_quantiles[2:] = quantiles(joined_evidence(space.gate_quantiles, *witnesses.T)[:, None])
+    space.gate_quantiles[2:] = quantiles(joined_evidence(space, *witnesses.T)[:, None])
     return space, report
 
 

@@ -35,7 +35,8 @@ class AlignedSpace:
     `prompt_quantiles` (K, Q) are quantiles of u over benign tokens and of its maximum over a benign prompt's tokens.
     `prompt_readings` (K, D) read a pooled prompt instead, + is safe. `gate_weights` (G, D) and `gate_biases` (G,) give
     log-densities of a pooled prompt, up to a constant, under C unsafe classes, C safe ones and the benign one (G = 2C + 1);
-    `gate_quantiles` (3, Q) are benign quantiles of the prompt's log-odds, of its highest token, and of both joined.
+    `gate_quantiles` (3, Q) are benign quantiles of the prompt's log-odds, of its highest token, and of both joined, the
+    token by `token_weight`.
     `mean` and `scale` (D,) are benign pooled statistics; `fit_limit` is the largest distance from them that still counts
     as this encoder. `probes` (P, D) are pooled probe prompts.
     """
@@ -49,6 +50,7 @@ class AlignedSpace:
     gate_weights: Tensor
     gate_biases: Tensor
     gate_quantiles: Tensor
+    token_weight: Tensor
     mean: Tensor
     scale: Tensor
     fit_limit: Tensor
@@ -247,6 +249,7 @@ _SHAPES: dict[str, tuple[str, ...]] = {
     "gate_weights": ("G", "D"),
     "gate_biases": ("G",),
     "gate_quantiles": ("E", "Q"),
+    "token_weight": (),
     "mean": ("D",),
     "scale": ("D",),
     "fit_limit": (),

@@ -4,8 +4,9 @@ Two witnesses are heard. The prompt as a whole: the log-odds of its pooled state
 than safe or benign, under Gaussians with one shared covariance (a gate like CAT's, arXiv 2603.03163, but carried from
 the source model), so nobody has to say which category a prompt belongs to. And its most unsafe token, for the one bad word
 in a long harmless sentence. Each says how surprising it would be of a benign prompt, in e-folds of the benign tail, and the
-two are added, the token at half weight (a weighted form of Fisher's method of combining p-values). The threshold is a
-benign quantile of that sum: at a false-positive rate of 0.5 %, one benign prompt in two hundred opens the gate.
+two are added (a weighted form of Fisher's method of combining p-values): the token at half weight, or at double weight where
+own prompts alone say what is normal, which makes one strange word stand out more. The threshold is a benign quantile of
+that sum: at a false-positive rate of 0.5 %, one benign prompt in two hundred opens the gate.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from .steer import at_quantile
 
 MODES = ("off", "hard", "soft")
 FALSE_POSITIVE_RATE = 0.005
-TOKEN_WEIGHT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +63,10 @@ def standing_out(space: AlignedSpace, peaks: Tensor) -> Tensor:
     return ((peaks - middle) / (high - middle).clamp(min=1e-6)).amax(-1)
 
 
-def joined_evidence(quantiles: Tensor, log_odds: Tensor, peaks: Tensor) -> Tensor:
-    """Add the two witnesses (B,) in e-folds of their benign tails, 0 at the 90 % quantile; quantiles (2 or more, Q)."""
-    return _in_e_folds(log_odds, quantiles[0]) + TOKEN_WEIGHT * _in_e_folds(peaks, quantiles[1])
+def joined_evidence(space: AlignedSpace, log_odds: Tensor, peaks: Tensor) -> Tensor:
+    """Add the two witnesses (B,) in e-folds of their benign tails, each 0 at its 90 % quantile: (B,)."""
+    prompt, token = space.gate_quantiles[:2]
+    return _in_e_folds(log_odds, prompt) + float(space.token_weight) * _in_e_folds(peaks, token)
 
 
 def _in_e_folds(values: Tensor, quantiles: Tensor) -> Tensor:
@@ -89,7 +90,7 @@ def open_gate(states: Tensor, space: AlignedSpace, mode: str = "hard", rate: flo
     if mode not in MODES:
         raise DataError(f"Expected gate {', '.join(MODES)}, but got '{mode}'.")
     by_category = log_odds(space, pool(states))
-    scores = joined_evidence(space.gate_quantiles, by_category.logsumexp(-1), token_peaks(space, states))
+    scores = joined_evidence(space, by_category.logsumexp(-1), token_peaks(space, states))
     threshold = gate_threshold(space, rate)
     if mode == "off":
         opening = torch.ones_like(scores)

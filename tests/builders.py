@@ -250,6 +250,7 @@ def small_space(vectors: Tensor, readings: Tensor | None = None) -> AlignedSpace
         gate_weights=torch.randn(groups, width, generator=torch.Generator().manual_seed(3)),
         gate_biases=torch.zeros(groups),
         gate_quantiles=levels.expand(3, -1).contiguous(),
+        token_weight=torch.tensor(0.5),
         mean=torch.zeros(width),
         scale=torch.ones(width),
         fit_limit=torch.tensor(1e6),

@@ -10,7 +10,7 @@ import torch
 
 from safety_steer.aligned import LEVELS, AlignedSpace, pool
 from safety_steer.errors import DataError
-from safety_steer.gate import TOKEN_WEIGHT, gate_threshold, joined_evidence, log_odds, open_gate
+from safety_steer.gate import gate_threshold, joined_evidence, log_odds, open_gate
 from safety_steer.steer import at_quantile
 
 
@@ -72,9 +72,10 @@ def test_padding_is_no_token() -> None:
 
 def test_evidence_counts_e_folds_of_the_benign_tail() -> None:
     """Beyond the 90 % quantile an exponential tail loses a factor e per e-fold, so 99 % is ln 10 of them away."""
-    quantiles = torch.tensor(LEVELS).expand(2, -1)
-    both = joined_evidence(quantiles, torch.tensor([0.9, 0.99, 0.9]), torch.tensor([0.9, 0.9, 0.99]))
-    assert torch.allclose(both, torch.tensor([0.0, math.log(10), TOKEN_WEIGHT * math.log(10)]), atol=1e-4)
+    space = builders.small_space(torch.eye(4)[:2])
+    space.gate_quantiles.copy_(torch.tensor(LEVELS).expand(3, -1))
+    both = joined_evidence(space, torch.tensor([0.9, 0.99, 0.9]), torch.tensor([0.9, 0.9, 0.99]))
+    assert torch.allclose(both, torch.tensor([0.0, math.log(10), 0.5 * math.log(10)]), atol=1e-4)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05])
