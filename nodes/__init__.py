@@ -8,6 +8,7 @@ from .align_direction import AlignSafetyDirection
 from .apply_conditioning import ApplySafetySteerConditioning
 from .apply_steer import ApplySafetySteer
 from .category_mixer import SafetyCategoryMixer
+from .demo_generator import LoadDemoGenerator
 from .load_direction import LoadSafetyDirection
 
 NODES: tuple[type[io.ComfyNode], ...] = (
@@ -16,4 +17,5 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     SafetyCategoryMixer,
     ApplySafetySteer,
     ApplySafetySteerConditioning,
+    LoadDemoGenerator,
 )

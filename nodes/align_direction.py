@@ -44,8 +44,8 @@ class AlignSafetyDirection(io.ComfyNode):
                 SafetyDirectionSocket.Input("direction", tooltip="The direction from Load Safety Direction."),
                 io.Clip.Input(
                     "clip",
-                    tooltip="The CLIP that encodes your prompts, after any LoRA or clip skip. SD 1.5, SD 2, SDXL, Flux "
-                    "and models with a single T5 or UMT5, such as Wan, are supported.",
+                    tooltip="The CLIP that encodes your prompts, after any LoRA or clip skip. SD 1.5, SD 2, SDXL, Flux, "
+                    "models with a single T5 or UMT5, such as Wan, and the demo generator are supported.",
                 ),
                 io.Combo.Input(
                     "map",

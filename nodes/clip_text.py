@@ -31,6 +31,8 @@ SUPPORTED = (
     {"t5base"},
     {"pile_t5xl"},
     {"l", "t5xxl"},
+    {"minilm"},
+    {"smollm2"},
 )
 
 
@@ -68,7 +70,8 @@ def _check_supported(clip: CLIP, tokens: Tokens) -> None:
     if set(tokens) not in SUPPORTED:
         raise EncoderError(
             f"The text encoder {encoder_name(clip)} ({', '.join(sorted(tokens))}) is not supported yet. Align Direction "
-            "works with the CLIP of SD 1.5, SD 2, SDXL, Flux, and models with a single T5 or UMT5 such as Wan or PixArt."
+            "works with the CLIP of SD 1.5, SD 2, SDXL, Flux, models with a single T5 or UMT5 such as Wan or PixArt, and the "
+            "demo generator."
         )
 
 

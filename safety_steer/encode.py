@@ -22,6 +22,7 @@ from .direction import ModelIdentity
 from .errors import DataError, EncoderError
 
 Progress = Callable[[int, int], None]
+TokenIds = Sequence[Sequence[int]]
 POOLINGS = ("mean", "last")
 MAX_TOKENS = 512
 BATCH_TOKENS = 4096
@@ -117,7 +118,7 @@ def pooled_activations(
             return states[torch.arange(len(states), device=states.device), mask.sum(1) - 1].float()
         return mean_pool(states, sink_mask(mask) if skip_first else mask)
 
-    for rows, pooled, _ in _forward(text_model, prompts, layers, pool, batch_tokens, progress):
+    for rows, pooled, _ in _forward(text_model, token_ids(text_model, prompts), layers, pool, batch_tokens, progress):
         result[rows] = torch.stack([value.cpu() for value in pooled], dim=1)
     return result
 
@@ -133,9 +134,31 @@ def token_states(
 
     Padding is left out, and in causal models position 0, the attention sink: no generator is conditioned on it.
     """
-    result: list[Tensor] = [torch.empty(0)] * len(prompts)
+    return states_of_ids(text_model, token_ids(text_model, prompts), layer, batch_tokens, progress)
+
+
+def token_ids(text_model: TextModel, prompts: Sequence[str]) -> list[list[int]]:
+    """Return each prompt's token numbers, cut to what the model can take; at least one, padding, where there are none.
+
+    Where a causal model's tokenizer knows a start token but adds none, it is put first as the sink.
+    """
+    if not prompts:
+        raise DataError("There are no prompts to encode. Give at least one.")
+    tokenizer = text_model.tokenizer
+    start = getattr(tokenizer, "bos_token_id", None)
+    rows: list[list[int]] = tokenizer(list(prompts), truncation=True, max_length=_length_limit(text_model) - 1)["input_ids"]
+    if text_model.causal and start is not None:
+        rows = [row if row[:1] == [start] else [start, *row] for row in rows]
+    return [row or [tokenizer.pad_token_id or 0] for row in rows]
+
+
+def states_of_ids(
+    text_model: TextModel, ids: TokenIds, layer: int, batch_tokens: int = BATCH_TOKENS, progress: Progress | None = None
+) -> list[Tensor]:
+    """Return what `token_states` returns, for prompts given as their `token_ids`."""
+    result: list[Tensor] = [torch.empty(0)] * len(ids)
     first = 1 if text_model.causal else 0
-    for rows, (states,), lengths in _forward(text_model, prompts, [layer], lambda h, _: h, batch_tokens, progress):
+    for rows, (states,), lengths in _forward(text_model, ids, [layer], lambda h, _: h, batch_tokens, progress):
         for row, values, length in zip(rows, states.float().cpu(), lengths, strict=True):
             result[row] = values[min(first, length - 1) : length].clone()
     return result
@@ -168,26 +191,21 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
 
 def _forward(
     text_model: TextModel,
-    prompts: Sequence[str],
+    ids: TokenIds,
     layers: Sequence[int],
     reduce: Callable[[Tensor, Tensor], Tensor],
     batch_tokens: int,
     progress: Progress | None,
 ) -> Iterator[tuple[list[int], list[Tensor], list[int]]]:
     """Run prompts in length-bucketed batches; yield row numbers, reduced states per layer, and token counts."""
-    if not prompts:
-        raise DataError("There are no prompts to encode. Give at least one.")
     if any(not 0 <= layer <= text_model.last_layer for layer in layers):
         raise DataError(f"Expected layers 0 to {text_model.last_layer}, but got {list(layers)}.")
-    limit = _length_limit(text_model)
-    fallback = text_model.tokenizer.pad_token_id or 0
-    ids = [row or [fallback] for row in _token_ids(text_model, prompts, limit)]
     lengths = [len(row) for row in ids]
     device = _device(text_model.model)
     done = 0
     for rows in batches(lengths, batch_tokens):
         width = max(lengths[row] for row in rows)
-        tokens = torch.full((len(rows), width), fallback)
+        tokens = torch.full((len(rows), width), text_model.tokenizer.pad_token_id or 0)
         mask = torch.zeros(len(rows), width, dtype=torch.long)
         for index, row in enumerate(rows):
             tokens[index, : lengths[row]] = torch.tensor(ids[row])
@@ -200,7 +218,7 @@ def _forward(
         yield rows, [kept[layer] for layer in layers], [lengths[row] for row in rows]
         done += len(rows)
         if progress is not None:
-            progress(done, len(prompts))
+            progress(done, len(ids))
 
 
 def _reduce_with(reduce: Callable[[Tensor, Tensor], Tensor], mask: Tensor, states: Tensor) -> Tensor:
@@ -221,16 +239,6 @@ def _length_limit(text_model: TextModel) -> int:
     if "roberta" in str(getattr(config, "model_type", "")):
         positions -= 2
     return min(getattr(text_model.tokenizer, "model_max_length", MAX_TOKENS), positions, MAX_TOKENS)
-
-
-def _token_ids(text_model: TextModel, prompts: Sequence[str], limit: int) -> list[list[int]]:
-    """Tokenise; where a causal model's tokenizer knows a start token but adds none, put it first as the sink."""
-    tokenizer = text_model.tokenizer
-    start = getattr(tokenizer, "bos_token_id", None)
-    rows: list[list[int]] = tokenizer(list(prompts), truncation=True, max_length=limit - 1)["input_ids"]
-    if not text_model.causal or start is None:
-        return rows
-    return [row if row[:1] == [start] else [start, *row] for row in rows]
 
 
 @contextmanager

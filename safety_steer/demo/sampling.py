@@ -1,20 +1,29 @@
-"""From captions to pictures and videos without ComfyUI: the same schedule and arithmetic as its Euler sampler."""
+"""From captions to pictures and videos without ComfyUI: the same bits as its KSampler with `euler` and `simple`.
+
+Every operation is written in the order and precision of ComfyUI's own, so that the picture of a graph can be compared
+with the library's, bit for bit. Batches can round otherwise than single pictures: compare one at a time.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from ..bundled import packaged_model
+from ..bundled import MODELS, packaged_model
 from ..encode import TextModel, load_text_model, token_states
+from ..errors import FileFormatError
 from .autoencoder import Autoencoder
 from .transformer import SceneTransformer
 from .weights import load_network, read_weights, weights_path
 
+GENERATORS = ("image", "video", "image-smollm2")
 STEPS, GUIDANCE, SHIFT = 16, 3.0, 1.0
+MULTIPLIER = 1000
 ENCODERS = {384: ("all-MiniLM-L6-v2", None), 576: ("SmolLM2-135M-Instruct", 18)}
 
 
@@ -39,8 +48,14 @@ def load_generator(name: str = "image") -> DemoGenerator:
     network = cast(SceneTransformer, load_network(path, "generator"))
     autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))
     notes = read_weights(path).notes
-    encoder, layer = ENCODERS[network.config.context_width]
-    return DemoGenerator(network, autoencoder, notes.get("encoder", encoder), notes.get("layer", layer))
+    encoder, layer = ENCODERS.get(network.config.context_width, ("", None))
+    encoder, layer = notes.get("encoder", encoder), notes.get("layer", layer)
+    if encoder not in MODELS or network.config.channels != autoencoder.config.channels:
+        raise FileFormatError(
+            f"The demo weights '{path}' do not fit: they read '{encoder}' and draw {network.config.channels} channels, but "
+            f"known are {', '.join(MODELS)} and {autoencoder.config.channels}. Get the files again."
+        )
+    return DemoGenerator(network, autoencoder, encoder, layer)
 
 
 def load_encoder(generator: DemoGenerator) -> TextModel:
@@ -62,10 +77,10 @@ def pad_states(states: list[Tensor]) -> Tensor:
 
 def schedule(steps: int = STEPS, shift: float = SHIFT) -> Tensor:
     """Return steps + 1 noise levels from 1 to 0: ComfyUI's `simple` schedule for rectified flow."""
-    times = torch.arange(1, 1001, dtype=torch.float64) / 1000
-    sigmas = shift * times / (1 + (shift - 1) * times)
-    chosen = [sigmas[-(1 + int(index * 1000 / steps))].item() for index in range(steps)]
-    return torch.tensor([*chosen, 0.0])
+    times = torch.arange(1, MULTIPLIER + 1) / MULTIPLIER * MULTIPLIER / MULTIPLIER
+    sigmas = times if shift == 1.0 else shift * times / (1 + (shift - 1) * times)
+    stride = MULTIPLIER / steps
+    return torch.tensor([*(float(sigmas[-(1 + int(index * stride))]) for index in range(steps)), 0.0])
 
 
 def latent_noise(network: SceneTransformer, seeds: list[int]) -> Tensor:
@@ -91,16 +106,21 @@ def sample(
     `positive` is (B, T, D); `negative` is (1 or B, T, D), usually the states of the empty prompt.
     """
     x = noise
-    sigmas = schedule(steps, shift)
     negative = negative.expand(len(positive), -1, -1)
-    for now, after in zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True):
-        times = torch.full((len(x),), now * 1000)
-        velocity = network(x, times, positive)
-        if guidance != 1.0:
-            unguided = network(x, times, negative)
-            velocity = unguided + guidance * (velocity - unguided)
-        x = x + (after - now) * velocity
+    for now, after in pairwise(schedule(steps, shift).to(noise.device)):
+        clean = _clean(network, x, now, positive)
+        if not math.isclose(guidance, 1.0):
+            unguided = _clean(network, x, now, negative)
+            clean = unguided + (clean - unguided) * guidance
+        x = x + (x - clean) / now * (after - now)
     return x
+
+
+def _clean(network: SceneTransformer, x: Tensor, sigma: Tensor, context: Tensor) -> Tensor:
+    """Return the picture the network expects to see without noise."""
+    velocity = network(x, sigma.expand(len(x)) * MULTIPLIER, context).float()
+    clean: Tensor = (x - velocity * sigma).contiguous()
+    return clean
 
 
 @torch.inference_mode()

@@ -23,6 +23,7 @@ SCHEMAS = {
     ),
     "ApplySafetySteer": (["model", "direction", *STEERING], ["MODEL"]),
     "ApplySafetySteerConditioning": (["conditioning", "direction", *STEERING], ["CONDITIONING"]),
+    "LoadDemoGenerator": (["generator"], ["MODEL", "CLIP", "VAE"]),
 }
 DEFAULTS = {
     "AlignSafetyDirection": {"map": "ridge", "max_anchors": 2048, "anchors": "", "thresholds": "all"},
@@ -35,6 +36,7 @@ DEFAULTS = {
         "end_percent": 1.0,
         "preserve_norm": False,
     },
+    "LoadDemoGenerator": {"generator": "image"},
 }
 
 
