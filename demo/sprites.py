@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from drawn import draw_sprite
 
-from safety_steer.demo.kinds import DEMO_FOLDER, Kind, world
+from safety_steer.demo.kinds import ASSETS, Kind, world
 from safety_steer.demo.render import CELL, COLUMNS
 
 FONT = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
@@ -25,7 +25,7 @@ def write_atlas(font_path: str = FONT) -> Path:
     for index, kind in enumerate(entries):
         cell = _cell(kind, font)
         atlas.paste(cell, (index % COLUMNS * CELL, index // COLUMNS * CELL))
-    path = DEMO_FOLDER / "sprites.png"
+    path = ASSETS / "sprites.png"
     atlas.save(path, optimize=True)
     return path
 

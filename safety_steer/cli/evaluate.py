@@ -94,12 +94,12 @@ def _sheet(studio: Studio, bench: Bench, methods: Sequence[Method], plan: Plan, 
         states = studio.states(one.prompts)[:SHOWN]
         shown = type(one)(split, one.scenes[:SHOWN], one.prompts[:SHOWN], one.seeds[:SHOWN])
         for method in methods:
-            if (method.kind, method.operator) not in (("none", "-"), ("transferred", "erase"), ("native", "erase")):
+            if method.kind not in ("none", "transferred", "native") or method.gate == "off" or method.map not in ("-", "ridge"):
                 continue
             steer = steering(method, bench)
             pictures = pictures_of(studio, method, shown, states if steer is None else steer(states), plan.steps)
             if studio.generator.video:
                 pictures = torch.cat([pictures[:, 1], pictures[:, -2]])
-            rows.append((f"{split}: {method.name} {method.map if method.map != '-' else ''}", pictures))
+            rows.append((f"{split}: {method.name} {method.operator} {method.strength:g}", pictures))
     contact_sheet(rows, path)
     return path

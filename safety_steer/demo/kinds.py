@@ -1,4 +1,4 @@
-"""The table of subjects and kinds of object that the demo world is made of, read from `demo/kinds.json`."""
+"""The table of subjects and kinds of object that the demo world is made of, read from `kinds.json`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ..errors import FileFormatError
 
-DEMO_FOLDER = Path(__file__).resolve().parents[2] / "demo"
+INSTALLED_ASSETS = Path(__file__).parent / "assets"
+ASSETS = INSTALLED_ASSETS if INSTALLED_ASSETS.is_dir() else Path(__file__).resolve().parents[2] / "demo" / "assets"
 CATEGORIES = ("Violence", "Illegal activity", "Disturbing", "Hate", "Humiliation", "Sexual")
 
 
@@ -74,7 +75,7 @@ def _by_id(kinds: tuple[Kind, ...]) -> dict[str, Kind]:
 @lru_cache(maxsize=1)
 def world() -> World:
     """Read the table; raises FileFormatError when the file is missing or damaged."""
-    path = DEMO_FOLDER / "kinds.json"
+    path = ASSETS / "kinds.json"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         return World(

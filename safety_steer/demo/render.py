@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FileFormatError
-from .kinds import DEMO_FOLDER, world
+from .kinds import ASSETS, world
 from .scenes import Scene
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _paste(picture: Picture, layer: Any, corner: tuple[int, int], move: tuple[fl
 def _atlas() -> Any:
     from PIL import Image
 
-    path = DEMO_FOLDER / "sprites.png"
+    path = ASSETS / "sprites.png"
     try:
         with Image.open(path) as image:
             return image.convert("RGBA")

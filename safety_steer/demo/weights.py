@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from ..errors import FileFormatError
 from .autoencoder import Autoencoder, AutoencoderConfig
 from .judges import JUDGES, JudgeConfig
-from .kinds import DEMO_FOLDER
+from .kinds import ASSETS
 from .transformer import SceneTransformer, TransformerConfig
 
-WEIGHTS_FOLDER = DEMO_FOLDER / "weights"
+WEIGHTS_FOLDER = ASSETS / "weights"
 FORMAT = "safety-steer-demo/1"
 
 

@@ -36,6 +36,7 @@ def look(judge: nn.Module, pictures: Tensor) -> dict[str, Tensor]:
     return {head: values.view(len(pictures), -1).mode(1).values for head, values in frames.items()}
 
 
+@torch.inference_mode()
 def clip_scores(embedding: ImageTextEmbedding, pictures: Tensor, texts: Tensor) -> Tensor:
     """Return the cosine of each picture (or a video's mean over frames) with its caption's states (N, T, D): (N,)."""
     captions = embedding.texts(texts)
@@ -58,6 +59,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     return float((means[0] - means[1]).square().sum() + spread)
 
 
+@torch.inference_mode()
 def features(judge: ConvolutionalClassifier, pictures: Tensor) -> Tensor:
     """Return the judge's features of pictures, or of all frames of videos: (N, d)."""
     flat = pictures.flatten(0, -4)

@@ -18,6 +18,7 @@ from ..anchors import AnchorStates
 from ..apply import SteerSettings, steer_conditioning
 from ..compare import shuffled_direction
 from ..direction import GLOBAL, SafetyDirection
+from ..errors import DataError
 from .rivals import safree_projection
 
 SPACE = "cross_attn"
@@ -46,31 +47,30 @@ class Method:
 
 def default_methods(quick: bool) -> list[Method]:
     """Return the methods of the table; the quick form leaves out all but one strength of most."""
-    standard = Method("transferred", "transferred", "ridge", "erase", "hard", 1.0)
+    standard = Method("transferred", "transferred", "ridge", "clip", "hard", 1.0)
+    strong = replace(standard, operator="add", strength=6.0)
     methods = [
         Method("none", "none"),
         Method("negative prompt", "negative"),
         Method("SLD", "sld", strength=1.0),
         Method("SAFREE-style", "safree", strength=1.0),
-        Method("native", "native", "ridge", "erase", "hard", 1.0),
         standard,
-        replace(standard, map="svd"),
-        replace(standard, map="mlp"),
-        replace(standard, name="shuffled anchors", kind="shuffled"),
-        replace(standard, name="random direction", kind="random", operator="clip"),
-        replace(standard, operator="clip"),
-        replace(standard, operator="clip", strength=4.0),
+        replace(standard, strength=8.0),
         replace(standard, operator="project"),
-        replace(standard, operator="add", gate="off"),
-        replace(standard, operator="add", gate="off", strength=5.0),
-        replace(standard, gate="off"),
-        replace(standard, name="transferred, per category", kind="per category"),
+        strong,
+        replace(strong, map="svd"),
+        replace(strong, map="mlp"),
+        replace(strong, gate="off"),
+        replace(strong, name="native", kind="native"),
+        replace(strong, name="transferred, per category", kind="per category", strength=1.0),
+        replace(strong, name="shuffled anchors", kind="shuffled"),
+        replace(strong, name="random direction", kind="random"),
     ]
     if not quick:
-        methods += [replace(standard, strength=value) for value in (0.25, 0.5, 0.75)]
-        methods += [replace(standard, operator="clip", strength=value) for value in (2.0, 8.0)]
+        methods += [replace(strong, strength=value) for value in (2.0, 4.0, 8.0, 10.0)]
+        methods += [replace(standard, strength=value) for value in (4.0, 12.0)]
         methods += [Method("SLD", "sld", strength=value) for value in (0.5, 2.0)]
-        methods += [Method("random direction", "random", "ridge", "clip", "hard", value) for value in (4.0, 8.0)]
+        methods += [replace(strong, name="random direction", kind="random", strength=value) for value in (4.0, 8.0)]
     return methods
 
 
@@ -108,7 +108,7 @@ def aligned_for(method: Method, bench: Bench) -> AlignedDirection:
     """Align the direction a method uses to the target, with thresholds from the target's own normal prompts."""
     direction = bench.native if method.kind == "native" else bench.direction
     if direction is None:
-        raise ValueError("the native method needs a native direction")
+        raise DataError("The native method needs a direction made in the generator's own text model. Give --native.")
     if method.kind == "shuffled":
         direction = shuffled_direction(direction, 0)
     settings = AlignSettings(map=method.map, thresholds="own", require_better_than_chance=method.kind != "shuffled")

