@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--pairs", help="pairs for the extraction (without it, extraction is left out)")
     parser.add_argument("--only", nargs="*", choices=tuple(PARTS), default=tuple(PARTS))
     parser.add_argument("--part", choices=tuple(PARTS), help=argparse.SUPPRESS)
-    parser.add_argument("-o", "--output", help="JSON file to write")
+    parser.add_argument("-o", "--output", help="JSON file to write; parts not run now stay in it")
     options = parser.parse_args()
     if options.part:
         numbers = PARTS[options.part](options.pairs)
@@ -207,7 +207,8 @@ def main() -> None:
     if options.output:
         machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
         Path(options.output).parent.mkdir(parents=True, exist_ok=True)
-        Path(options.output).write_text(json.dumps({"machine": machine, **results}, indent=1))
+        before = json.loads(Path(options.output).read_text()) if Path(options.output).is_file() else {}
+        Path(options.output).write_text(json.dumps({**before, "machine": machine, **results}, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Fill the README's tables between their markers from the results of transfer.py and speed.py, and a demo run's output.
+"""Fill the README's tables between their markers from the results of transfer.py, speed.py and ablate.py, and a demo run's output.
 
 safety-steer demo > demo.txt
-python benchmarks/write_readme.py demo.txt results/transfer.json results/speed.json
+python benchmarks/write_readme.py demo.txt results/transfer.json results/speed.json results/ablation.json
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def speed_table(speed: dict[str, Any]) -> str:
         ("align 2,048 anchors to all-MiniLM-L6-v2", f"{align['ours_s']:.1f} s", f"{align['ratio']:.2f} x bare forward passes"),
         ("fit, 576 -> 384", f"{fit['576->384_s']:.2f} s", ""),
         ("fit, 4,096 -> 4,096", f"{fit['4096->4096_s']:.2f} s", "no 4,096 x 4,096 tensor is made"),
-        ("clip, (1, 512, 4096), harmless prompt", "", f"{clip['benign_ratio']:.1f} x a copy"),
-        ("clip, (1, 512, 4096), flagged prompt", "", f"{clip['flagged_ratio']:.1f} x a copy"),
+        ("clip, (1, 512, 4096), harmless prompt", "", f"{clip['memory_benign_ratio']:.1f} x a copy"),
+        ("clip, (1, 512, 4096), flagged prompt", "", f"{clip['memory_flagged_ratio']:.1f} x a copy"),
     ]
     peaks = {"extract": extract, "align": align, "fit": fit}
     memory = ", ".join(f"{name} {part['peak_mib'] / 1024:.1f} GiB" for name, part in peaks.items())
@@ -55,14 +55,23 @@ def speed_table(speed: dict[str, Any]) -> str:
     return "\n".join([*lines, f"Peak memory: {memory}. Machine: {speed['machine']}."])
 
 
+def ablation_table(ablation: dict[str, Any]) -> str:
+    """Lay out what each part of the alignment is worth."""
+    lines = ["| variant | AUROC | gate AUROC | unsafe flagged |", "| --- | --- | --- | --- |"]
+    for name, row in ablation["means"].items():
+        lines.append(f"| {name} | {row['auroc']:.3f} | {row['gate']:.3f} | {row['flagged']:.1%} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Replace what stands between each pair of markers."""
     demo = Path(sys.argv[1]).read_text().split("\nwrote ")[0].strip()
-    transfer, speed = (json.loads(Path(path).read_text()) for path in sys.argv[2:4])
+    transfer, speed, ablation = (json.loads(Path(path).read_text()) for path in sys.argv[2:5])
     tables = {
         "demo": f"```\n{demo}\n```",
         "transfer": transfer_tables(transfer["results"]),
         "speed": speed_table(speed),
+        "ablation": ablation_table(ablation),
     }
     text = README.read_text()
     for name, table in tables.items():
