@@ -44,7 +44,7 @@ def draw_gate(scores: Mapping[str, Tensor], path: Path) -> None:
     axes.axvline(float(scores["threshold"]), color="#222222", linewidth=1.5)
     axes.annotate("gate opens", (float(scores["threshold"]), 0.97), xytext=(6, 0), textcoords="offset points",
                   xycoords=("data", "axes fraction"), va="top", fontsize=9)  # fmt: skip
-    axes.set_xlabel("gate score (log-odds of unsafe)")
+    axes.set_xlabel("gate score (e-folds beyond what nine in ten harmless prompts show)")
     axes.set_ylabel("share of prompts")
     axes.legend(frameon=False)
     save_figure(figure, path)
