@@ -1,4 +1,4 @@
-"""Fill the README's tables between their markers from the results of transfer.py, speed.py and ablate.py, and a demo run's output.
+"""Fill the tables between the README's markers from what transfer.py, speed.py and ablate.py found, and from a demo run.
 
 safety-steer demo > demo.txt
 python benchmarks/write_readme.py demo.txt results/transfer.json results/speed.json results/ablation.json

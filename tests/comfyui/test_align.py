@@ -215,3 +215,15 @@ def test_a_file_that_is_something_else_is_an_error(saved: Path, error: Any) -> N
     saved.with_name("other.safetensors").write_bytes(b"not a direction")
     with pytest.raises(error, match="not a safetensors file"):
         load("other.safetensors")
+
+
+def test_typed_prompts_alone_can_set_the_thresholds(error: Any) -> None:
+    typed = "\n".join(words.benign_prompts(220, seed=5))
+    plain, own = align(), align(anchors=typed, thresholds="own")
+    assert torch.equal(plain.spaces["cross_attn"].vectors, own.spaces["cross_attn"].vectors)
+    assert not torch.equal(plain.spaces["cross_attn"].gate_quantiles, own.spaces["cross_attn"].gate_quantiles)
+    assert own.settings["thresholds"] == "own"
+    with pytest.raises(error, match="at least 200"):
+        align(anchors="a cat\na dog", thresholds="own")
+    with pytest.raises(error, match="Expected thresholds"):
+        align(thresholds="mine")

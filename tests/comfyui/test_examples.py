@@ -60,7 +60,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def test_there_is_one_for_images_and_one_for_videos() -> None:
-    assert [path.stem for path in EXAMPLES] == ["text-to-image", "text-to-video"]
+    assert [path.stem for path in EXAMPLES] == ["text-to-image", "text-to-video"] * 2
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
