@@ -25,7 +25,7 @@ from .estimators import solve_shrunk
 from .extract import channel_statistics
 from .gate import joined_evidence, log_odds, standing_out
 from .maps import Map, fit_map, fit_maps
-from .readings import calibrate_readings, quantiles, token_discriminant
+from .readings import EXACT_WIDTH, calibrate_readings, quantiles, token_discriminant
 
 FLOAT64_LIMIT = 2**21
 REPORT_ANCHORS = 1280
@@ -193,7 +193,8 @@ def carry(
     means = torch.cat([cloud.mean(mapped, classes), torch.zeros_like(target[:1])])
     wanted = torch.cat([vectors, means])
     # Well conditioned by the shrinkage, so single precision does, at half the time of the whole fit.
-    solved = solve_shrunk(factor.float(), wanted.float(), settings.shrinkage, over_rows=True).to(wanted)
+    wide = wanted.shape[1] > EXACT_WIDTH
+    solved = solve_shrunk(factor.float(), wanted.float(), settings.shrinkage, over_rows=wide).to(wanted)
     readings, gate_weights = solved[: len(vectors)], solved[len(vectors) :]
     return Carried(vectors, readings, gate_weights, -(gate_weights * means).sum(-1) / 2)
 

@@ -205,11 +205,9 @@ def _forward(
     done = 0
     for rows in batches(lengths, batch_tokens):
         width = max(lengths[row] for row in rows)
-        tokens = torch.full((len(rows), width), text_model.tokenizer.pad_token_id or 0)
-        mask = torch.zeros(len(rows), width, dtype=torch.long)
-        for index, row in enumerate(rows):
-            tokens[index, : lengths[row]] = torch.tensor(ids[row])
-            mask[index, : lengths[row]] = 1
+        padding = text_model.tokenizer.pad_token_id or 0
+        tokens = torch.tensor([[*ids[row], *[padding] * (width - lengths[row])] for row in rows])
+        mask = (torch.arange(width) < torch.tensor([[lengths[row]] for row in rows])).long()
         mask = mask.to(device)
         with torch.inference_mode(), _captured(text_model, layers, partial(_reduce_with, reduce, mask)) as kept:
             output = text_model.model(input_ids=tokens.to(device), attention_mask=mask)
