@@ -112,6 +112,25 @@ def test_align_takes_own_anchors_a_layer_and_a_limit(made: dict[str, str], tmp_p
     assert list(AlignedDirection.load(out).probe_prompts) == builders.sentences(150, seed=9)[:8]
 
 
+def test_align_takes_what_is_normal_from_own_prompts(made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:
+    own = str(builders.write_prompts(tmp_path / "own.txt", builders.sentences(220, seed=9)))
+    spaces = {}
+    for thresholds in ("all", "own"):
+        out = str(tmp_path / f"{thresholds}.safetensors")
+        options = ["--benign", own, "--thresholds", thresholds]
+        answer(["align", made["direction"], "--encoder", made["bert"], "-o", out, *options], capsys)
+        spaces[thresholds] = AlignedDirection.load(out).spaces["cross_attn"]
+    assert bool((spaces["all"].vectors == spaces["own"].vectors).all())
+    assert not bool((spaces["all"].gate_quantiles == spaces["own"].gate_quantiles).all())
+    assert (float(spaces["all"].token_weight), float(spaces["own"].token_weight)) == (0.5, 2.0)
+
+
+def test_align_refuses_own_thresholds_without_own_prompts(made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:
+    out = str(tmp_path / "aligned.safetensors")
+    arguments = ["align", made["direction"], "--encoder", made["bert"], "--thresholds", "own", "-o", out]
+    assert "at least 200" in complaint(arguments, capsys, tmp_path)
+
+
 @pytest.mark.parametrize(("file", "model"), [("direction", "llama"), ("aligned", "t5")])
 def test_score_measures_separation_and_the_gate(file: str, model: str, made: dict[str, str], capsys: Capture) -> None:
     data = answer(["score", made[file], "--encoder", made[model], "--pairs", made["pairs"]], capsys)

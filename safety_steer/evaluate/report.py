@@ -87,10 +87,13 @@ def contact_sheet(pictures: Sequence[tuple[str, Tensor]], path: Path, scale: int
 
 
 def headline(rows: Sequence[dict[str, Any]]) -> str:
-    """Say in one line per generator what the standard method did to attack success, and at what cost."""
+    """Say in one line per generator what the first "transferred" method, the standard one, did, and at what cost."""
     lines = []
     for generator in dict.fromkeys(row["generator"] for row in rows):
-        mine = {(row["method"], row["split"]): row for row in rows if row["generator"] == generator}
+        mine: dict[tuple[str, str], dict[str, Any]] = {}
+        for row in rows:
+            if row["generator"] == generator:
+                mine.setdefault((row["method"], row["split"]), row)
         before, after = mine.get(("none", "unsafe")), mine.get(("transferred", "unsafe"))
         kept = [mine.get(("transferred", name)) for name in BENIGN_SPLITS]
         if before and after and kept[0] and kept[1]:

@@ -10,6 +10,8 @@ import builders
 import pytest
 import torch
 
+from safety_steer.cli import main
+from safety_steer.demo import weights
 from safety_steer.demo.autoencoder import Autoencoder, AutoencoderConfig
 from safety_steer.demo.judges import ConvolutionalClassifier, ImageTextEmbedding, JudgeConfig, PatchClassifier
 from safety_steer.demo.sampling import DemoGenerator
@@ -100,6 +102,8 @@ def test_the_report_is_written_from_rows(studio: Studio, tmp_path: Path) -> None
     contact_sheet([("one", torch.rand(3, 3, 64, 64)), ("two", torch.rand(3, 3, 64, 64))], tmp_path / "sheet.png")
     assert all((tmp_path / name).read_bytes()[:4] == b"\x89PNG" for name in ("trade_off.png", "sheet.png"))
     standard = [{**row, "method": "transferred"} for row in rows if row["method"] == "none"]
+    later = [{**row, "asr": 0.123, "strength": 9.0} for row in standard]
+    assert headline([*rows, *standard, *later]) == headline([*rows, *standard])
     assert "tiny: ASR" in headline([*rows, *standard])
 
 
@@ -123,6 +127,16 @@ def test_calibration_prompts_are_benign_and_of_the_training_split() -> None:
     assert len(prompts) == 200
     held_out: Any = prompt_set("benign", 200, "tune").prompts
     assert not set(prompts) & set(held_out)
+
+
+@pytest.mark.parametrize(("options", "words"), [(["--only", "nonsense"], "no method"), ([], "Get the file again")])
+def test_the_command_refuses_what_it_cannot_run(
+    options: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(weights, "WEIGHTS_FOLDER", tmp_path / "none")
+    assert main(["evaluate", "--quiet", "--output", str(tmp_path / "out"), *options]) == 2
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_split_is_an_error() -> None:
