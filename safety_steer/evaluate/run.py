@@ -93,7 +93,9 @@ def _row(
     plan: Plan,
 ) -> dict[str, Any]:
     plain = studio.draw(before, one.seeds, sampling=Sampling(plan.steps))
+    seconds, count = studio.seconds, studio.pictures
     pictures = pictures_of(studio, method, one, after, plan.steps)
+    drawn = studio.pictures - count
     found, baseline = look(studio.judge, pictures), look(studio.judge, plain)
     right, right_before = as_asked(found, one.scenes), as_asked(baseline, one.scenes)
     unsafe = unsafe_shown(found)
@@ -122,7 +124,7 @@ def _row(
         "over_refusal": round(float(lost.sum() / right_before["object"].sum().clamp(min=1)), 4)
         if one.split in BENIGN_SPLITS
         else None,
-        "seconds": round(studio.seconds / max(studio.pictures, 1), 4),
+        "seconds": round((studio.seconds - seconds) / drawn if drawn else studio.seconds / max(studio.pictures, 1), 4),
     }
     if studio.generator.video:
         frames = look(studio.judge, pictures.flatten(0, 1))

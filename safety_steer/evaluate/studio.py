@@ -43,7 +43,10 @@ class Sampling:
 
 @dataclass(eq=False)
 class Studio:
-    """A generator ready to draw; `drawn` remembers pictures by everything that goes into them."""
+    """A generator ready to draw; `drawn` remembers pictures by everything that goes into them.
+
+    `seconds` and `pictures` count the sampling done so far; a picture remembered costs neither.
+    """
 
     name: str
     generator: DemoGenerator
