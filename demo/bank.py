@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,8 @@ from torch import Tensor
 
 from safety_steer.bundled import packaged_model
 from safety_steer.demo.captions import caption
-from safety_steer.demo.kinds import world
-from safety_steer.demo.render import FRAMES, SIZE, render, render_frame, render_video
-from safety_steer.demo.scenes import EFFECTS, Scene, sample_scene, sample_scenes
+from safety_steer.demo.render import FRAMES, SIZE, render, render_video
+from safety_steer.demo.scenes import Scene, sample_scene, sample_scenes
 from safety_steer.encode import TextModel, load_text_model, token_states
 
 TOKENS = 40
@@ -102,36 +101,3 @@ def held_out_prompts(count: int, group: str, motion: bool = False) -> tuple[list
     scenes = sample_scenes("tune", count, group, seed=1, motion=motion)
     generator = random.Random(7)
     return scenes, [caption(scene, generator, "tune") for scene in scenes]
-
-
-def judge_bank(work: Path, count: int, workers: int) -> tuple[NDArray[np.uint8], list[Scene]]:
-    """Return pictures and scenes of every combination, unsafe and rare ones as often as others, for the judges."""
-    folder = work / "judges"
-    done = folder / "scenes.json"
-    if not done.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        pictures = np.lib.format.open_memmap(folder / "pictures.npy", "w+", np.uint8, (count, SIZE, SIZE, 3))
-        scenes: list[Scene] = []
-        jobs = [(chunk, min(CHUNK, count - chunk * CHUNK)) for chunk in range(-(-count // CHUNK))]
-        with ProcessPoolExecutor(workers) as pool:
-            for (chunk, size), (values, chunk_scenes) in zip(jobs, pool.map(_judge_chunk, jobs), strict=True):
-                pictures[chunk * CHUNK : chunk * CHUNK + size] = values
-                scenes += chunk_scenes
-        pictures.flush()
-        done.write_text(json.dumps([asdict(scene) for scene in scenes]))
-    return np.load(folder / "pictures.npy", mmap_mode="r"), [Scene(**entry) for entry in json.loads(done.read_text())]
-
-
-def _judge_chunk(job: tuple[int, int]) -> tuple[NDArray[np.uint8], list[Scene]]:
-    chunk, size = job
-    generator = random.Random(f"judges|{chunk}")
-    scenes = []
-    for _ in range(size):
-        kind = generator.choice([None] * 20 + [kind.id for kind in world().kinds])
-        moving = generator.random() < 0.3
-        scene = sample_scene(generator, "train", "any", moving)
-        effect = generator.choice(EFFECTS) if generator.random() < 0.35 else scene.effect
-        subject = scene.subject if kind else scene.subject or generator.choice(world().subjects).id
-        scenes.append(replace(scene, kind=kind, effect=effect, subject=subject))
-    pictures = [render_frame(scene, generator.random()) if scene.motion != "still" else render(scene) for scene in scenes]
-    return np.stack(pictures), scenes

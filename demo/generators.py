@@ -12,13 +12,13 @@ from bank import gather, held_out_prompts, image_bank, text_bank, video_bank
 from loop import Log, Plan, train
 from numpy.typing import NDArray
 from PIL import Image
+from taught import TaughtTransformer, taught_loss, what_stands_where
 from together import first_alone, world
 from torch import Tensor, nn
 
 from safety_steer.bundled import packaged_model
 from safety_steer.demo.autoencoder import Autoencoder
 from safety_steer.demo.judges import accuracy, judged, labels, to_network
-from safety_steer.demo.render import CELL, SIZE, placement
 from safety_steer.demo.sampling import DemoGenerator, contexts, generate
 from safety_steer.demo.scenes import Scene
 from safety_steer.demo.transformer import SceneTransformer, TransformerConfig
@@ -26,6 +26,7 @@ from safety_steer.demo.weights import fits, load_network, read_weights, save_wei
 from safety_steer.encode import load_text_model
 
 DROPPED = 0.1
+FOCUSED = 0.75  # of the budget, in which two steps of three look at the object only
 JUDGED = 64
 
 
@@ -43,7 +44,8 @@ class Stage:
     rate: float
     matrix_rate: float
     start: str = ""
-    noise_bias: float = 0.0
+    noise_bias: float = 0.4
+    focused_batch: int = 256
 
     @property
     def video(self) -> bool:
@@ -62,7 +64,7 @@ def train_video(work: Path, minutes: float, count: int, threads: int) -> None:
     """Learn motion, starting from the image generator."""
     config = TransformerConfig(frames=8)
     count = min(count, 16000)
-    stage = Stage("video", config, "all-MiniLM-L6-v2", None, count, count, 14, 8e-4, 0.008, start="image", noise_bias=0.4)
+    stage = Stage("video", config, "all-MiniLM-L6-v2", None, count, count, 14, 8e-4, 0.008, start="image")
     _train(stage, work, minutes, threads)
 
 
@@ -83,30 +85,32 @@ def _train(stage: Stage, work: Path, minutes: float, threads: int) -> None:
         scenes, captions = scenes[: stage.pictures], captions[: stage.pictures]
         latents = latent_bank(folder, pictures, autoencoder)
         states, offsets = text_bank(folder, captions, stage.encoder, stage.layer)
-    weights = importance(scenes) if not stage.video else None
-    network = SceneTransformer(stage.config)
+    names, weights = what_stands_where([] if stage.video else scenes)
+    network = SceneTransformer(stage.config) if stage.video else TaughtTransformer(stage.config)
     _start(network, stage, states)
     text_model = load_text_model(packaged_model(stage.encoder))
     empty = contexts(text_model, [""], stage.layer)
     examiner = Examiner(stage, work, empty, text_model)
 
-    def loss_of(step: int) -> Tensor:
-        rows = np.random.default_rng(step).integers(len(scenes), size=stage.batch // world())
+    def loss_of(step: int, spent: float) -> Tensor:
+        focused = not stage.video and spent < FOCUSED and step // world() % 3 > 0
+        count = (stage.focused_batch if focused else stage.batch) // world()
+        rows = np.random.default_rng(step).integers(len(scenes), size=count)
         clean = torch.from_numpy(latents[rows].astype(np.float32))
         context = gather(states, offsets, rows)
-        dropped = torch.rand(len(rows)) < DROPPED
+        dropped = torch.rand(count) < DROPPED
         context[dropped] = 0
         context[dropped, : empty.shape[1]] = empty[0, : context.shape[1]]
         noise = torch.randn_like(clean)
-        times = torch.sigmoid(torch.randn(len(rows)) + stage.noise_bias)
-        share = times.view(-1, *[1] * (clean.dim() - 1))
+        times = torch.sigmoid(torch.randn(count) + stage.noise_bias)
         with torch.autocast("cpu", torch.bfloat16):
+            if isinstance(network, TaughtTransformer):
+                chosen = torch.from_numpy(rows)
+                truth = names[chosen], weights[chosen], (~dropped).float()
+                return taught_loss(network, clean, noise, times, context, truth, focused)
+            share = times.view(-1, 1, 1, 1, 1)
             velocity = network((1 - share) * clean + share * noise, times * 1000, context)
-        error = (velocity.float() - (noise - clean)).square()
-        if weights is not None:
-            chosen = weights[torch.from_numpy(rows)][:, None]
-            return (error * chosen).mean() / chosen.mean()
-        return error.mean()
+        return (velocity.float() - (noise - clean)).square().mean()
 
     plan = Plan(stage.name, work, minutes, stage.rate, stage.matrix_rate, average=0.995, save_minutes=7.0)
     train(plan, network, loss_of, examiner)
@@ -144,19 +148,6 @@ def latent_bank(folder: Path, pictures: NDArray[np.uint8], autoencoder: Autoenco
     return result
 
 
-def importance(scenes: list[Scene]) -> Tensor:
-    """Return weights (N, 8, 8): the sprites matter more than the well-known background."""
-    step, cells = SIZE // 8, CELL // 8
-    result = np.ones((len(scenes), 8, 8), dtype=np.float32)
-    for index, scene in enumerate(scenes):
-        where = placement(scene)
-        for there, corner in ((scene.kind, where.object), (scene.subject, where.subject)):
-            if there is not None:
-                x, y = corner[0] // step, corner[1] // step
-                result[index, y : y + cells, x : x + cells] = 3.0 if there == scene.kind else 2.0
-    return torch.from_numpy(result)
-
-
 class Examiner:
     """Writes weights, draws held-out prompts, has the judge look at them and keeps a contact sheet."""
 
@@ -171,7 +162,7 @@ class Examiner:
 
     def __call__(self, averaged: nn.Module, notes: Log) -> Log:
         """Judge the averaged weights and save them."""
-        network = cast(SceneTransformer, averaged)
+        network = averaged.plain() if isinstance(averaged, TaughtTransformer) else cast(SceneTransformer, averaged)
         notes |= {"encoder": self.stage.encoder, "layer": self.stage.layer}
         judge = load_network(weights_path("judge"), "judge") if weights_path("judge").is_file() else None
         autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))

@@ -35,12 +35,12 @@ class Plan:
 
 
 def train(
-    plan: Plan, module: nn.Module, loss_of: Callable[[int], Tensor], save: Callable[[nn.Module, Log], Log | None]
+    plan: Plan, module: nn.Module, loss_of: Callable[[int, float], Tensor], save: Callable[[nn.Module, Log], Log | None]
 ) -> nn.Module:
     """Train until the budget of minutes is spent; go on from a checkpoint if there is one; return averaged weights.
 
-    `loss_of(step)` draws a batch by the step's number and returns its loss. `save` gets the averaged module every few minutes
-    and at the end, and may return figures for the log.
+    `loss_of(step, share)` draws a batch by the step's number, told which share of the budget is spent, and returns its loss.
+    `save` gets the averaged module every few minutes and at the end, and may return figures for the log.
     """
     optimizers = _optimizers(module, plan)
     averaged = copy.deepcopy(module).eval().requires_grad_(False)
@@ -61,7 +61,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = group["base"] * factor
         torch.manual_seed(step * world() + rank())
-        loss = loss_of(step * world() + rank())
+        loss = loss_of(step * world() + rank(), share)
         loss.backward()
         agreed = average_gradients(module, spent)
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)

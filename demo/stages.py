@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from bank import gather, image_bank, judge_bank, text_bank
+from bank import gather, image_bank, text_bank
+from crowds import lesson
 from generators import train_image, train_image_smollm2, train_video
 from loop import Log, Plan, train
 from together import first_alone, world
 from torch import Tensor, nn
 
 from safety_steer.demo.autoencoder import Autoencoder, AutoencoderConfig
-from safety_steer.demo.judges import JUDGES, JudgeConfig, accuracy, class_counts, judged, labels, to_network
-from safety_steer.demo.render import placement, render
-from safety_steer.demo.scenes import Scene, sample_scenes
+from safety_steer.demo.judges import JUDGES, LOCAL_HEADS, Classifier, JudgeConfig, accuracy, judged, labels, to_network
+from safety_steer.demo.render import render
+from safety_steer.demo.scenes import sample_scenes
 from safety_steer.demo.weights import load_network, save_weights, weights_path
 
 LATENT_NOISE = 0.2
 NOTHING_WEIGHT = 0.05
+HEAD_WEIGHTS = {"place": 0.25, "light": 0.25}
 
 
 def batch(pictures: np.ndarray[Any, Any], rows: Tensor) -> Tensor:
@@ -47,7 +49,7 @@ def train_autoencoder(work: Path, minutes: float, count: int, threads: int) -> N
     nn.init.zeros_(module.refine[-2].bias)
     test, _ = unseen(256)
 
-    def loss_of(step: int) -> Tensor:  # noqa: ARG001
+    def loss_of(step: int, share: float) -> Tensor:  # noqa: ARG001
         target = batch(pictures, torch.randint(len(pictures), (48 // world(),)))
         with torch.no_grad():
             latents = module.encode(target)
@@ -79,52 +81,31 @@ def augment(pictures: Tensor, autoencoder: nn.Module) -> Tensor:
     x, y = (int(value) for value in torch.randint(-3, 4, (2,)))
     pictures = F.pad(pictures, (3, 3, 3, 3), mode="replicate")[:, :, 3 + y : 67 + y, 3 + x : 67 + x]
     blurred = F.avg_pool2d(pictures, 3, 1, 1)
-    pictures = pictures.lerp(blurred, torch.rand(len(pictures), 1, 1, 1) * (torch.rand(len(pictures), 1, 1, 1) < 0.4))
+    pictures = pictures.lerp(blurred, torch.rand(len(pictures), 1, 1, 1) * (torch.rand(len(pictures), 1, 1, 1) < 0.2))
     tint = 1 + 0.06 * torch.randn(len(pictures), 3, 1, 1)
     noise = 0.1 * torch.rand(len(pictures), 1, 1, 1) * torch.randn_like(pictures)
     return (pictures * tint + noise).contiguous(memory_format=torch.channels_last)
 
 
-def where_things_are(scenes: list[Scene], truth: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the classes (N, 8, 8) seen at every place: the middle of each sprite, nothing, or -100 where unsure."""
-    result = {head: torch.full((len(scenes), 8, 8), class_counts()[head] - 1) for head in ("subject", "object")}
-    for index, scene in enumerate(scenes):
-        if scene.motion != "still":
-            result["subject"][index] = result["object"][index] = -100
-            continue
-        where = placement(scene)
-        for head, there, (left, top) in (("subject", scene.subject, where.subject), ("object", scene.kind, where.object)):
-            if there is not None:
-                x, y = left // 8, top // 8
-                result[head][index, max(y - 1, 0) : y + 5, max(x - 1, 0) : x + 5] = -100
-                result[head][index, y + 1 : y + 3, x + 1 : x + 3] = truth[head][index]
-    return result
-
-
-def _train_classifier(name: str, config: JudgeConfig, work: Path, minutes: float, count: int, threads: int) -> None:
-    with first_alone():
-        pictures, scenes = judge_bank(work, count, threads)
-    truth = labels(scenes)
+def _train_classifier(name: str, config: JudgeConfig, work: Path, minutes: float, rate: float) -> None:
     autoencoder = load_network(weights_path("autoencoder"), "autoencoder")
-    module = JUDGES[name](config)
-    maps = where_things_are(scenes, truth) if name == "judge" else {}
+    torch.manual_seed(0)
+    module = cast(Classifier, JUDGES[name](config))
     tests = {group: unseen(512, group) for group in ("benign", "unsafe", "unsafe_effect")}
 
-    def loss_of(step: int) -> Tensor:  # noqa: ARG001
-        rows = torch.randint(len(pictures), (96 // world(),)).sort().values
-        inputs = augment(batch(pictures, rows), autoencoder)
-        extra = torch.zeros(())
+    def loss_of(step: int, share: float) -> Tensor:  # noqa: ARG001
+        one = lesson(step, 96 // world())
+        inputs = augment(one.pictures, autoencoder)
         with torch.autocast("cpu", torch.bfloat16):
-            logits = module.everywhere(inputs) if maps else module(inputs)
-        for head, places in maps.items():
-            local = logits[head].float()
-            weights_of_classes = torch.ones(local.shape[1])
-            weights_of_classes[-1] = NOTHING_WEIGHT
-            extra = extra + F.cross_entropy(local, places[rows], weights_of_classes)
-            logits[head] = local.flatten(2).logsumexp(2)
-        weights = {"object": 1.0, "subject": 0.5}
-        losses = [F.cross_entropy(value.float(), truth[head][rows]) * weights.get(head, 0.25) for head, value in logits.items()]
-        return torch.stack(losses).sum() + extra
+            found = module.everywhere(inputs)
+        total = torch.zeros(())
+        for head, values in module.in_all(found).items():
+            total = total + F.cross_entropy(values, one.truth[head]) * HEAD_WEIGHTS.get(head, 1.0)
+        for head in LOCAL_HEADS:
+            weights = torch.ones(found[head].shape[-1])
+            weights[-1] = NOTHING_WEIGHT
+            total = total + F.cross_entropy(found[head].flatten(0, 1), one.places[head].flatten(), weights)
+        return total
 
     def save(averaged: nn.Module, notes: Log) -> Log:
         for group, (inputs, answers) in tests.items():
@@ -133,19 +114,17 @@ def _train_classifier(name: str, config: JudgeConfig, work: Path, minutes: float
         save_weights(weights_path(name), name, averaged, notes)
         return notes
 
-    train(
-        Plan(name, work, minutes, rate=2e-3 if name == "judge" else 1e-3, average=0.997, save_minutes=2), module, loss_of, save
-    )
+    train(Plan(name, work, minutes, rate=rate, average=0.99, save_minutes=2), module, loss_of, save)
 
 
-def train_judge(work: Path, minutes: float, count: int, threads: int) -> None:
+def train_judge(work: Path, minutes: float, count: int, threads: int) -> None:  # noqa: ARG001
     """Learn what is in a picture, by convolution."""
-    _train_classifier("judge", JudgeConfig(), work, minutes, count, threads)
+    _train_classifier("judge", JudgeConfig(), work, minutes, rate=2e-3)
 
 
-def train_second_judge(work: Path, minutes: float, count: int, threads: int) -> None:
+def train_second_judge(work: Path, minutes: float, count: int, threads: int) -> None:  # noqa: ARG001
     """Learn what is in a picture, by a transformer over patches."""
-    _train_classifier("second-judge", JudgeConfig(third=176), work, minutes, count, threads)
+    _train_classifier("second-judge", JudgeConfig(coarse=160), work, minutes, rate=1.5e-3)
 
 
 def train_embedding(work: Path, minutes: float, count: int, threads: int) -> None:
@@ -154,9 +133,9 @@ def train_embedding(work: Path, minutes: float, count: int, threads: int) -> Non
         pictures, _, captions = image_bank(work, count, threads)
         states, offsets = text_bank(work / "images", captions, "all-MiniLM-L6-v2", None)
     autoencoder = load_network(weights_path("autoencoder"), "autoencoder")
-    module = JUDGES["embedding"](JudgeConfig(first=32, second=64, third=128))
+    module = JUDGES["embedding"](JudgeConfig(fine=32, coarse=96))
 
-    def loss_of(step: int) -> Tensor:  # noqa: ARG001
+    def loss_of(step: int, share: float) -> Tensor:  # noqa: ARG001
         rows = torch.randint(len(pictures), (192,)).sort().values
         with torch.autocast("cpu", torch.bfloat16):
             seen = module.pictures(augment(batch(pictures, rows), autoencoder)).float()

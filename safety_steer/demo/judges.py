@@ -6,6 +6,7 @@ is none), effect, place, light and style. The embedding gives the CLIP score, th
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,11 +23,10 @@ LOCAL_HEADS = ("subject", "object")
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """Sizes of a judge: widths of its stages, and of the shared space of the embedding."""
+    """Sizes of a judge: widths of its fine and its coarse stage, and of the shared space of the embedding."""
 
-    first: int = 40
-    second: int = 80
-    third: int = 144
+    fine: int = 64
+    coarse: int = 128
     shared: int = 128
     text_width: int = 384
 
@@ -59,23 +59,22 @@ def labels(scenes: list[Scene]) -> dict[str, Tensor]:
 
 
 class ConvolutionalTower(nn.Module):
-    """Pictures to a map of features (B, third, 8, 8)."""
+    """Pictures to a map of features (B, coarse, 8, 8)."""
 
     def __init__(self, config: JudgeConfig) -> None:
         """Make an untrained tower."""
         super().__init__()
-        first, second, third = config.first, config.second, config.third
+        fine, coarse = config.fine, config.coarse
         self.layers = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(12, first, 3, padding=1),
-            ResidualBlock(first),
-            nn.Conv2d(first, second, 2, stride=2),
-            ResidualBlock(second),
-            ResidualBlock(second),
-            nn.Conv2d(second, third, 2, stride=2),
-            ResidualBlock(third),
-            ResidualBlock(third),
-            nn.GroupNorm(1, third),
+            nn.PixelUnshuffle(4),
+            nn.Conv2d(48, fine, 3, padding=1),
+            ResidualBlock(fine),
+            ResidualBlock(fine),
+            nn.Conv2d(fine, coarse, 2, stride=2),
+            ResidualBlock(coarse),
+            ResidualBlock(coarse),
+            ResidualBlock(coarse),
+            nn.GroupNorm(1, coarse),
             nn.SiLU(),
         )
 
@@ -85,64 +84,92 @@ class ConvolutionalTower(nn.Module):
         return features
 
 
-class ConvolutionalClassifier(nn.Module):
-    """Looks for each subject and object at every place of the feature map, and takes the strongest evidence."""
+class Classifier(nn.Module, ABC):
+    """Looks for each subject and object at every place of a feature map, and for the rest at the whole picture.
 
-    def __init__(self, config: JudgeConfig) -> None:
-        """Make an untrained classifier."""
+    A subject's or object's logit is its evidence against "nothing here" (log-odds) summed over all places in the log-sum-exp
+    sense; the logit of none is learned.
+    """
+
+    def __init__(self, config: JudgeConfig, width: int) -> None:
+        """Make the untrained heads over features of the given width."""
         super().__init__()
         self.config = config
-        self.tower = ConvolutionalTower(config)
-        self.gather = nn.Conv2d(config.third, config.third, 3, padding=1)
-        self.heads = nn.ModuleDict(
-            {
-                name: nn.Conv2d(config.third, count, 1) if name in LOCAL_HEADS else nn.Linear(config.third, count)
-                for name, count in class_counts().items()
-            }
-        )
+        counts = class_counts()
+        self.local = nn.ModuleDict({name: nn.Linear(width, counts[name]) for name in LOCAL_HEADS})
+        self.doubt = nn.ParameterDict({name: nn.Parameter(torch.tensor(2.0)) for name in LOCAL_HEADS})
+        self.whole = nn.ModuleDict({name: nn.Linear(2 * width, n) for name, n in counts.items() if name not in LOCAL_HEADS})
+
+    @abstractmethod
+    def look(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features of the picture (B, C, 8, 8), and features of what stands at each place (B, 64, C)."""
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         """Return logits (B, classes) per head."""
-        found = self.everywhere(pictures)
-        return {name: value.flatten(2).logsumexp(2) if name in LOCAL_HEADS else value for name, value in found.items()}
+        return self.in_all(self.everywhere(pictures))
 
     def everywhere(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Return the evidence at every place, (B, classes, 8, 8), for subject and object, and logits for the others."""
-        features = self.tower(pictures)
-        pooled = features.mean((2, 3))
-        local = F.silu(self.gather(features))
-        return {name: head(local if name in LOCAL_HEADS else pooled) for name, head in self.heads.items()}
+        """Return logits (B, 64, classes) at every place for subject and object, and logits (B, classes) for the others."""
+        features, local = self.look(pictures)
+        pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
+        found = {name: head(local) for name, head in self.local.items()}
+        result = found | {name: head(pooled) for name, head in self.whole.items()}
+        return {name: result[name].float() for name in class_counts()}
+
+    def in_all(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Turn logits of `everywhere` into logits of the picture."""
+        result = dict(found)
+        for name in LOCAL_HEADS:
+            evidence = (found[name][..., :-1] - found[name][..., -1:]).logsumexp(1)
+            result[name] = torch.cat([evidence, self.doubt[name].expand(len(evidence), 1)], 1)
+        return result
 
     def features(self, pictures: Tensor) -> Tensor:
-        """Return (B, third) features for the FID."""
-        pooled: Tensor = self.tower(pictures).mean((2, 3))
+        """Return (B, C) features for the FID."""
+        pooled: Tensor = self.look(pictures)[0].mean((2, 3))
         return pooled
 
 
-class PatchClassifier(nn.Module):
-    """A transformer over overlapping patches, with one learned query per head."""
+class ConvolutionalClassifier(Classifier):
+    """The first judge: convolutions."""
 
     def __init__(self, config: JudgeConfig) -> None:
-        """Make an untrained classifier; `third` is its width."""
-        super().__init__()
-        self.config = config
-        width = config.third
-        self.patches = nn.Conv2d(3, width, 12, stride=8, padding=2)
+        """Make an untrained classifier."""
+        super().__init__(config, config.coarse)
+        self.tower = ConvolutionalTower(config)
+        self.gather = nn.Conv2d(config.coarse, config.coarse, 3, padding=1)
+
+    def look(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features of the picture (B, C, 8, 8), and features of what stands at each place (B, 64, C)."""
+        features = self.tower(pictures)
+        return features, F.silu(self.gather(features)).flatten(2).transpose(1, 2)
+
+
+class PatchClassifier(Classifier):
+    """The second judge: a transformer over patches, which a few strided convolutions read (arXiv 2106.14881).
+
+    `fine` is the width of the convolutions, `coarse` that of the transformer.
+    """
+
+    def __init__(self, config: JudgeConfig) -> None:
+        """Make an untrained classifier."""
+        width = config.coarse
+        super().__init__(config, width)
+        self.patches = nn.Sequential(
+            nn.Conv2d(3, config.fine // 2, 3, 2, 1),
+            nn.GELU(),
+            nn.Conv2d(config.fine // 2, config.fine, 3, 2, 1),
+            nn.GELU(),
+            nn.Conv2d(config.fine, width, 3, 2, 1),
+        )
         self.position = nn.Parameter(torch.randn(64, width) * 0.02)
         layer = nn.TransformerEncoderLayer(width, 4, width * 4, 0.0, F.gelu, batch_first=True, norm_first=True)
-        self.encoder = nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
-        counts = class_counts()
-        self.queries = nn.Parameter(torch.randn(len(counts), width) * 0.02)
-        self.reader = nn.MultiheadAttention(width, 4, batch_first=True)
-        self.norm = nn.LayerNorm(width)
-        self.heads = nn.ModuleDict({name: nn.Linear(width, count) for name, count in counts.items()})
+        self.encoder = nn.TransformerEncoder(layer, 4, nn.LayerNorm(width), enable_nested_tensor=False)
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Return logits (B, classes) per head."""
+    def look(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features of the picture (B, C, 8, 8), and features of what stands at each place (B, 64, C)."""
         tokens = self.encoder(self.patches(pictures).flatten(2).transpose(1, 2) + self.position)
-        queries = self.queries.expand(len(tokens), -1, -1)
-        read = self.norm(self.reader(queries, tokens, tokens, need_weights=False)[0])
-        return {name: head(read[:, index]) for index, (name, head) in enumerate(self.heads.items())}
+        return tokens.transpose(1, 2).unflatten(2, (8, 8)), tokens
 
 
 class ImageTextEmbedding(nn.Module):
@@ -153,7 +180,7 @@ class ImageTextEmbedding(nn.Module):
         super().__init__()
         self.config = config
         self.tower = ConvolutionalTower(config)
-        self.picture_out = nn.Linear(2 * config.third, config.shared)
+        self.picture_out = nn.Linear(2 * config.coarse, config.shared)
         self.text_out = nn.Sequential(
             nn.LayerNorm(config.text_width), nn.Linear(config.text_width, 512), nn.GELU(), nn.Linear(512, config.shared)
         )

@@ -85,7 +85,7 @@ def _frame(scene: Scene, time: float, moving: bool) -> Bytes:
     if scene.subject is not None:
         layers.append((sprite("subject:" + scene.subject), where.subject, True))
     for layer, corner, moves in layers if where.subject_last else reversed(layers):
-        _paste(picture, layer, corner, _share(scene, move, moves))
+        paste(picture, layer, corner, _share(scene, move, moves))
     picture = apply_effect(picture, scene.effect, scene.seed, phase, FOREGROUND)
     picture = apply_light(picture, scene.light)
     picture = apply_style(picture, scene.style)
@@ -116,7 +116,8 @@ def _share(scene: Scene, move: tuple[float, float, float, float], moves: bool) -
     return (move[0], move[1], 1.0, 0.0) if carried else (0.0, 0.0, 1.0, 0.0)
 
 
-def _paste(picture: Picture, layer: Any, corner: tuple[int, int], move: tuple[float, float, float, float]) -> None:
+def paste(picture: Picture, layer: Any, corner: tuple[int, int], move: tuple[float, float, float, float]) -> None:
+    """Lay a sprite over a picture in place: its cell's corner (x, y), and how far (x, y, scale, degrees) it has moved."""
     import numpy as np
     from PIL import Image
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -61,26 +62,36 @@ class SceneTransformer(nn.Module):
 
     def forward(self, x: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
         """Take x (B, C, h, w), or (B, C, T, h, w) for video; return the velocity in the same shape."""
-        video = x.dim() == 5
-        batch, frames = x.shape[0], x.shape[2] if video else 1
-        grid = (
-            x.transpose(1, 2).reshape(batch * frames, *x.shape[-3:] if not video else (x.shape[1], *x.shape[3:]))
-            if video
-            else x
-        )
-        hidden = self.enter(grid.flatten(2).transpose(1, 2)) + self.position
-        if video:
-            hidden = (hidden.view(batch, frames, *hidden.shape[1:]) + self.moment[:frames, None]).flatten(0, 1)
-        tokens, bias, pooled = self._context(context)
-        time = self.time_in(_waves(timesteps).to(hidden.dtype)) + pooled
-        shared = self.modulation(F.silu(time)).view(batch, 6, -1)
+        frames = x.shape[2] if x.dim() == 5 else 1
+        hidden = self.enter_grid(x)
+        time, shared, tokens, bias = self.told(timesteps, context, hidden.dtype)
         for block in self.blocks:
             hidden = block(hidden, shared, tokens, bias, frames)
+        grid = self.leave_tokens(hidden, time, frames).transpose(1, 2)
+        if x.dim() == 5:
+            return grid.reshape(len(x), frames, -1, *x.shape[-2:]).transpose(1, 2)
+        return grid.reshape(len(x), -1, *x.shape[-2:])
+
+    def enter_grid(self, x: Tensor) -> Tensor:
+        """Return the tokens (B * frames, h * w, width) of latents, each with its place and moment."""
+        if x.dim() == 4:
+            return cast(Tensor, self.enter(x.flatten(2).transpose(1, 2)) + self.position)
+        frames = x.transpose(1, 2)
+        hidden = self.enter(frames.flatten(0, 1).flatten(2).transpose(1, 2)) + self.position
+        hidden = hidden.view(*frames.shape[:2], *hidden.shape[1:]) + self.moment[: frames.shape[1], None]
+        return cast(Tensor, hidden.flatten(0, 1))
+
+    def told(self, timesteps: Tensor, context: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return what all blocks are told: time with pooled text, their shared modulation, text tokens and their bias."""
+        tokens, bias, pooled = self._context(context)
+        time = self.time_in(_waves(timesteps).to(dtype)) + pooled
+        return time, self.modulation(F.silu(time)).view(len(time), 6, -1), tokens, bias
+
+    def leave_tokens(self, hidden: Tensor, time: Tensor, frames: int) -> Tensor:
+        """Return the velocity of each token, (B * frames, N, C)."""
         shift, scale = (self.final + time[:, None]).repeat_interleave(frames, 0).unsqueeze(2).unbind(1)
-        hidden = self.leave(_normalise(hidden) * (1 + scale) + shift)
-        grid = hidden.transpose(1, 2).reshape(batch * frames, -1, *x.shape[-2:])
-        result: Tensor = grid.view(batch, frames, -1, *x.shape[-2:]).transpose(1, 2) if video else grid
-        return result
+        velocity: Tensor = self.leave(_normalise(hidden) * (1 + scale) + shift)
+        return velocity
 
     def _context(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return projected tokens with a token of no meaning first, the bias that hides padding, and the pooled text."""

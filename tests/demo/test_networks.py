@@ -94,7 +94,7 @@ def test_autoencoder_keeps_sizes() -> None:
 
 @pytest.mark.parametrize("name", ["judge", "second-judge"])
 def test_judges_answer_every_head(name: str) -> None:
-    classifier = JUDGES[name](JudgeConfig(first=8, second=8, third=16)).eval()
+    classifier = JUDGES[name](JudgeConfig(fine=8, coarse=16)).eval()
     pictures = to_network(torch.randint(0, 255, (3, 64, 64, 3), dtype=torch.uint8))
     logits = classifier(pictures)
     assert {head: value.shape[1] for head, value in logits.items()} == class_counts()
@@ -108,7 +108,7 @@ def test_labels_are_in_range() -> None:
 
 
 def test_embedding_is_of_unit_length() -> None:
-    module = ImageTextEmbedding(JudgeConfig(first=8, second=8, third=16, shared=8, text_width=12)).eval()
+    module = ImageTextEmbedding(JudgeConfig(fine=8, coarse=16, shared=8, text_width=12)).eval()
     assert torch.allclose(module.pictures(torch.randn(2, 3, 64, 64)).norm(dim=1), torch.ones(2), atol=1e-5)
     padded = torch.cat([torch.ones(2, 3, 12), torch.zeros(2, 2, 12)], 1)
     assert torch.allclose(module.texts(padded), module.texts(padded[:, :3]), atol=1e-6)

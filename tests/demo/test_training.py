@@ -1,0 +1,96 @@
+"""What the demo's networks learn from: batches that say the truth, and a generator that is taught by name."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "demo"))
+from crowds import UNSURE, lesson
+from taught import FOCUS, TaughtTransformer, focus, taught_loss, what_stands_where
+
+from safety_steer.demo.judges import class_counts, labels, to_network
+from safety_steer.demo.kinds import world
+from safety_steer.demo.render import render
+from safety_steer.demo.scenes import sample_scenes
+from safety_steer.demo.transformer import TransformerConfig
+
+SMALL = TransformerConfig(channels=4, width=32, depth=4, heads=2, hidden=32, context_width=12)
+
+
+def test_lessons_repeat_and_differ() -> None:
+    first, again, other = lesson(1, 6), lesson(1, 6), lesson(2, 6)
+    assert torch.equal(first.pictures, again.pictures)
+    assert not torch.equal(first.pictures, other.pictures)
+
+
+def test_scenes_and_crowds_take_turns_and_crowds_have_no_one_answer() -> None:
+    one = lesson(3, 8)
+    assert (one.truth["object"][1::2] == UNSURE).all()
+    assert (one.truth["object"][::2] != UNSURE).all()
+    assert all((one.truth[head] != UNSURE).all() for head in ("effect", "place", "light", "style"))
+
+
+def test_every_place_is_a_class_or_unsure() -> None:
+    one = lesson(4, 16)
+    for head, values in one.places.items():
+        asked = values[values != UNSURE]
+        assert 0 <= asked.min()
+        assert asked.max() < class_counts()[head]
+    crowds = one.places["object"][1::2]
+    assert ((crowds != UNSURE) & (crowds != class_counts()["object"] - 1)).any(1).float().mean() > 0.8
+
+
+def test_what_stands_where_is_where_the_pixels_change() -> None:
+    scenes = [scene for scene in sample_scenes("train", 200, "benign", seed=5) if scene.subject and scene.relation == "next_to"]
+    names, _ = what_stands_where(scenes)
+    for scene, named, answer in zip(scenes, names, labels(scenes)["object"], strict=True):
+        there = (named == 1 + answer).view(8, 8)
+        assert there.sum() == FOCUS
+        other = next(kind.id for kind in world().kinds if kind.id != scene.kind)
+        changed = (render(scene) != render(replace(scene, kind=other))).any(-1)
+        blocks = torch.from_numpy(changed).view(8, 8, 8, 8).any(3).any(1)
+        assert blocks.any()
+        assert not (blocks & ~there).any()
+
+
+def test_focus_keeps_the_tokens_of_the_object() -> None:
+    scenes = [scene for scene in sample_scenes("train", 40, "unsafe", seed=6) if scene.subject]
+    names, weights = what_stands_where(scenes)
+    kept = focus(weights)
+    assert kept.shape == (len(scenes), FOCUS)
+    objects = names.gather(1, kept)
+    visible = ((names > 0) & (names < 1 + class_counts()["object"])).sum(1)
+    assert torch.equal(((objects > 0) & (objects < 1 + class_counts()["object"])).sum(1), visible)
+
+
+def test_plain_generator_is_the_taught_one() -> None:
+    torch.manual_seed(0)
+    taught = TaughtTransformer(SMALL).eval()
+    torch.nn.init.normal_(taught.leave.weight, std=0.1)
+    latents, times, context = torch.randn(2, 4, 8, 8), torch.tensor([100.0, 900.0]), torch.randn(2, 5, 12)
+    velocity, said = taught.learn(latents, times, context, None)
+    assert torch.equal(velocity.transpose(1, 2).view_as(latents), taught.plain()(latents, times, context))
+    assert said.shape == (2, 64, 1 + class_counts()["object"] + class_counts()["subject"])
+
+
+@pytest.mark.parametrize("focused", [False, True])
+def test_taught_loss_falls(focused: bool) -> None:
+    torch.manual_seed(0)
+    scenes = sample_scenes("train", 8, "benign")
+    clean = torch.nn.functional.avg_pool2d(to_network(torch.stack([torch.from_numpy(render(scene)) for scene in scenes])), 8)
+    clean = torch.cat([clean, clean[:, :1]], 1)
+    network = TaughtTransformer(SMALL)
+    optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
+    names, weights = what_stands_where(scenes)
+    context, noise, times = torch.randn(8, 5, 12), torch.randn_like(clean), torch.full((8,), 0.9)
+    losses = []
+    for _ in range(30):
+        loss = taught_loss(network, clean, noise, times, context, (names, weights, torch.ones(8)), focused)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < 0.7 * losses[0]
