@@ -11,14 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
 import torch
 from torch import Tensor
 
-from safety_steer.align import TOKEN_WEIGHTS, AlignSettings, align
+from safety_steer.align import WITNESS_WEIGHTS, AlignSettings, align
 from safety_steer.aligned import AlignedSpace, pool
 from safety_steer.anchors import AnchorStates, collect
 from safety_steer.bundled import SOURCE, bundled, packaged_model
@@ -32,6 +32,12 @@ from safety_steer.metrics import auroc
 
 LAYERS = (0, 6, 18)
 SPACE = "cross_attn"
+WITNESSES = {
+    "gate of the prompt alone": (1.0, 0.0, 0.0),
+    "gate of prompt and token": (1.0, 0.5, 0.0),
+    "gate of prompt and phrase": (1.0, 0.0, 0.5),
+    "gate of token and phrase": (0.0, 1.0, 1.0),
+}
 
 
 def measure(space: AlignedSpace, safe: Sequence[Tensor], unsafe: Sequence[Tensor], plain: bool) -> dict[str, float]:
@@ -67,20 +73,15 @@ def main() -> None:
     tokens = token_states(target, texts + anchors, target.last_layer)
     states = collect([{SPACE: tokens[len(texts) :]}], len(anchors))
 
-    def direction(train: list[int], layers: Sequence[int]) -> SafetyDirection:
+    def direction(train: list[int], kept: list[int], layers: Sequence[int]) -> SafetyDirection:
         columns = [LAYERS.index(layer) for layer in layers]
         chosen = activations[:, columns].flatten(1)
         chosen_pairs: list[Pair] = [pairs[row] for row in train]
-        parts = (chosen[train], chosen[[row + len(pairs) for row in train]], chosen[len(texts) :])
-        return fit_direction(source.identity, tuple(layers), "mean", "mean", chosen_pairs, anchors, parts, {})
+        benign = chosen[[len(texts) + row for row in kept]]
+        parts = (chosen[train], chosen[[row + len(pairs) for row in train]], benign)
+        names = [anchors[row] for row in kept]
+        return fit_direction(source.identity, tuple(layers), "mean", "mean", chosen_pairs, names, parts, {})
 
-    variants: dict[str, Callable[[SafetyDirection], tuple[AlignedSpace, bool]]] = {
-        "as shipped": lambda full: (aligned(full, states), False),
-        "read along the vector": lambda full: (aligned(full, states), True),
-        "map svd": lambda full: (aligned(full, states, AlignSettings(map="svd")), False),
-        "map mlp": lambda full: (aligned(full, states, AlignSettings(map="mlp")), False),
-        "512 anchors": lambda full: (aligned(full, states, count=512), False),
-    }
     totals: dict[str, list[dict[str, float]]] = {}
     for number in range(options.splits):
         rows = list(range(len(pairs)))
@@ -88,31 +89,39 @@ def main() -> None:
         cut = len(rows) * 4 // 5
         train, test = rows[:cut], rows[cut:]
         safe, unsafe = [tokens[row] for row in test], [tokens[row + len(pairs)] for row in test]
-        full = direction(train, LAYERS)
-        for name, variant in variants.items():
-            space, plain = variant(full)
+        unseen, all_safe = {pairs[row].safe for row in test}, {pair.safe for pair in pairs}
+        kept = [row for row, prompt in enumerate(anchors) if prompt not in unseen]
+        few = random.Random(0).sample(kept, 512)
+        far = [row for row in kept if anchors[row] not in all_safe]
+
+        def align_with(
+            chosen: list[int],
+            settings: AlignSettings | None = None,
+            layers: Sequence[int] = LAYERS,
+            train: list[int] = train,
+        ) -> AlignedSpace:
+            part = AnchorStates(states[SPACE].pooled[chosen], [states[SPACE].tokens[row] for row in chosen])
+            return align(direction(train, chosen, layers), {SPACE: part}, "target", settings).spaces[SPACE]
+
+        shipped = align_with(kept)
+        variants: dict[str, tuple[AlignedSpace, bool]] = {
+            "as shipped": (shipped, False),
+            "read along the vector": (shipped, True),
+            "map svd": (align_with(kept, AlignSettings(map="svd")), False),
+            "map mlp": (align_with(kept, AlignSettings(map="mlp")), False),
+            "512 anchors": (align_with(few), False),
+            "anchors without safe sides of pairs": (align_with(far), False),
+            "layer 18 alone": (align_with(kept, layers=(18,)), False),
+        }
+        for name, weights in WITNESSES.items():
+            with mock.patch.dict(WITNESS_WEIGHTS, all=weights):
+                variants[name] = align_with(kept), False
+        for name, (space, plain) in variants.items():
             totals.setdefault(name, []).append(measure(space, safe, unsafe, plain))
-        one = aligned(direction(train, (18,)), states)
-        totals.setdefault("layer 18 alone", []).append(measure(one, safe, unsafe, False))
-        for name, weight in (("gate without the token witness", 0.0), ("gate with the token at full weight", 1.0)):
-            with mock.patch.dict(TOKEN_WEIGHTS, all=weight):
-                totals.setdefault(name, []).append(measure(aligned(full, states), safe, unsafe, False))
     means = {name: {key: sum(row[key] for row in found) / len(found) for key in found[0]} for name, found in totals.items()}
     print(table(["variant", "AUROC", "gate", "flagged"], [[name, *row.values()] for name, row in means.items()]))
     if options.output:
         Path(options.output).write_text(json.dumps({"splits": options.splits, "seed": options.seed, "means": means}, indent=1))
-
-
-def aligned(
-    direction: SafetyDirection, states: dict[str, AnchorStates], settings: AlignSettings | None = None, count: int = 0
-) -> AlignedSpace:
-    """Align a direction to the target, with the first `count` of the shuffled anchors (0 is all)."""
-    rows = list(range(len(direction.anchors)))
-    if count:
-        random.Random(0).shuffle(rows)
-        rows = rows[:count]
-    part = AnchorStates(states[SPACE].pooled[rows], [states[SPACE].tokens[row] for row in rows])
-    return align(direction, {SPACE: part}, "target", settings, anchors=rows).spaces[SPACE]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
-"""Draw the bundled benign anchors from COCO captions and Parti prompts: 1,024 of each, in shuffled order.
+"""Draw the bundled benign anchors: 1,024 COCO captions, 1,024 Parti prompts, 1,024 safe sides of pairs, in shuffled order.
 
-python benchmarks/choose_anchors.py coco_captions.txt parti_prompts.tsv -o directions/benign_prompts.txt
+Captions and prompts say what is normal. The safe sides talk harmlessly of what unsafe prompts talk of (a toy gun, a nurse with
+a syringe), so that the map is fitted there too.
+
+python benchmarks/choose_anchors.py coco_captions.txt parti_prompts.tsv pairs.jsonl -o directions/benign_prompts.txt
 """
 
 from __future__ import annotations
@@ -8,9 +11,9 @@ from __future__ import annotations
 import argparse
 import random
 
-from safety_steer.data import read_prompts
+from safety_steer.data import read_pairs, read_prompts
 
-COUNTS = (1024, 1024)
+COUNTS = (1024, 1024, 1024)
 WORDS = range(2, 41)
 
 
@@ -19,13 +22,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("coco")
     parser.add_argument("parti")
+    parser.add_argument("pairs")
     parser.add_argument("-o", "--output", required=True)
     options = parser.parse_args()
     generator = random.Random(0)
     chosen: list[str] = []
-    for path, count in zip((options.coco, options.parti), COUNTS, strict=True):
-        prompts = [prompt for prompt in read_prompts(path) if len(prompt.split()) in WORDS and prompt not in chosen]
-        chosen += generator.sample(prompts, count)
+    safe_sides = [pair.safe for pair in read_pairs(options.pairs)]
+    for prompts, count in zip((read_prompts(options.coco), read_prompts(options.parti), safe_sides), COUNTS, strict=True):
+        fitting = [prompt for prompt in dict.fromkeys(prompts) if len(prompt.split()) in WORDS and prompt not in chosen]
+        chosen += generator.sample(fitting, count)
     generator.shuffle(chosen)
     with open(options.output, "w", encoding="utf-8") as stream:
         stream.write("\n".join(chosen) + "\n")

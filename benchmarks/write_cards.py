@@ -26,6 +26,7 @@ MODELS = {
     ),
 }
 
+ORIGINS = "a third each COCO captions (CC-BY-4.0), PartiPrompts (Apache-2.0) and safe sides of the pairs (MIT)"
 CARD = """# {title}
 
 A safety direction per category, extracted from {origin} (Apache-2.0).
@@ -37,13 +38,14 @@ A safety direction per category, extracted from {origin} (Apache-2.0).
 | layers | {layers} of 0 (the embedding) to {depth}, states side by side, width {width} |
 | pooling, estimator | {pooling} over tokens, {estimator} of pair differences |
 | pairs | SafeSteerDataset train, 2,070 pairs (MIT, NASK-AISafety/conditional-activation-transport): {pairs} |
-| anchors | {anchors:,} benign prompts, half COCO captions (CC-BY-4.0), half PartiPrompts (Apache-2.0): `benign_prompts.txt` |
+| anchors | {anchors:,} benign prompts in `benign_prompts.txt`: {origins} |
 | inside | vectors, readings, probes, class means, within-class covariance factor, channel statistics, anchors; no unsafe text |
 
 Made with (`MODELS` is where the package is installed; the pairs are not part of this project):
 
 ```
-python benchmarks/choose_anchors.py coco_captions.txt parti_prompts.tsv -o directions/benign_prompts.txt
+python benchmarks/choose_anchors.py coco_captions.txt parti_prompts.tsv safesteer_train_pairs.jsonl \\
+    -o directions/benign_prompts.txt
 safety-steer extract --source MODELS/{path} --pairs safesteer_train_pairs.jsonl \\
     --anchors directions/benign_prompts.txt -o directions/{name}.safetensors
 ```
@@ -107,6 +109,7 @@ def main() -> None:
             estimator=direction.estimator,
             pairs=", ".join(f"{key} {count}" for key, count in direction.report["pairs"].items() if key != "global"),
             anchors=len(direction.anchors),
+            origins=ORIGINS,
             curve="\n".join(f"| {row[0]} | {row[1]:.3f} | {row[2]:.3f} |" for row in curve),
             figures=figures(route),
             plain=route[0]["plain"],

@@ -56,9 +56,9 @@ class AlignSafetyDirection(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "max_anchors",
-                    default=2048,
+                    default=3072,
                     min=64,
-                    max=2048,
+                    max=8192,
                     step=64,
                     tooltip="How many harmless prompts to fit with. Fewer is faster and less exact.",
                 ),

@@ -36,8 +36,9 @@ def inputs() -> list[io.Input]:
         io.Combo.Input(
             "operator",
             options=list(OPERATORS),
-            default="clip",
-            tooltip="How to steer. 'clip' moves only the words that stand out as unsafe. 'project' moves every word "
+            default="erase",
+            tooltip="How to steer. 'erase' takes the unsafe words out of the prompt and turns the others away from "
+            "them. 'clip' only moves the words that stand out as unsafe, which is gentler. 'project' moves every word "
             "that leans to the unsafe side. 'add' pushes the whole prompt toward safe.",
         ),
         io.Combo.Input(

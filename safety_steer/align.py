@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .aligned import LEVELS, AlignedDirection, AlignedSpace, gate_categories, trust
+from .aligned import LEVELS, WITNESSES, AlignedDirection, AlignedSpace, gate_categories, trust
 from .anchors import MIN_ANCHORS, PROBE_COUNT, AnchorStates
 from .direction import SafetyDirection
 from .errors import AlignmentError
 from .estimators import solve_shrunk
 from .extract import channel_statistics
-from .gate import joined_evidence, log_odds, standing_out
+from .gate import joined_evidence, log_odds, witnesses
 from .maps import Map, fit_map, fit_maps
 from .readings import EXACT_WIDTH, calibrate_readings, quantiles, token_discriminant
 
@@ -31,8 +31,8 @@ FLOAT64_LIMIT = 2**21
 REPORT_ANCHORS = 1280
 MLP_SAMPLES = 256
 FIT_LIMIT = 3.0
-TOKEN_WEIGHTS = {"all": 0.5, "own": 2.0}
-THRESHOLDS = tuple(TOKEN_WEIGHTS)
+WITNESS_WEIGHTS = {"all": (1.0, 0.25, 0.25), "own": (0.0, 1.0, 1.0)}  # prompt, token, phrase
+THRESHOLDS = tuple(WITNESS_WEIGHTS)
 MIN_OWN = 200
 
 
@@ -124,12 +124,13 @@ def align_space(
         readings=calibrated.readings.float(),
         offsets=calibrated.offsets.float(),
         token_quantiles=quantiles(calibrated.tokens),
-        prompt_quantiles=quantiles(calibrated.peaks),
+        prompt_quantiles=quantiles(calibrated.token_peaks),
+        phrase_quantiles=quantiles(calibrated.phrase_peaks),
         prompt_readings=(carried.readings.double() / scale).float(),
         gate_weights=weights.float(),
         gate_biases=(carried.gate_biases.double() - weights @ mean).float(),
-        gate_quantiles=torch.zeros(3, len(LEVELS)),
-        token_weight=torch.tensor(TOKEN_WEIGHTS[settings.thresholds]),
+        gate_quantiles=torch.zeros(WITNESSES + 1, len(LEVELS)),
+        witness_weights=torch.tensor(WITNESS_WEIGHTS[settings.thresholds]),
         mean=mean.float(),
         scale=scale.float(),
         fit_limit=torch.tensor(FIT_LIMIT),
@@ -138,9 +139,10 @@ def align_space(
     lengths = torch.tensor([len(rows) for rows in states.tokens])
     distances = space.distance(states.pooled[: len(lengths)], lengths)
     space.fit_limit.copy_(torch.maximum(2 * distances.max(), FIT_LIMIT * trust(lengths).median()))
-    witnesses = torch.stack([log_odds(space, normal.pooled).logsumexp(-1), standing_out(space, calibrated.peaks.float())], 1)
-    space.gate_quantiles[:2] = quantiles(witnesses)
-    space.gate_quantiles[2:] = quantiles(joined_evidence(space, *witnesses.T)[:, None])
+    highest = calibrated.token_peaks.float(), calibrated.phrase_peaks.float()
+    heard = witnesses(space, log_odds(space, normal.pooled), *highest)
+    space.gate_quantiles[:WITNESSES] = quantiles(heard)
+    space.gate_quantiles[WITNESSES:] = quantiles(joined_evidence(space, heard)[:, None])
     return space, report
 
 

@@ -24,6 +24,7 @@ KIND = "aligned-direction"
 LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.9975, 0.999, 1.0)
 MATCH_COSINE = 0.99
 FULL_TRUST = 16
+WITNESSES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +32,13 @@ class AlignedSpace:
     """One text space of width D: how to read it, how to steer it, and what is normal in it.
 
     `vectors` (K, D) point to safe, in raw units; `readings` (K, D) and `offsets` (K,) give the unsafe reading of a
-    token, u = offset - reading . h, in benign standard deviations with benign median 0. `token_quantiles` and
-    `prompt_quantiles` (K, Q) are quantiles of u over benign tokens and of its maximum over a benign prompt's tokens.
+    token, u = offset - reading . h, in benign standard deviations with benign median 0. `token_quantiles`,
+    `prompt_quantiles` and `phrase_quantiles` (K, Q) are quantiles of u over benign tokens, and of its maximum over a benign
+    prompt's tokens and over its phrases, the means of u over four tokens in a row.
     `prompt_readings` (K, D) read a pooled prompt instead, + is safe. `gate_weights` (G, D) and `gate_biases` (G,) give
     log-densities of a pooled prompt, up to a constant, under C unsafe classes, C safe ones and the benign one (G = 2C + 1);
-    `gate_quantiles` (3, Q) are benign quantiles of the prompt's log-odds, of its highest token, and of both joined, the
-    token by `token_weight`.
+    `gate_quantiles` (4, Q) are benign quantiles of the prompt's log-odds, of its highest token, of its highest phrase, and of
+    all three joined by `witness_weights` (3,).
     `mean` and `scale` (D,) are benign pooled statistics; `fit_limit` is the largest distance from them that still counts
     as this encoder. `probes` (P, D) are pooled probe prompts.
     """
@@ -46,11 +48,12 @@ class AlignedSpace:
     offsets: Tensor
     token_quantiles: Tensor
     prompt_quantiles: Tensor
+    phrase_quantiles: Tensor
     prompt_readings: Tensor
     gate_weights: Tensor
     gate_biases: Tensor
     gate_quantiles: Tensor
-    token_weight: Tensor
+    witness_weights: Tensor
     mean: Tensor
     scale: Tensor
     fit_limit: Tensor
@@ -245,11 +248,12 @@ _SHAPES: dict[str, tuple[str, ...]] = {
     "offsets": ("K",),
     "token_quantiles": ("K", "Q"),
     "prompt_quantiles": ("K", "Q"),
+    "phrase_quantiles": ("K", "Q"),
     "prompt_readings": ("K", "D"),
     "gate_weights": ("G", "D"),
     "gate_biases": ("G",),
     "gate_quantiles": ("E", "Q"),
-    "token_weight": (),
+    "witness_weights": ("W",),
     "mean": ("D",),
     "scale": ("D",),
     "fit_limit": (),
@@ -259,7 +263,14 @@ _SHAPES: dict[str, tuple[str, ...]] = {
 
 def _parse_space(tensors: Mapping[str, Tensor], space: str, categories: tuple[str, ...], prompt_count: int) -> AlignedSpace:
     vectors = schema.take(tensors, f"{space}.vectors", (len(categories), None), torch.float32)
-    sizes = {"K": len(categories), "D": vectors.shape[1], "Q": len(LEVELS), "P": prompt_count, "E": 3}
+    sizes = {
+        "K": len(categories),
+        "D": vectors.shape[1],
+        "Q": len(LEVELS),
+        "P": prompt_count,
+        "W": WITNESSES,
+        "E": WITNESSES + 1,
+    }
     sizes["G"] = 2 * len(gate_categories(categories)) + 1
     loaded = {
         name: schema.take(tensors, f"{space}.{name}", tuple(sizes[axis] for axis in axes), torch.float32)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .aligned import token_mask
-from .direction import SafetyDirection
+from .direction import SafetyDirection, rounded
 from .encode import Progress, TextModel, pooled_activations, token_states
 from .errors import AlignmentError, EncoderError, MismatchError
 
@@ -104,7 +104,7 @@ def with_anchors(
         raise AlignmentError(f"Expected at least {MIN_ANCHORS} benign prompts, but got {len(prompts)}. Add prompts.")
     check_source(direction, text_model)
     activations = source_activations(direction, text_model, prompts, progress)
-    standardised = direction.standardise(activations).clamp(-6e4, 6e4).half()
+    standardised = rounded(direction.standardise(activations))
     return replace(direction, anchors=tuple(prompts), anchor_activations=standardised)
 
 

@@ -22,7 +22,7 @@ class SteerSettings:
     """How to steer: `strength` multiplies every category's own strength; the rest are `steer` and `open_gate`'s."""
 
     strength: float = 1.0
-    operator: str = "clip"
+    operator: str = "erase"
     gate: str = "hard"
     false_positive_rate: float = FALSE_POSITIVE_RATE
     token_quantile: float = TOKEN_QUANTILE

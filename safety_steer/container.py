@@ -28,7 +28,7 @@ MAX_FILE_BYTES = 512 * 2**20
 MAX_HEADER_BYTES = 2**20
 MAX_TENSORS = 4096
 MAX_DIMENSION = 2**24
-DTYPES = {"F64", "F32", "F16", "BF16", "U8", "I64"}
+DTYPES = {"F64", "F32", "F16", "BF16", "F8_E4M3", "U8", "I64"}
 METADATA_KEY = "safety_steer"
 
 
@@ -105,7 +105,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor
         raise FileFormatError(f"'{source.name}' is not a valid safetensors file: {error}. Get it again.") from error
     document = _document(source, data)
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.half() if tensor.itemsize == 1 else tensor).all()):
             raise FileFormatError(f"'{source.name}' holds NaN or Inf in tensor '{name}'. Make or get the file again.")
     try:
         expected, actual = document.get("content_hash"), content_hash(document, tensors)

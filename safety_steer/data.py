@@ -33,10 +33,10 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
     Categories are lower-cased with underscores. Raises DataError for a missing file, a row without both sides, two
     equal sides, a category named "global", or no pairs at all; it names the row.
     """
-    source, text = _read_text(path)
+    source, text = read_text(path)
     rows: Iterable[object]
     if source.suffix.lower() == ".csv":
-        rows = _table(source, text, ",")
+        rows = read_table(source, text, ",")
     else:
         rows = (_json_row(source, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
     pairs = [_pair(source, number, row) for number, row in enumerate(rows, 1)]
@@ -50,9 +50,9 @@ def read_prompts(path: str | os.PathLike[str]) -> list[str]:
 
     Raises DataError for a missing or empty file, and for absurdly many or long lines.
     """
-    source, text = _read_text(path)
+    source, text = read_text(path)
     if source.suffix.lower() == ".tsv":
-        table = _table(source, text, "\t")
+        table = read_table(source, text, "\t")
         column = next((name for name in (table[0] if table else {}) if name and name.strip().lower() == "prompt"), None)
         if column is None:
             raise DataError(f"'{source.name}' has no column named Prompt. Add a header line, or use a plain .txt list.")
@@ -83,10 +83,8 @@ def category_rows(pairs: Sequence[Pair]) -> dict[str, list[int]]:
     return rows
 
 
-_EXAMPLE = '{"safe": "...", "unsafe": "...", "category": "..."}'
-
-
-def _read_text(path: str | os.PathLike[str]) -> tuple[Path, str]:
+def read_text(path: str | os.PathLike[str]) -> tuple[Path, str]:
+    """Return a file's path and its text; raises DataError for one that is missing, absurdly large or not UTF-8."""
     source = Path(path)
     if not source.is_file():
         raise DataError(f"There is no file '{source}'. Check the name and the folder.")
@@ -98,14 +96,17 @@ def _read_text(path: str | os.PathLike[str]) -> tuple[Path, str]:
         raise DataError(f"'{source.name}' is not UTF-8 text. Save it as UTF-8.") from error
 
 
-def _table(source: Path, text: str, delimiter: str) -> list[dict[str, str]]:
-    """Read a table with a header line; tab-separated ones have no quoting."""
+def read_table(source: Path, text: str, delimiter: str) -> list[dict[str, str]]:
+    """Read a table with a header line; tab-separated ones have no quoting. Raises DataError for one csv cannot read."""
     try:
         if delimiter == "\t":
             return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv.QUOTE_NONE))
         return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise DataError(f"'{source.name}' is not a readable table: {error}. Check its quotes and line lengths.") from error
+
+
+_EXAMPLE = '{"safe": "...", "unsafe": "...", "category": "..."}'
 
 
 def _json_row(source: Path, number: int, line: str) -> object:

@@ -25,3 +25,15 @@ class MismatchError(SafetySteerError):
 
 class AlignmentError(SafetySteerError):
     """Anchors too few or too poor for a map, or a map no better than chance."""
+
+
+class ServerError(SafetySteerError):
+    """A ComfyUI server that is not there, is gone, refuses a workflow or fails in it."""
+
+
+class JudgeError(SafetySteerError):
+    """A judge of pictures that is missing, fails or answers something that cannot be read."""
+
+
+class StorageError(SafetySteerError):
+    """A place on disk that is full or cannot be written to."""

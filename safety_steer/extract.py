@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .data import Pair, category_rows
-from .direction import ModelIdentity, SafetyDirection
+from .direction import ModelIdentity, SafetyDirection, rounded
 from .encode import Progress, TextModel, pooled_activations
 from .errors import DataError
 from .estimators import ESTIMATORS, Estimate, logistic_probe, within_class
@@ -130,7 +130,7 @@ def fit_direction(
         unsafe_means=torch.stack([unsafe[index].mean(0) for index in rows.values()]).float(),
         spread=covariance_factor(within_class(safe, unsafe), SPREAD_RANK).half(),
         anchors=tuple(anchors),
-        anchor_activations=benign.clamp(-6e4, 6e4).half(),
+        anchor_activations=rounded(benign),
         report={**report, "pairs": {name: len(index) for name, index in rows.items()}},
     )
 

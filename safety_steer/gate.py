@@ -1,12 +1,13 @@
 """The gate: is this prompt unsafe at all? A benign prompt keeps the gate closed and is not steered.
 
-Two witnesses are heard. The prompt as a whole: the log-odds of its pooled state being any of the unsafe categories rather
-than safe or benign, under Gaussians with one shared covariance (a gate like CAT's, arXiv 2603.03163, but carried from
-the source model), so nobody has to say which category a prompt belongs to. And its most unsafe token, for the one bad word
-in a long harmless sentence. Each says how surprising it would be of a benign prompt, in e-folds of the benign tail, and the
-two are added (a weighted form of Fisher's method of combining p-values): the token at half weight, or at double weight where
-own prompts alone say what is normal, which makes one strange word stand out more. The threshold is a benign quantile of
-that sum: at a false-positive rate of 0.5 %, one benign prompt in two hundred opens the gate.
+Three witnesses are heard. The prompt as a whole: the log-odds of its pooled state being any of the unsafe categories
+rather than safe or benign, under Gaussians with one shared covariance (a gate like CAT's, arXiv 2603.03163, but carried from
+the source model), so nobody has to say which category a prompt belongs to. Its most unsafe token, for the one bad word
+in a long harmless sentence; and its most unsafe phrase, four tokens in a row, for words that are bad only together. Each says
+how surprising it would be of a benign prompt, in e-folds of the benign tail, and they are added with weights (a weighted
+form of Fisher's method of combining p-values): mostly the prompt where prompts of all kinds count as normal, token and phrase
+alone where own prompts say what is normal, which makes strange words stand out. The threshold is a benign quantile of that
+sum: at a false-positive rate of 0.5 %, one benign prompt in two hundred opens the gate.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .aligned import LEVELS, AlignedSpace, pool, token_mask
+from .aligned import LEVELS, WITNESSES, AlignedSpace, pool, token_mask
 from .errors import DataError
+from .readings import phrase_peaks, token_peaks
 from .steer import at_quantile
 
 MODES = ("off", "hard", "soft")
@@ -48,25 +50,25 @@ def log_odds(space: AlignedSpace, pooled: Tensor) -> Tensor:
     return densities[:, :count] - densities[:, count:].logsumexp(-1, keepdim=True)
 
 
-def token_peaks(space: AlignedSpace, states: Tensor) -> Tensor:
-    """Return how far the most unsafe token of each prompt (B, T, D) stands out in any category: (B,).
+def witnesses(space: AlignedSpace, by_category: Tensor, tokens: Tensor, phrases: Tensor) -> Tensor:
+    """Put the three witnesses side by side: log-odds (B, C) of prompts, highest readings (B, K) of tokens and phrases: (B, 3).
 
-    In units of the benign prompts' own highest tokens: 0 at their median, 1 at their 90 % quantile.
+    Tokens and phrases in units of the benign prompts' own highest: 0 at their median, 1 at their 90 % quantile.
     """
-    unsafe = space.unsafe_reading(states).masked_fill(~token_mask(states)[..., None], -math.inf)
-    return standing_out(space, unsafe.amax(1))
+    tokenwise, phrasewise = standing_out(space.prompt_quantiles, tokens), standing_out(space.phrase_quantiles, phrases)
+    return torch.stack([by_category.logsumexp(-1), tokenwise, phrasewise], -1)
 
 
-def standing_out(space: AlignedSpace, peaks: Tensor) -> Tensor:
+def standing_out(quantiles: Tensor, peaks: Tensor) -> Tensor:
     """Bring the highest readings of prompts (B, K) to common units and keep the highest category: (B,)."""
-    middle, high = (at_quantile(space.prompt_quantiles, level).to(peaks.device) for level in (0.5, 0.9))
+    middle, high = (at_quantile(quantiles, level).to(peaks.device) for level in (0.5, 0.9))
     return ((peaks - middle) / (high - middle).clamp(min=1e-6)).amax(-1)
 
 
-def joined_evidence(space: AlignedSpace, log_odds: Tensor, peaks: Tensor) -> Tensor:
-    """Add the two witnesses (B,) in e-folds of their benign tails, each 0 at its 90 % quantile: (B,)."""
-    prompt, token = space.gate_quantiles[:2]
-    return _in_e_folds(log_odds, prompt) + float(space.token_weight) * _in_e_folds(peaks, token)
+def joined_evidence(space: AlignedSpace, heard: Tensor) -> Tensor:
+    """Add the witnesses (B, 3) in e-folds of their benign tails, each 0 at its 90 % quantile: (B,)."""
+    folds = [_in_e_folds(values, tail) for values, tail in zip(heard.unbind(-1), space.gate_quantiles[:WITNESSES], strict=True)]
+    return torch.stack(folds, -1) @ space.witness_weights.to(heard.device)
 
 
 def _in_e_folds(values: Tensor, quantiles: Tensor) -> Tensor:
@@ -78,7 +80,7 @@ def gate_threshold(space: AlignedSpace, rate: float = FALSE_POSITIVE_RATE) -> fl
     """Return the score that a share `rate` of benign prompts exceeds; raises DataError outside 0..0.99."""
     if not 0 <= rate <= 1 - LEVELS[0]:
         raise DataError(f"Expected a false-positive rate from 0 to {1 - LEVELS[0]}, but got {rate}.")
-    return float(at_quantile(space.gate_quantiles[2], 1 - rate))
+    return float(at_quantile(space.gate_quantiles[-1], 1 - rate))
 
 
 def open_gate(states: Tensor, space: AlignedSpace, mode: str = "hard", rate: float = FALSE_POSITIVE_RATE) -> GateDecision:
@@ -89,14 +91,16 @@ def open_gate(states: Tensor, space: AlignedSpace, mode: str = "hard", rate: flo
     """
     if mode not in MODES:
         raise DataError(f"Expected gate {', '.join(MODES)}, but got '{mode}'.")
-    by_category = log_odds(space, pool(states))
-    scores = joined_evidence(space, by_category.logsumexp(-1), token_peaks(space, states))
+    mask = token_mask(states)
+    unsafe = space.unsafe_reading(states)
+    by_category = log_odds(space, pool(states, mask))
+    scores = joined_evidence(space, witnesses(space, by_category, token_peaks(unsafe, mask), phrase_peaks(unsafe, mask)))
     threshold = gate_threshold(space, rate)
     if mode == "off":
         opening = torch.ones_like(scores)
     elif mode == "hard":
         opening = (scores > threshold).float()
     else:
-        ramp = max((threshold - float(at_quantile(space.gate_quantiles[2], 0.5))) / 2, 1e-6)
+        ramp = max((threshold - float(at_quantile(space.gate_quantiles[-1], 0.5))) / 2, 1e-6)
         opening = ((scores - threshold) / ramp).clamp(0, 1)
     return GateDecision(by_category, scores, threshold, opening)

@@ -1,10 +1,12 @@
 """How single tokens are read: a discriminant in the benign tokens' own covariance, in units of benign deviations.
 
-The operators move tokens by these readings, and the gate's second witness is the highest of them in a prompt.
+The operators move tokens by these readings. The gate hears the highest of them in a prompt, and the highest mean of four
+in a row, a phrase.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,18 +19,20 @@ from .estimators import solve_shrunk
 CHUNK = 64
 SKETCH_ROWS = 2048
 EXACT_WIDTH = 1024
+PHRASE = 4  # tokens
 
 
 @dataclass(frozen=True, eq=False)
 class CalibratedReadings:
     """Token readings in benign deviations: `readings` (K, D), `offsets` (K,), and u of benign `tokens` (M, K), with the
-    `peaks` (N, K), the highest u in each prompt.
+    highest u of each prompt's tokens and phrases, `token_peaks` and `phrase_peaks` (N, K).
     """
 
     readings: Tensor
     offsets: Tensor
     tokens: Tensor
-    peaks: Tensor
+    token_peaks: Tensor
+    phrase_peaks: Tensor
 
 
 def calibrate_readings(weights: Tensor, tokens: Sequence[Tensor]) -> CalibratedReadings:
@@ -39,8 +43,30 @@ def calibrate_readings(weights: Tensor, tokens: Sequence[Tensor]) -> CalibratedR
     spread = along.std(0).clamp(min=1e-12)
     offsets = along.median(0).values / spread
     unsafe = offsets - along / spread
-    peaks = torch.stack([part.amax(0) if len(part) else unsafe.amin(0) for part in unsafe.split(lengths)])
-    return CalibratedReadings(weights / spread[:, None], offsets, unsafe, peaks)
+    prompts = [part if len(part) else unsafe.amin(0, keepdim=True) for part in unsafe.split(lengths)]
+    highest = torch.stack([part.amax(0) for part in prompts])
+    phrases = torch.stack([_phrase_means(part).amax(0) for part in prompts])
+    return CalibratedReadings(weights / spread[:, None], offsets, unsafe, highest, phrases)
+
+
+def token_peaks(unsafe: Tensor, mask: Tensor) -> Tensor:
+    """Return the highest reading (B, K) among the tokens of each prompt, given u (B, T, K) and which tokens count (B, T)."""
+    return unsafe.masked_fill(~mask[..., None], -math.inf).amax(1)
+
+
+def phrase_peaks(unsafe: Tensor, mask: Tensor) -> Tensor:
+    """Return the highest mean reading (B, K) of four tokens in a row, or of all tokens of a shorter prompt.
+
+    Tokens that do not count are left out, so that padding before, between or after the text changes nothing.
+    """
+    rows = [_phrase_means(readings[kept]) for readings, kept in zip(unsafe, mask, strict=True)]
+    return torch.stack([row.amax(0) if len(row) else unsafe.new_full(unsafe.shape[-1:], -math.inf) for row in rows])
+
+
+def _phrase_means(readings: Tensor) -> Tensor:
+    if len(readings) <= PHRASE:
+        return readings.mean(0, keepdim=True) if len(readings) else readings
+    return readings.unfold(0, PHRASE, 1).mean(-1)
 
 
 def token_discriminant(vectors: Tensor, tokens: Sequence[Tensor], scale: Tensor, shrinkage: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Operators on conditioning: add, project and clip, for one or several safety directions at once.
+"""Operators on conditioning: erase, clip, project and add, for one or several safety directions at once.
 
 With u_c the unsafe reading of a token (in benign standard deviations, benign median 0) and v_c the vector to safe:
 
@@ -7,6 +7,8 @@ With u_c the unsafe reading of a token (in benign standard deviations, benign me
 - `clip` brings back the tokens beyond a benign token quantile, and only in flagged prompts: those whose gate is open or,
   without a gate, those with a token beyond what all but a few benign prompts ever show. Two thresholds, because text
   encoders are contextual: the neighbours of a flagged token carry its meaning too, below any strict limit.
+- `erase` clips ten times as far with every token's length kept, and puts the mean of the prompt's other tokens in the place
+  of its unsafe words: a word pushed along a direction still names its thing, and what is not there is not drawn.
 
 Bringing several readings back together solves the small system G a = strength * u with G_ij = reading_i . v_j, so
 that overlapping directions are not counted twice. All-zero tokens (padding) are never touched.
@@ -16,17 +18,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .aligned import LEVELS, AlignedSpace, take_rows
+from .aligned import LEVELS, AlignedSpace, take_rows, token_mask
+from .erase import fill_from_rest, unsafe_words
 from .errors import DataError
 
-OPERATORS = ("clip", "project", "add")
+OPERATORS = ("clip", "project", "add", "erase")
 PROMPT_QUANTILE = 0.995
 TOKEN_QUANTILE = 0.75
+WORD_QUANTILE = 0.995  # of benign tokens
+STRIKING_QUANTILE = 0.999  # of the highest tokens of benign prompts
+STANDS_OUT = 0.5  # of its prompt's highest: a strong word raises all tokens, and the subject is not to go with it
+TURN = 10.0  # how many times as far as clip does erase turn what it does not erase
 GRAM_RIDGE = 1e-3
 MAX_STRENGTH = 1000.0
 
@@ -78,12 +85,28 @@ def steer(
     """Steer conditioning (B, T, D); `gate` (B,) in 0..1 scales the strength of each row.
 
     The result has the dtype and device of `states`, which is never written to. Strength 0, an empty set of
-    categories, a closed gate and, for clip, no flagged prompt, give back `states` itself.
+    categories, a closed gate and, for clip and erase, no flagged prompt, give back `states` itself.
     Raises DataError for an unknown operator or category, or a quantile out of range.
     """
     if operator not in OPERATORS:
         raise DataError(f"Expected operator {', '.join(OPERATORS)}, but got '{operator}'.")
     active = active_strengths(strengths, categories)
+    if operator == "erase":
+        return _erase(states, space, categories, active, gate, token_quantile, preserve_norm)
+    return _shift(states, space, categories, active, operator, gate, token_quantile, preserve_norm)
+
+
+def _shift(
+    states: Tensor,
+    space: AlignedSpace,
+    categories: tuple[str, ...],
+    active: Mapping[str, float],
+    operator: str,
+    gate: Tensor | None,
+    token_quantile: float,
+    preserve_norm: bool,
+) -> Steered:
+    """Add, project or clip along the active categories."""
     columns = [categories.index(name) for name in active]
     unsafe = space.unsafe_reading(states, columns)
     limits = _token_limits(space, columns, operator, token_quantile).to(states.device)
@@ -113,6 +136,41 @@ def steer(
     after.view(-1, len(columns)).index_copy_(0, index, after_rows)
     moved.view(-1).index_copy_(0, index, moved_rows)
     return Steered(result, tuple(active), unsafe, after, moved, limits)
+
+
+def _erase(
+    states: Tensor,
+    space: AlignedSpace,
+    categories: tuple[str, ...],
+    active: Mapping[str, float],
+    gate: Tensor | None,
+    token_quantile: float,
+    preserve_norm: bool,
+) -> Steered:
+    """Turn tokens away, and fill the places of unsafe words; "global" finds words of any category."""
+    columns = [categories.index(name) for name in active]
+    found = list(range(len(categories))) if categories[0] in active else columns
+    if not found or (gate is not None and not bool(gate.any())):
+        return _shift(states, space, categories, active, "clip", gate, token_quantile, preserve_norm)
+    unsafe = space.unsafe_reading(states, found)
+    opened = _opened(states, space, found, unsafe, "clip") if gate is None else gate.to(states.device).float()
+    further = {name: TURN * value for name, value in active.items()}
+    turned = _shift(states, space, categories, further, "clip", opened, token_quantile, preserve_norm=True)
+    share = (max(active.values()) * opened).clamp(0, 1)
+    limits, peaks = (
+        at_quantile(take_rows(quantiles, found), level).to(states.device)
+        for quantiles, level in ((space.token_quantiles, WORD_QUANTILE), (space.prompt_quantiles, STRIKING_QUANTILE))
+    )
+    real = token_mask(states)
+    steered = (share > 0)[:, None] & real
+    standing = (unsafe / limits.clamp(min=1e-6)).amax(-1).masked_fill(~steered, 0)
+    flagged = standing > (STANDS_OUT * standing.amax(1, keepdim=True)).clamp(min=1)
+    erased = unsafe_words(flagged, (unsafe > peaks).any(-1) & steered, real)
+    if not bool(erased.any()):
+        return turned
+    filled = fill_from_rest(turned.states, erased, real, share, preserve_norm)
+    after = space.unsafe_reading(filled, columns)
+    return replace(turned, states=filled, after=after, moved=(filled.float() - states.float()).norm(dim=-1))
 
 
 def _move(result: Tensor, index: Tensor, coefficients: Tensor, vectors: Tensor) -> None:

@@ -20,7 +20,7 @@ from safety_steer.align import AlignSettings, align
 from safety_steer.aligned import LEVELS, AlignedDirection, AlignedSpace
 from safety_steer.anchors import AnchorStates, collect
 from safety_steer.data import Pair
-from safety_steer.direction import ModelIdentity, SafetyDirection
+from safety_steer.direction import ModelIdentity, SafetyDirection, rounded
 from safety_steer.extract import fit_direction
 
 KINDS = ("llama", "bert", "t5", "clip")
@@ -230,7 +230,7 @@ def small_direction(width: int = 4, anchors: int = 6) -> SafetyDirection:
         unsafe_means=noise(count, width),
         spread=noise(3, width).half(),
         anchors=tuple(sentences(anchors)),
-        anchor_activations=noise(anchors, width).half(),
+        anchor_activations=rounded(noise(anchors, width)),
         report={"layer_curve": [[2, 0.25, 0.75]], "pairs": {"global": 8}},
     )
 
@@ -246,11 +246,12 @@ def small_space(vectors: Tensor, readings: Tensor | None = None) -> AlignedSpace
         offsets=torch.zeros(count),
         token_quantiles=(levels - 0.5).expand(count, -1).contiguous(),
         prompt_quantiles=(levels - 0.5).expand(count, -1).contiguous(),
+        phrase_quantiles=(levels - 0.5).expand(count, -1).contiguous(),
         prompt_readings=vectors / vectors.square().sum(-1, keepdim=True) if readings is None else readings,
         gate_weights=torch.randn(groups, width, generator=torch.Generator().manual_seed(3)),
         gate_biases=torch.zeros(groups),
-        gate_quantiles=levels.expand(3, -1).contiguous(),
-        token_weight=torch.tensor(0.5),
+        gate_quantiles=levels.expand(4, -1).contiguous(),
+        witness_weights=torch.tensor([1.0, 0.25, 0.25]),
         mean=torch.zeros(width),
         scale=torch.ones(width),
         fit_limit=torch.tensor(1e6),

@@ -17,7 +17,7 @@ from safety_steer.anchors import (
     source_activations,
     with_anchors,
 )
-from safety_steer.direction import SafetyDirection
+from safety_steer.direction import SafetyDirection, rounded
 from safety_steer.encode import TextModel, load_text_model, token_states
 from safety_steer.errors import AlignmentError, EncoderError, MismatchError
 from safety_steer.extract import extract
@@ -125,8 +125,8 @@ def test_own_anchors_replace_the_bundled_ones(llama: TextModel, direction: Safet
     prompts = builders.sentences(70, seed=5)
     own = with_anchors(direction, llama, prompts)
     assert own.anchors == tuple(prompts)
-    expected = direction.standardise(source_activations(direction, llama, prompts))
-    assert torch.allclose(own.anchor_activations.double(), expected, atol=1e-2)
+    expected = rounded(direction.standardise(source_activations(direction, llama, prompts)))
+    assert torch.equal(own.anchor_activations, expected)
     assert torch.equal(own.vectors, direction.vectors)
     check_source(own, llama)
 

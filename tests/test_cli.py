@@ -122,7 +122,7 @@ def test_align_takes_what_is_normal_from_own_prompts(made: dict[str, str], tmp_p
         spaces[thresholds] = AlignedDirection.load(out).spaces["cross_attn"]
     assert bool((spaces["all"].vectors == spaces["own"].vectors).all())
     assert not bool((spaces["all"].gate_quantiles == spaces["own"].gate_quantiles).all())
-    assert (float(spaces["all"].token_weight), float(spaces["own"].token_weight)) == (0.5, 2.0)
+    assert [spaces[name].witness_weights.tolist() for name in ("all", "own")] == [[1.0, 0.25, 0.25], [0.0, 1.0, 1.0]]
 
 
 def test_align_refuses_own_thresholds_without_own_prompts(made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:

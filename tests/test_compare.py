@@ -59,7 +59,7 @@ def test_every_map_comes_near_native_and_controls_near_chance(rows: list[Row]) -
         assert row.flagged > 0.9
         assert row.moved > 0.4
         assert row.benign_changed < 0.02
-        assert row.drift < 0.001
+        assert row.drift <= row.benign_changed + 1e-9
     for row in rows[4:]:
         assert row.reading < rows[1].reading - 0.1
         assert row.cosine < 0.6

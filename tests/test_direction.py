@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from safety_steer import container
-from safety_steer.direction import SafetyDirection, pack_text, unpack_text
+from safety_steer.direction import SafetyDirection, pack_text, rounded, unpack_text
 from safety_steer.errors import FileFormatError
 
 MATRICES = ("vectors", "readings", "probe_weights", "safe_means", "unsafe_means")
@@ -235,3 +235,23 @@ def test_as_many_categories_as_can_be_saved_can_be_loaded(tmp_path: Path) -> Non
         assert not path.exists()
     else:
         assert len(SafetyDirection.load(path).categories) == 301
+
+
+def test_anchor_activations_are_rounded_once_and_then_kept_exactly(tmp_path: Path) -> None:
+    values = torch.cat([torch.randn(40, 6) * 3, torch.tensor([[0.0, 1e-9, -1e-9, 448.0, 1e5, -1e5]])])
+    once = rounded(values)
+    assert torch.equal(rounded(once), once)
+    assert torch.allclose(once[:40].float(), values[:40], rtol=1 / 16, atol=2**-9)
+    assert once[40].tolist() == [0, 0, 0, 448, 448, -448]
+    original = builders.small_direction()
+    original.save(tmp_path / "kept.safetensors")
+    assert torch.equal(SafetyDirection.load(tmp_path / "kept.safetensors").anchor_activations, original.anchor_activations)
+
+
+def test_an_activation_that_is_no_number_is_refused(path: Path) -> None:
+    def spoil(held: dict[str, Tensor]) -> None:
+        held["anchor_activations"].view(torch.uint8)[0, 0] = 0x7F
+
+    builders.rewritten(path, tensors=spoil)
+    with pytest.raises(FileFormatError, match="NaN or Inf in tensor 'anchor_activations'"):
+        SafetyDirection.load(path)

@@ -11,6 +11,7 @@ import torch
 from safety_steer.aligned import LEVELS, AlignedSpace, pool
 from safety_steer.errors import DataError
 from safety_steer.gate import gate_threshold, joined_evidence, log_odds, open_gate
+from safety_steer.readings import phrase_peaks, token_peaks
 from safety_steer.steer import at_quantile
 
 
@@ -73,9 +74,32 @@ def test_padding_is_no_token() -> None:
 def test_evidence_counts_e_folds_of_the_benign_tail() -> None:
     """Beyond the 90 % quantile an exponential tail loses a factor e per e-fold, so 99 % is ln 10 of them away."""
     space = builders.small_space(torch.eye(4)[:2])
-    space.gate_quantiles.copy_(torch.tensor(LEVELS).expand(3, -1))
-    both = joined_evidence(space, torch.tensor([0.9, 0.99, 0.9]), torch.tensor([0.9, 0.9, 0.99]))
-    assert torch.allclose(both, torch.tensor([0.0, math.log(10), 0.5 * math.log(10)]), atol=1e-4)
+    space.gate_quantiles.copy_(torch.tensor(LEVELS).expand(4, -1))
+    heard = torch.tensor([[0.9, 0.9, 0.9], [0.99, 0.9, 0.9], [0.9, 0.99, 0.9], [0.9, 0.99, 0.99]])
+    assert torch.allclose(joined_evidence(space, heard), torch.tensor([0.0, 1.0, 0.25, 0.5]) * math.log(10), atol=1e-4)
+
+
+def test_an_unsafe_phrase_is_heard_where_no_single_token_stands_out() -> None:
+    mask = torch.ones(2, 12, dtype=torch.bool)
+    scattered, together = torch.zeros(12, 1), torch.zeros(12, 1)
+    scattered[[0, 4, 8]] = 2.0
+    together[4:8] = 2.0
+    unsafe = torch.stack([scattered, together])
+    assert token_peaks(unsafe, mask).flatten().tolist() == [2.0, 2.0]
+    assert phrase_peaks(unsafe, mask).flatten().tolist() == [0.5, 2.0]
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 9])
+def test_phrases_do_not_see_padding_wherever_it_is(count: int) -> None:
+    unsafe = torch.randn(1, count, 3)
+    spread = torch.full((1, 2 * count, 3), 50.0)
+    spread[:, 1::2] = unsafe
+    mask = torch.zeros(1, 2 * count, dtype=torch.bool)
+    mask[:, 1::2] = True
+    whole = torch.ones(1, count, dtype=torch.bool)
+    assert torch.equal(phrase_peaks(spread, mask), phrase_peaks(unsafe, whole))
+    phrases = [unsafe[0, at : at + 4].mean(0) for at in range(max(count - 3, 1))]
+    assert torch.allclose(phrase_peaks(unsafe, whole)[0], torch.stack(phrases).amax(0))
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05])
@@ -107,7 +131,7 @@ def test_hard_opens_fully_or_not_at_all_and_off_is_always_open() -> None:
 def test_soft_opens_in_proportion_beyond_the_threshold() -> None:
     states, space = builders.unsafe_batch(1), planted()
     whole = open_gate(states, space, "soft", rate=0.0)
-    middle = float(at_quantile(space.gate_quantiles[2], 0.5))
+    middle = float(at_quantile(space.gate_quantiles[-1], 0.5))
     openings = []
     for share in torch.linspace(0, 1, 41):
         decision = open_gate(share * states + (1 - share) * builders.benign_batch(1)[:, : states.shape[1]], space, "soft", 0.0)

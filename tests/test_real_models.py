@@ -72,7 +72,7 @@ def gate_separation(aligned: AlignedDirection, safe: Tensor, unsafe: Tensor) -> 
 @pytest.mark.parametrize("name", FILES)
 def test_bundled_directions_load_and_stay_small(name: str) -> None:
     found = SafetyDirection.load(bundled(name))
-    assert len(found.anchors) == len(set(found.anchors)) == 2048
+    assert len(found.anchors) == len(set(found.anchors)) == 3072
     assert found.categories[0] == "global"
     assert len(found.categories) == 7
     assert bundled(name).stat().st_size <= 8 * 2**20

@@ -242,7 +242,7 @@ def test_moves_are_the_distances_tokens_went() -> None:
 def test_unknown_names_and_odd_numbers_are_refused() -> None:
     states = builders.unsafe_batch(1)
     with pytest.raises(DataError, match="Expected operator"):
-        steer_fully(states, "erase")
+        steer_fully(states, "delete")
     with pytest.raises(DataError, match="no category 'storms'"):
         steer_fully(states, "clip", {"storms": 1.0})
     for value in (math.nan, math.inf, -math.inf):
