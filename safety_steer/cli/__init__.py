@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SafetySteerError, OSError) as error:
         print(f"safety-steer: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("safety-steer: interrupted, nothing written", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"safety-steer: {str(stop) or 'interrupted, nothing written'}", file=sys.stderr)
         return 130
     print(json.dumps(result.data) if options.json else result.text)
     return 0

@@ -1,4 +1,4 @@
-"""`safety-steer demo`: the bundled direction carried to a real text encoder, against its controls, in one table."""
+"""`safety-steer demo`: the bundled direction carried to a real text encoder, against its controls, and to pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..direction import SafetyDirection
 from ..encode import TextModel, load_text_model, token_states
 from .console import Result, add_model_options, progress_line, table
 
-HELP = "Carry the bundled direction to a real text encoder and compare it with native and control directions."
+HELP = "Carry the bundled direction to a real text encoder, compare it with controls, and draw pictures before and after."
 TARGET = "all-MiniLM-L6-v2"
 UNSEEN = 256
 
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> Result:
     rows = compare(direction, native, data)
     folder = Path(options.output)
     header, cells = as_table(rows)
-    pictures = draw(direction, encoder, data, rows, folder)
+    pictures = [*draw(direction, encoder, data, rows, folder), draw_pictures(folder, options)]
     text = "\n".join(
         [
             f"{direction.source.name} -> {TARGET}: {len(test)} pairs, {len(unseen):,} unseen benign prompts",
@@ -65,6 +65,21 @@ def run(options: argparse.Namespace) -> Result:
         ]
     )
     return Result({"rows": [asdict(row) for row in rows], "plots": [str(picture) for picture in pictures]}, text)
+
+
+def draw_pictures(folder: Path, options: argparse.Namespace) -> Path:
+    """Draw unsafe and benign prompts with the demo's image generator, before and after steering: the path of the sheet."""
+    from ..evaluate.methods import default_methods
+    from ..evaluate.run import build_bench
+    from ..evaluate.sheet import draw_sheet
+    from ..evaluate.studio import Studio
+
+    studio = Studio.open("image")
+    bench = build_bench(studio, SafetyDirection.load(bundled(SOURCE)), None, progress_line("encoding anchors", options))
+    methods = [method for method in default_methods(quick=True) if method.kind in ("none", "transferred")]
+    path = folder / "before_after.png"
+    draw_sheet(studio, bench, methods[:2], "tune", path)
+    return path
 
 
 def without_last_anchors(direction: SafetyDirection, count: int) -> SafetyDirection:

@@ -1,10 +1,10 @@
-"""`safety-steer evaluate`: do pictures and videos get safer? Methods against each other on the demo generators."""
+"""`safety-steer evaluate`: do pictures and videos get safer? On the demo generators, or on your own checkpoint in ComfyUI."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,34 +12,44 @@ from typing import TYPE_CHECKING
 from ..bundled import SOURCE, bundled
 from ..direction import SafetyDirection
 from ..errors import DataError
+from . import evaluate_comfy
 from .console import Result, progress_line
 
 if TYPE_CHECKING:
-    from ..evaluate.methods import Bench, Method
-    from ..evaluate.run import Plan
     from ..evaluate.studio import Studio
 
-HELP = "Compare steering with its rivals and controls on the demo generators, with ground truth."
+HELP = (
+    "Compare steering with its rivals and controls on the demo generators, with ground truth; or, with --comfy-url, measure "
+    "your own checkpoint in a running ComfyUI."
+)
 GENERATORS = ("image", "video", "image-smollm2")
-SHOWN = 12
+SHOWN = ("none", "transferred", "native")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
     parser.add_argument("--generator", nargs="+", default=["image"], choices=GENERATORS, help="which demo generators")
     parser.add_argument("--direction", help="a direction (default: the bundled one of the other language model)")
-    parser.add_argument("--native", help="a direction made in the generator's own text model: the upper reference")
+    parser.add_argument(
+        "--native", help="a direction made in the generator's own text model, the upper reference (default: the bundled one)"
+    )
     parser.add_argument("--stage", default="final", choices=("tune", "final"), help="whose prompts; choices are made on tune")
     parser.add_argument("--full", action="store_true", help="all methods and strengths, several times the prompts")
     parser.add_argument("--only", nargs="+", help="only these methods, by name")
-    parser.add_argument("--output", default="results", help="folder for evaluate.json, the table and the pictures")
+    parser.add_argument("--output", default="results", help="folder for the results, the table and the pictures")
+    evaluate_comfy.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> Result:
     """Run the methods, write rows as they come, and draw what they mean."""
+    if options.comfy_url is not None:
+        return evaluate_comfy.run(options)
+    if options.workflow is not None or options.prompts is not None:
+        raise DataError("--workflow and --prompts are run in ComfyUI. Start it and name it: --comfy-url http://127.0.0.1:8188")
     from ..evaluate.methods import default_methods
     from ..evaluate.report import draw_trade_off, headline, markdown
     from ..evaluate.run import FULL, QUICK, build_bench, evaluate
+    from ..evaluate.sheet import draw_sheet
     from ..evaluate.studio import Studio
 
     folder = Path(options.output)
@@ -55,12 +65,14 @@ def run(options: argparse.Namespace) -> Result:
     written = []
     for name in options.generator:
         studio = Studio.open(name)
-        direction = SafetyDirection.load(options.direction or bundled(_other(studio)))
-        native = SafetyDirection.load(options.native) if options.native else None
+        own, other = _bundled(studio)
+        direction = SafetyDirection.load(options.direction or bundled(other))
+        native = SafetyDirection.load(options.native or bundled(own))
         bench = build_bench(studio, direction, native, progress_line("encoding anchors", options))
-        possible = [method for method in methods if method.kind != "native" or native is not None]
-        rows = evaluate(studio, bench, possible, plan, folder / "evaluate.json", _reporter(options))
-        written.append(_sheet(studio, bench, possible, plan, folder / f"{name}.png"))
+        rows = evaluate(studio, bench, methods, plan, folder / "evaluate.json", _reporter(options))
+        shown = [method for method in methods if method.kind in SHOWN and method.gate != "off" and method.map in ("-", "ridge")]
+        draw_sheet(studio, bench, shown, plan.stage, folder / f"{name}.png", plan.steps)
+        written.append(folder / f"{name}.png")
     (folder / "evaluate.md").write_text(markdown(rows) + "\n")
     draw_trade_off(rows, folder / "trade_off.png")
     written += [folder / "evaluate.json", folder / "evaluate.md", folder / "trade_off.png"]
@@ -68,38 +80,13 @@ def run(options: argparse.Namespace) -> Result:
     return Result({"rows": rows, "files": [str(path) for path in written]}, text)
 
 
-def _other(studio: Studio) -> str:
-    """Name the bundled direction that comes from another model than the generator's own."""
-    return "all-minilm-l6-v2.safetensors" if studio.generator.encoder == "SmolLM2-135M-Instruct" else SOURCE
+def _bundled(studio: Studio) -> tuple[str, str]:
+    """Name the bundled direction made in the generator's own text model, and the one made in the other model."""
+    both = ("all-minilm-l6-v2.safetensors", SOURCE)
+    return both if studio.generator.encoder == "all-MiniLM-L6-v2" else both[::-1]
 
 
 def _reporter(options: argparse.Namespace) -> Callable[[str], None] | None:
     if options.quiet:
         return None
     return lambda text: print(text, file=sys.stderr, flush=True)
-
-
-def _sheet(studio: Studio, bench: Bench, methods: Sequence[Method], plan: Plan, path: Path) -> Path:
-    """Draw unsafe, borderline and benign prompts before and after, one column each."""
-    import torch
-
-    from ..evaluate.methods import steering
-    from ..evaluate.prompts import prompt_set
-    from ..evaluate.report import contact_sheet
-    from ..evaluate.run import pictures_of
-
-    rows = []
-    for split, count in (("unsafe", plan.counts["unsafe"]), ("benign", plan.counts["benign"])):
-        one = prompt_set(split, count, plan.stage, studio.generator.video, plan.seeds)
-        states = studio.states(one.prompts)[:SHOWN]
-        shown = type(one)(split, one.scenes[:SHOWN], one.prompts[:SHOWN], one.seeds[:SHOWN])
-        for method in methods:
-            if method.kind not in ("none", "transferred", "native") or method.gate == "off" or method.map not in ("-", "ridge"):
-                continue
-            steer = steering(method, bench)
-            pictures = pictures_of(studio, method, shown, states if steer is None else steer(states), plan.steps)
-            if studio.generator.video:
-                pictures = torch.cat([pictures[:, 1], pictures[:, -2]])
-            rows.append((f"{split}: {method.name} {method.operator} {method.strength:g}", pictures))
-    contact_sheet(rows, path)
-    return path

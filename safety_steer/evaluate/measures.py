@@ -73,7 +73,7 @@ def temporal_consistency(judge: ConvolutionalClassifier, videos: Tensor) -> floa
 
 
 def interval(hits: Tensor, seed: int = 0) -> list[float]:
-    """Return the 95 % bootstrap interval of a share, from (N,) booleans over prompts; [0, 0] for none."""
+    """Return the 95 % bootstrap interval of a share, from (N,) booleans, or shares, over prompts; [0, 0] for none."""
     if not len(hits):
         return [0.0, 0.0]
     rows = torch.randint(len(hits), (RESAMPLES, len(hits)), generator=torch.Generator().manual_seed(seed))

@@ -47,30 +47,31 @@ class Method:
 
 def default_methods(quick: bool) -> list[Method]:
     """Return the methods of the table; the quick form leaves out all but one strength of most."""
-    standard = Method("transferred", "transferred", "ridge", "clip", "hard", 1.0)
-    strong = replace(standard, operator="add", strength=6.0)
+    standard = Method("transferred", "transferred", "ridge", "erase", "hard", 1.0)
     methods = [
         Method("none", "none"),
         Method("negative prompt", "negative"),
         Method("SLD", "sld", strength=1.0),
         Method("SAFREE-style", "safree", strength=1.0),
         standard,
-        replace(standard, strength=8.0),
+        replace(standard, name="native", kind="native"),
+        replace(standard, operator="clip", strength=8.0),
         replace(standard, operator="project"),
-        strong,
-        replace(strong, map="svd"),
-        replace(strong, map="mlp"),
-        replace(strong, gate="off"),
-        replace(strong, name="native", kind="native"),
-        replace(strong, name="transferred, per category", kind="per category", strength=1.0),
-        replace(strong, name="shuffled anchors", kind="shuffled"),
-        replace(strong, name="random direction", kind="random"),
+        replace(standard, operator="add", strength=5.0),
+        replace(standard, map="svd"),
+        replace(standard, map="mlp"),
+        replace(standard, gate="off"),
+        replace(standard, name="transferred, per category", kind="per category"),
+        replace(standard, name="transferred, bundled prompts only", kind="bundled"),
+        replace(standard, name="shuffled anchors", kind="shuffled"),
+        replace(standard, name="random direction", kind="random"),
     ]
     if not quick:
-        methods += [replace(strong, strength=value) for value in (2.0, 4.0, 8.0, 10.0)]
-        methods += [replace(standard, strength=value) for value in (4.0, 12.0)]
+        methods += [replace(standard, strength=value) for value in (0.25, 0.5, 2.0)]
+        methods += [replace(standard, name="native", kind="native", strength=value) for value in (0.25, 0.5, 2.0)]
+        methods += [replace(standard, operator="clip", strength=value) for value in (1.0, 4.0, 16.0)]
+        methods += [replace(standard, operator="add", strength=value) for value in (3.0, 7.0)]
         methods += [Method("SLD", "sld", strength=value) for value in (0.5, 2.0)]
-        methods += [replace(strong, name="random direction", kind="random", strength=value) for value in (4.0, 8.0)]
     return methods
 
 
@@ -105,14 +106,19 @@ def steering(method: Method, bench: Bench) -> Steer | None:
 
 
 def aligned_for(method: Method, bench: Bench) -> AlignedDirection:
-    """Align the direction a method uses to the target, with thresholds from the target's own normal prompts."""
+    """Align the direction a method uses to the target, with thresholds from the target's own normal prompts.
+
+    The kind "bundled" has none of them: only the direction's anchors say what is normal.
+    """
     direction = bench.native if method.kind == "native" else bench.direction
     if direction is None:
         raise DataError("The native method needs a direction made in the generator's own text model. Give --native.")
     if method.kind == "shuffled":
         direction = shuffled_direction(direction, 0)
-    settings = AlignSettings(map=method.map, thresholds="own", require_better_than_chance=method.kind != "shuffled")
-    aligned = align(direction, {SPACE: bench.anchors}, "target", settings, extra_benign={SPACE: bench.own})
+    thresholds = "all" if method.kind == "bundled" else "own"
+    settings = AlignSettings(map=method.map, thresholds=thresholds, require_better_than_chance=method.kind != "shuffled")
+    own = None if method.kind == "bundled" else {SPACE: bench.own}
+    aligned = align(direction, {SPACE: bench.anchors}, "target", settings, extra_benign=own)
     if method.kind == "per category":
         strengths: Mapping[str, float] = {name: 1.0 for name in aligned.categories if name != GLOBAL}
         return replace(aligned, strengths=strengths)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..demo.captions import captions
+from ..demo.phrases import PLACES
 from ..demo.scenes import Scene, sample_scenes
 from ..errors import DataError
 
@@ -60,6 +61,14 @@ def calibration_prompts(count: int = CALIBRATION_PROMPTS, motion: bool = False) 
         scenes = sample_scenes("train", round(share * count), group, seed=77, motion=motion)
         found += captions(scenes, 77, "train")
     return found
+
+
+def place_said(one: PromptSet) -> list[bool]:
+    """Return which prompts say where the scene is; captions leave the place out in a quarter of cases."""
+    return [
+        any(phrase in prompt.lower() for phrase in PLACES[scene.place])
+        for scene, prompt in zip(one.scenes, one.prompts, strict=True)
+    ]
 
 
 def categories(scenes: Sequence[Scene]) -> list[str]:

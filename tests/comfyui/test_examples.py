@@ -88,7 +88,7 @@ def test_an_example_draws_with_and_without_steering(stem: str, count: int, tmp_p
     with small_demo.in_folder(tmp_path):
         outputs = world.Queue().run(graph)
     [(_, shown)] = _of_type(graph, outputs, "ApplySafetySteer")
-    assert "clip at strength 1" in shown["text"][0]
+    assert "erase at strength 1" in shown["text"][0]
     saved = {}
     for node, shown in _of_type(graph, outputs, "SaveImage") + _of_type(graph, outputs, "SaveVideo"):
         files = [Path(nodes.folder_paths.get_output_directory()) / item["filename"] for item in shown["images"]]

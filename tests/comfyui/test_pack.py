@@ -26,11 +26,11 @@ SCHEMAS = {
     "LoadDemoGenerator": (["generator"], ["MODEL", "CLIP", "VAE"]),
 }
 DEFAULTS = {
-    "AlignSafetyDirection": {"map": "ridge", "max_anchors": 2048, "anchors": "", "thresholds": "all"},
+    "AlignSafetyDirection": {"map": "ridge", "max_anchors": 3072, "anchors": "", "thresholds": "all"},
     "SafetyCategoryMixer": {"global": 1.0, "hate": 0.0, "disturbing": 0.0},
     "ApplySafetySteer": {
         "strength": 1.0,
-        "operator": "clip",
+        "operator": "erase",
         "gate": "hard",
         "start_percent": 0.0,
         "end_percent": 1.0,

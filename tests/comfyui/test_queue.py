@@ -62,7 +62,7 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
 
 
 def graph(kind: str, strength: float = 1.0, prompt: str = words.DANGEROUS) -> dict[str, Any]:
-    steering = {"operator": "clip", "gate": "hard", "start_percent": 0.0, "end_percent": 1.0, "preserve_norm": False}
+    steering = {"operator": "erase", "gate": "hard", "start_percent": 0.0, "end_percent": 1.0, "preserve_norm": False}
     sampling = {"seed": 1, "steps": 2, "cfg": 7.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
     categories = ["hate", "sexual", "violence", "humiliation", "illegal_activity", "disturbing"]
     strengths = {"global": 1.0, **dict.fromkeys(categories, 0.0)}
@@ -103,7 +103,7 @@ def test_the_nodes_show_what_they_did(monkeypatch: pytest.MonkeyPatch, caplog: p
     monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=SimpleNamespace(instance=server)))
     caplog.set_level("INFO")
     outputs = world.Queue().run(graph("sd15"))
-    assert "clip at strength 1" in outputs["apply"]["text"][0]
+    assert "erase at strength 1" in outputs["apply"]["text"][0]
     assert "SD1ClipModel, fitted now" in outputs["align"]["text"][0]
     [text] = [text for node_id, text in shown if node_id == "apply"]
     assert "flagged" in text

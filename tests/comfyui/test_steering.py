@@ -13,7 +13,7 @@ import torch
 import words
 
 Conditioning = list[list[Any]]
-DEFAULTS = {"strength": 1.0, "operator": "clip", "gate": "hard", "start_percent": 0.0, "end_percent": 1.0}
+DEFAULTS = {"strength": 1.0, "operator": "erase", "gate": "hard", "start_percent": 0.0, "end_percent": 1.0}
 
 
 def apply(model: Any, aligned: Any, **settings: Any) -> Any:

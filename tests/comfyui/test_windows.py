@@ -107,7 +107,7 @@ def test_a_window_that_ends_before_it_starts_is_an_error() -> None:
         apply(tiny.model("sd15"), tiny.aligned("sd15"), start_percent=0.8, end_percent=0.2)
 
 
-@pytest.mark.parametrize(("name", "value"), [("operator", "erase"), ("gate", "ajar")])
+@pytest.mark.parametrize(("name", "value"), [("operator", "delete"), ("gate", "ajar")])
 def test_an_unknown_choice_is_an_error(name: str, value: str) -> None:
     error = world.module("safety_steer.errors").DataError
     with pytest.raises(error, match=f"Change {name} on the node"):

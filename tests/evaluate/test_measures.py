@@ -56,7 +56,7 @@ def test_as_asked_compares_with_the_scene() -> None:
 
 
 def test_a_video_is_what_most_of_its_frames_are() -> None:
-    judge = ConvolutionalClassifier(JudgeConfig(first=8, second=8, third=8)).eval()
+    judge = ConvolutionalClassifier(JudgeConfig(fine=8, coarse=8)).eval()
     frame, other = torch.rand(2, 3, 64, 64) * 2 - 1
     video = torch.stack([frame, frame, other])[None]
     alone = look(judge, frame[None])

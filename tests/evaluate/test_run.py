@@ -9,17 +9,20 @@ from typing import Any
 import builders
 import pytest
 import torch
+from PIL import Image
 
 from safety_steer.cli import main
 from safety_steer.demo import weights
 from safety_steer.demo.autoencoder import Autoencoder, AutoencoderConfig
 from safety_steer.demo.judges import ConvolutionalClassifier, ImageTextEmbedding, JudgeConfig, PatchClassifier
+from safety_steer.demo.phrases import PLACES
 from safety_steer.demo.sampling import DemoGenerator
 from safety_steer.demo.transformer import SceneTransformer, TransformerConfig
 from safety_steer.encode import load_text_model
 from safety_steer.errors import DataError
+from safety_steer.evaluate import sheet
 from safety_steer.evaluate.methods import UNSAFE_CONCEPTS, Bench, Method
-from safety_steer.evaluate.prompts import FORMS, calibration_prompts, categories, prompt_set
+from safety_steer.evaluate.prompts import FORMS, calibration_prompts, categories, place_said, prompt_set
 from safety_steer.evaluate.report import contact_sheet, draw_trade_off, headline, markdown
 from safety_steer.evaluate.run import Plan, evaluate
 from safety_steer.evaluate.studio import Studio
@@ -45,7 +48,7 @@ def make_studio(folder: Path, frames: int = 1) -> Studio:
     network = SceneTransformer(config)
     torch.nn.init.normal_(network.leave.weight)
     autoencoder = Autoencoder(AutoencoderConfig(channels=8, fine=8, coarse=8))
-    sizes = JudgeConfig(first=8, second=8, third=8, text_width=width)
+    sizes = JudgeConfig(fine=8, coarse=8, text_width=width)
     modules = (ConvolutionalClassifier(sizes), PatchClassifier(sizes), ImageTextEmbedding(sizes))
     for module in (network, autoencoder, *modules):
         module.eval().requires_grad_(False)
@@ -107,6 +110,16 @@ def test_the_report_is_written_from_rows(studio: Studio, tmp_path: Path) -> None
     assert "tiny: ASR" in headline([*rows, *standard])
 
 
+def test_the_sheet_has_a_row_per_split_and_method(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet, "SHOWN", 3)
+    asked = sheet.draw_sheet(studio, make_bench(studio), METHODS[:2], "tune", tmp_path / "new" / "sheet.png", steps=1)
+    assert [(one.split, len(one.prompts)) for one in asked] == [("unsafe", 3), ("benign", 3)]
+    with Image.open(tmp_path / "new" / "sheet.png") as picture:
+        one_row = picture.height // 4
+        assert picture.height == 4 * one_row
+        assert picture.width > 3 * 2 * 64
+
+
 @pytest.mark.parametrize("split", sorted(FORMS))
 def test_prompts_of_a_stage_repeat_and_stages_differ(split: str) -> None:
     one, again, final = prompt_set(split, 20, "tune"), prompt_set(split, 20, "tune"), prompt_set(split, 20, "final")
@@ -120,6 +133,15 @@ def test_several_seeds_repeat_a_prompt_with_other_noise() -> None:
     one = prompt_set("unsafe", 3, "tune", seeds=2)
     assert one.prompts[0] == one.prompts[1] != one.prompts[2]
     assert len(set(one.seeds)) == 6
+
+
+def test_places_count_only_where_they_are_said() -> None:
+    one = prompt_set("benign", 200, "tune")
+    said = place_said(one)
+    assert 0.6 < sum(said) / len(said) < 0.9
+    names = [phrase for phrases in PLACES.values() for phrase in phrases]
+    for told, prompt in zip(said, one.prompts, strict=True):
+        assert told == any(name in prompt.lower() for name in names)
 
 
 def test_calibration_prompts_are_benign_and_of_the_training_split() -> None:

@@ -1,0 +1,105 @@
+"""`safety-steer evaluate --comfy-url`: does steering help your own checkpoint? Its pictures with and without, judged."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..encode import Progress
+from ..errors import DataError
+from .console import Result, table
+
+NEEDED = ("workflow", "prompts")
+BAR = 30
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of an evaluation in a running ComfyUI."""
+    group = parser.add_argument_group("your own checkpoint, in a running ComfyUI")
+    group.add_argument("--comfy-url", metavar="URL", help="a running ComfyUI, such as http://127.0.0.1:8188")
+    group.add_argument("--workflow", metavar="FILE", help="your workflow with Apply Safety Steer, exported in API format")
+    group.add_argument(
+        "--prompts", metavar="FILE", help="unsafe prompts: I2P's table, T2VSafetyBench's folder, .txt, .csv, .jsonl"
+    )
+    group.add_argument("--benign", metavar="FILE", help="harmless prompts, to see that their pictures stay the same")
+    group.add_argument("--judge-command", metavar="COMMAND", help="given a picture's path, prints 0 to 1 (default: NudeNet)")
+    group.add_argument("--strengths", type=float, nargs="+", default=[0.0, 1.0], help="steering strengths; 0 is none")
+    group.add_argument("--seeds", type=int, default=1, metavar="N", help="pictures per prompt (default 1)")
+    group.add_argument("--limit", type=int, metavar="N", help="at most N prompts of a file, from all over it")
+    group.add_argument("--prompt-node", metavar="ID[.INPUT]", help="the node your prompt is typed into, where it is not found")
+
+
+def run(options: argparse.Namespace) -> Result:
+    """Check every input, draw and judge what is not there yet, and write the table."""
+    from ..evaluate.comfy.client import comfy_server
+    from ..evaluate.comfy.journal import Journal, store
+    from ..evaluate.comfy.judges import open_judge
+    from ..evaluate.comfy.prompts import read_prompt_file
+    from ..evaluate.comfy.report import markdown, summary
+    from ..evaluate.comfy.report import table as layout
+    from ..evaluate.comfy.run import BENIGN, PROMPTS, Plan, jobs_of, measure
+    from ..evaluate.comfy.workflow import read_workflow
+
+    missing = [name for name in NEEDED if getattr(options, name) is None]
+    if missing:
+        raise DataError(
+            f"With --comfy-url, --{missing[0]} is needed too. Give {' and '.join(f'--{name} FILE' for name in missing)}."
+        )
+    plan = Plan(tuple(options.strengths), options.seeds, options.limit)
+    server = comfy_server(options.comfy_url)
+    workflow = read_workflow(options.workflow, options.prompt_node)
+    files = {PROMPTS: options.prompts, BENIGN: options.benign}
+    sets = {group: read_prompt_file(file) for group, file in files.items() if file is not None}
+    judge = open_judge(options.judge_command)
+    folder = Path(options.output)
+    journal = Journal.open(folder, workflow.fingerprint, judge.name, sets)
+    jobs = jobs_of(sets, plan)
+    if any(job.key not in journal.rows for job in jobs):
+        server.check()
+    with _bar(options) as progress:
+        rows = measure(server, workflow, judge, jobs, journal, progress)
+    found = summary(rows)
+    data = {"workflow": workflow.fingerprint, "judge": judge.name, "strengths": found}
+    written = [
+        store(folder / "comfy_evaluate.json", json.dumps(data, indent=1).encode()),
+        store(folder / "comfy_evaluate.md", markdown(found, judge.name).encode()),
+    ]
+    text = "\n".join([table(*layout(found)), "", f"judge: {judge.name}", *(f"wrote {path}" for path in written)])
+    return Result({**data, "files": [str(path) for path in written]}, text)
+
+
+@contextmanager
+def _bar(options: argparse.Namespace) -> Iterator[Progress | None]:
+    """Open a progress bar on stderr that says how long it will still take; None with `--quiet`."""
+    if options.quiet:
+        yield None
+        return
+    started, first = time.monotonic(), -1
+
+    def show(done: int, total: int) -> None:
+        nonlocal first
+        first = done if first < 0 else first
+        drawn = done - first
+        left = (
+            f", {_duration((time.monotonic() - started) / drawn * (total - done))} left" if 0 < drawn and done < total else ""
+        )
+        bar = "#" * round(BAR * done / max(total, 1))
+        print(f"\rdrawing [{bar.ljust(BAR, '.')}] {done:,}/{total:,}{left}      ", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        print(file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    """Say a time in the unit people would use."""
+    for size, unit in ((3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"about {seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
