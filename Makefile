@@ -4,10 +4,13 @@ BIN := .venv/bin
 CONSTRAINTS := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types clean
+.PHONY: demo evaluate test lint types clean
 
 demo: .venv/.demo
 	$(BIN)/safety-steer demo --output demo_output
+
+evaluate: .venv/.demo
+	$(BIN)/safety-steer evaluate --output results
 
 test: .venv/.test
 	$(BIN)/python -m pytest
