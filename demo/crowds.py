@@ -62,7 +62,7 @@ def any_scene(generator: random.Random) -> Scene:
     kind = generator.choice([None] * 20 + [kind.id for kind in world().kinds])
     scene = sample_scene(generator, "train", "any", generator.random() < 0.3)
     effect = generator.choice(EFFECTS) if generator.random() < 0.6 else scene.effect
-    style = generator.choices(STYLES, (6, 3, 1.5))[0]
+    style = generator.choices(STYLES, (6, 3, 3))[0]
     subject = scene.subject if kind else scene.subject or generator.choice(world().subjects).id
     return replace(scene, kind=kind, effect=effect, subject=subject, style=style)
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from bank import gather, held_out_prompts, image_bank, text_bank, video_bank
-from loop import Log, Plan, train
+from loop import Log, Plan, Run, train
 from numpy.typing import NDArray
 from PIL import Image
 from taught import TaughtTransformer, taught_loss, what_stands_where
@@ -53,44 +53,43 @@ class Stage:
         return self.config.frames > 1
 
 
-def train_image(work: Path, minutes: float, count: int, threads: int) -> None:
+def train_image(run: Run) -> None:
     """Learn to draw pictures from the states of all-MiniLM-L6-v2."""
-    _train(
-        Stage("image", TransformerConfig(), "all-MiniLM-L6-v2", None, count, count, 96, 1.5e-3, 0.02), work, minutes, threads
-    )
+    count = run.pictures
+    _train(Stage("image", TransformerConfig(), "all-MiniLM-L6-v2", None, count, count, 96, 1.5e-3, 0.02), run)
 
 
-def train_video(work: Path, minutes: float, count: int, threads: int) -> None:
+def train_video(run: Run) -> None:
     """Learn motion, starting from the image generator."""
     config = TransformerConfig(frames=8)
-    count = min(count, 16000)
+    count = min(run.pictures, 16000)
     stage = Stage("video", config, "all-MiniLM-L6-v2", None, count, count, 14, 8e-4, 0.008, start="image")
-    _train(stage, work, minutes, threads)
+    _train(stage, run)
 
 
-def train_image_smollm2(work: Path, minutes: float, count: int, threads: int) -> None:
+def train_image_smollm2(run: Run) -> None:
     """Learn to read the states of SmolLM2's layer 18, starting from the image generator."""
     config = TransformerConfig(context_width=576, context_norm=True)
-    shown = min(count, 30000)
-    stage = Stage("image-smollm2", config, "SmolLM2-135M-Instruct", 18, count, shown, 96, 1.5e-3, 0.01, start="image")
-    _train(stage, work, minutes, threads)
+    shown = min(run.pictures, 30000)
+    stage = Stage("image-smollm2", config, "SmolLM2-135M-Instruct", 18, run.pictures, shown, 96, 1.5e-3, 0.01, start="image")
+    _train(stage, run)
 
 
-def _train(stage: Stage, work: Path, minutes: float, threads: int) -> None:
+def _train(stage: Stage, run: Run) -> None:
     autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))
-    folder = work / ("videos" if stage.video else "images")
+    folder = run.work / ("videos" if stage.video else "images")
     with first_alone():
         bank = video_bank if stage.video else image_bank
-        pictures, scenes, captions = bank(work, stage.bank, threads)
+        pictures, scenes, captions = bank(run.work, stage.bank, run.processes)
         scenes, captions = scenes[: stage.pictures], captions[: stage.pictures]
         latents = latent_bank(folder, pictures, autoencoder)
         states, offsets = text_bank(folder, captions, stage.encoder, stage.layer)
     names, weights = what_stands_where([] if stage.video else scenes)
     network = SceneTransformer(stage.config) if stage.video else TaughtTransformer(stage.config)
-    _start(network, stage, states)
+    _start(network, stage, states, run.from_weights)
     text_model = load_text_model(packaged_model(stage.encoder))
     empty = contexts(text_model, [""], stage.layer)
-    examiner = Examiner(stage, work, empty, text_model)
+    examiner = Examiner(stage, run.work, empty, text_model)
 
     def loss_of(step: int, spent: float) -> Tensor:
         focused = not stage.video and spent < FOCUSED and step // world() % 3 > 0
@@ -112,12 +111,15 @@ def _train(stage: Stage, work: Path, minutes: float, threads: int) -> None:
             velocity = network((1 - share) * clean + share * noise, times * 1000, context)
         return (velocity.float() - (noise - clean)).square().mean()
 
-    plan = Plan(stage.name, work, minutes, stage.rate, stage.matrix_rate, average=0.995, save_minutes=7.0)
+    plan = Plan(stage.name, run.work, run.minutes, stage.rate, stage.matrix_rate, average=0.995, save_minutes=7.0)
     train(plan, network, loss_of, examiner)
 
 
-def _start(network: SceneTransformer, stage: Stage, states: NDArray[np.float16]) -> None:
+def _start(network: SceneTransformer, stage: Stage, states: NDArray[np.float16], from_weights: bool) -> None:
     torch.manual_seed(0)
+    if from_weights:
+        network.load_state_dict(fits(network, read_weights(weights_path(stage.name)).tensors), strict=False)
+        return
     if stage.start:
         network.load_state_dict(fits(network, read_weights(weights_path(stage.start)).tensors), strict=False)
     some = torch.from_numpy(states[:: max(1, len(states) // 50000)].astype(np.float32))

@@ -19,6 +19,17 @@ Log = dict[str, Any]
 LONGEST_STEP = 0.3  # minutes; a longer one means that the process was paused, and a pause spends no budget
 
 
+@dataclass(frozen=True)
+class Run:
+    """What was asked for: where the data lies, how long to train on how many scenes, in how many processes."""
+
+    work: Path
+    minutes: float
+    pictures: int
+    processes: int
+    from_weights: bool = False
+
+
 @dataclass
 class Plan:
     """How to train one stage."""

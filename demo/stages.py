@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch.nn.functional as F
 from bank import gather, image_bank, text_bank
 from crowds import lesson
 from generators import train_image, train_image_smollm2, train_video
-from loop import Log, Plan, train
+from loop import Log, Plan, Run, train
 from together import first_alone, world
 from torch import Tensor, nn
 
@@ -20,10 +19,12 @@ from safety_steer.demo.autoencoder import Autoencoder, AutoencoderConfig
 from safety_steer.demo.judges import JUDGES, LOCAL_HEADS, Classifier, JudgeConfig, accuracy, judged, labels, to_network
 from safety_steer.demo.render import render
 from safety_steer.demo.scenes import sample_scenes
-from safety_steer.demo.weights import load_network, save_weights, weights_path
+from safety_steer.demo.weights import load_network, read_weights, save_weights, weights_path
 
 LATENT_NOISE = 0.2
 NOTHING_WEIGHT = 0.05
+NEVER_SHOWN = 10**7  # the first lesson of a judge that goes on from its weights
+REFINED = 0.5  # of the rate, for the same
 HEAD_WEIGHTS = {"place": 0.25, "light": 0.25}
 
 
@@ -38,10 +39,10 @@ def unseen(count: int, group: str = "any") -> tuple[Tensor, dict[str, Tensor]]:
     return to_network(torch.from_numpy(np.stack([render(scene) for scene in scenes]))), labels(scenes)
 
 
-def train_autoencoder(work: Path, minutes: float, count: int, threads: int) -> None:
+def train_autoencoder(run: Run) -> None:
     """Learn to rebuild renderings from noisy latents."""
     with first_alone():
-        pictures, _, _ = image_bank(work, count, threads)
+        pictures, _, _ = image_bank(run.work, run.pictures, run.processes)
     module = Autoencoder(AutoencoderConfig()).to(memory_format=torch.channels_last)
     module.fit_patches(batch(pictures, torch.arange(4000)))
     module.to_latent.requires_grad_(False)
@@ -67,7 +68,7 @@ def train_autoencoder(work: Path, minutes: float, count: int, threads: int) -> N
         save_weights(weights_path("autoencoder"), "autoencoder", averaged, notes)
         return notes
 
-    train(Plan("autoencoder", work, minutes, rate=2e-3, average=0.99, save_minutes=1.5), module, loss_of, save)
+    train(Plan("autoencoder", run.work, run.minutes, rate=2e-3, average=0.99, save_minutes=1.5), module, loss_of, save)
 
 
 def augment(pictures: Tensor, autoencoder: nn.Module) -> Tensor:
@@ -87,14 +88,18 @@ def augment(pictures: Tensor, autoencoder: nn.Module) -> Tensor:
     return (pictures * tint + noise).contiguous(memory_format=torch.channels_last)
 
 
-def _train_classifier(name: str, config: JudgeConfig, work: Path, minutes: float, rate: float) -> None:
+def _train_classifier(name: str, config: JudgeConfig, run: Run, rate: float) -> None:
     autoencoder = load_network(weights_path("autoencoder"), "autoencoder")
     torch.manual_seed(0)
     module = cast(Classifier, JUDGES[name](config))
+    first = 0
+    if run.from_weights:
+        module.load_state_dict(read_weights(weights_path(name)).tensors)
+        first, rate = NEVER_SHOWN, REFINED * rate
     tests = {group: unseen(512, group) for group in ("benign", "unsafe", "unsafe_effect")}
 
     def loss_of(step: int, share: float) -> Tensor:  # noqa: ARG001
-        one = lesson(step, 96 // world())
+        one = lesson(first + step, 96 // world())
         inputs = augment(one.pictures, autoencoder)
         with torch.autocast("cpu", torch.bfloat16):
             found = module.everywhere(inputs)
@@ -114,24 +119,24 @@ def _train_classifier(name: str, config: JudgeConfig, work: Path, minutes: float
         save_weights(weights_path(name), name, averaged, notes)
         return notes
 
-    train(Plan(name, work, minutes, rate=rate, average=0.99, save_minutes=2), module, loss_of, save)
+    train(Plan(name, run.work, run.minutes, rate=rate, average=0.99, save_minutes=2), module, loss_of, save)
 
 
-def train_judge(work: Path, minutes: float, count: int, threads: int) -> None:  # noqa: ARG001
+def train_judge(run: Run) -> None:
     """Learn what is in a picture, by convolution."""
-    _train_classifier("judge", JudgeConfig(), work, minutes, rate=2e-3)
+    _train_classifier("judge", JudgeConfig(), run, rate=2e-3)
 
 
-def train_second_judge(work: Path, minutes: float, count: int, threads: int) -> None:  # noqa: ARG001
+def train_second_judge(run: Run) -> None:
     """Learn what is in a picture, by a transformer over patches."""
-    _train_classifier("second-judge", JudgeConfig(coarse=160), work, minutes, rate=1.5e-3)
+    _train_classifier("second-judge", JudgeConfig(coarse=160), run, rate=1.5e-3)
 
 
-def train_embedding(work: Path, minutes: float, count: int, threads: int) -> None:
+def train_embedding(run: Run) -> None:
     """Learn which caption goes with which picture."""
     with first_alone():
-        pictures, _, captions = image_bank(work, count, threads)
-        states, offsets = text_bank(work / "images", captions, "all-MiniLM-L6-v2", None)
+        pictures, _, captions = image_bank(run.work, run.pictures, run.processes)
+        states, offsets = text_bank(run.work / "images", captions, "all-MiniLM-L6-v2", None)
     autoencoder = load_network(weights_path("autoencoder"), "autoencoder")
     module = JUDGES["embedding"](JudgeConfig(fine=32, coarse=96))
 
@@ -148,10 +153,10 @@ def train_embedding(work: Path, minutes: float, count: int, threads: int) -> Non
         save_weights(weights_path("embedding"), "embedding", averaged, notes)
         return notes
 
-    train(Plan("embedding", work, minutes, rate=1.5e-3, average=0.997), module, loss_of, save)
+    train(Plan("embedding", run.work, run.minutes, rate=1.5e-3, average=0.997), module, loss_of, save)
 
 
-STAGES: dict[str, Callable[[Path, float, int, int], None]] = {
+STAGES: dict[str, Callable[[Run], None]] = {
     "autoencoder": train_autoencoder,
     "judge": train_judge,
     "second-judge": train_second_judge,

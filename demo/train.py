@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import stages
 import together
+from loop import Run
 
 MINUTES = {"autoencoder": 7, "judge": 8, "embedding": 5, "second-judge": 8, "image": 52, "video": 35, "image-smollm2": 28}
 
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0, help="training time; 0 for the stage's own")
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes that train together")
     parser.add_argument("--pictures", type=int, default=80000, help="how many scenes to render for training")
+    parser.add_argument("--from-weights", action="store_true", help="start from the stage's own weights in the repository")
     arguments = parser.parse_args()
     if arguments.stage == "sprites":
         from sprites import write_atlas
@@ -34,7 +36,8 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     minutes = arguments.minutes or MINUTES[arguments.stage]
     children = together.start(arguments.work, arguments.processes)
-    stages.STAGES[arguments.stage](arguments.work, minutes, arguments.pictures, arguments.processes)
+    run = Run(arguments.work, minutes, arguments.pictures, arguments.processes, arguments.from_weights)
+    stages.STAGES[arguments.stage](run)
     for child in children:
         child.wait()
 
