@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +13,7 @@ from bank import gather, held_out_prompts, image_bank, text_bank, video_bank
 from loop import Log, Plan, Run, train
 from numpy.typing import NDArray
 from PIL import Image
-from taught import TaughtTransformer, taught_loss, what_stands_where
+from taught import TaughtTransformer, focus, some_frames, taught_loss, what_stands_where
 from together import first_alone, world
 from torch import Tensor, nn
 
@@ -28,6 +29,10 @@ from safety_steer.encode import load_text_model
 DROPPED = 0.1
 FOCUSED = 0.75  # of the budget, in which two steps of three look at the object only
 JUDGED = 64
+# How many a step shows, by what it looks at.
+PICTURES = {"object": 256, "all": 96}
+VIDEOS = {"object": 40, "some frames": 24, "all": 12}
+LOOKS: dict[str, Callable[[Tensor], Tensor | None]] = {"object": focus, "some frames": some_frames, "all": lambda _: None}
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,11 @@ class Stage:
     layer: int | None
     bank: int
     pictures: int
-    batch: int
+    batches: dict[str, int]
     rate: float
     matrix_rate: float
     start: str = ""
     noise_bias: float = 0.4
-    focused_batch: int = 256
 
     @property
     def video(self) -> bool:
@@ -56,14 +60,14 @@ class Stage:
 def train_image(run: Run) -> None:
     """Learn to draw pictures from the states of all-MiniLM-L6-v2."""
     count = run.pictures
-    _train(Stage("image", TransformerConfig(), "all-MiniLM-L6-v2", None, count, count, 96, 1.5e-3, 0.02), run)
+    _train(Stage("image", TransformerConfig(), "all-MiniLM-L6-v2", None, count, count, PICTURES, 1.5e-3, 0.02), run)
 
 
 def train_video(run: Run) -> None:
     """Learn motion, starting from the image generator."""
     config = TransformerConfig(frames=8)
     count = min(run.pictures, 16000)
-    stage = Stage("video", config, "all-MiniLM-L6-v2", None, count, count, 14, 8e-4, 0.008, start="image")
+    stage = Stage("video", config, "all-MiniLM-L6-v2", None, count, count, VIDEOS, 1e-3, 0.008, start="image")
     _train(stage, run)
 
 
@@ -71,7 +75,9 @@ def train_image_smollm2(run: Run) -> None:
     """Learn to read the states of SmolLM2's layer 18, starting from the image generator."""
     config = TransformerConfig(context_width=576, context_norm=True)
     shown = min(run.pictures, 30000)
-    stage = Stage("image-smollm2", config, "SmolLM2-135M-Instruct", 18, run.pictures, shown, 96, 1.5e-3, 0.01, start="image")
+    stage = Stage(
+        "image-smollm2", config, "SmolLM2-135M-Instruct", 18, run.pictures, shown, PICTURES, 1.5e-3, 0.01, start="image"
+    )
     _train(stage, run)
 
 
@@ -84,35 +90,38 @@ def _train(stage: Stage, run: Run) -> None:
         scenes, captions = scenes[: stage.pictures], captions[: stage.pictures]
         latents = latent_bank(folder, pictures, autoencoder)
         states, offsets = text_bank(folder, captions, stage.encoder, stage.layer)
-    names, weights = what_stands_where([] if stage.video else scenes)
-    network = SceneTransformer(stage.config) if stage.video else TaughtTransformer(stage.config)
+    names, weights = what_stands_where(scenes, stage.config.frames)
+    network = TaughtTransformer(stage.config)
     _start(network, stage, states, run.from_weights)
     text_model = load_text_model(packaged_model(stage.encoder))
     empty = contexts(text_model, [""], stage.layer)
     examiner = Examiner(stage, run.work, empty, text_model)
 
     def loss_of(step: int, spent: float) -> Tensor:
-        focused = not stage.video and spent < FOCUSED and step // world() % 3 > 0
-        count = (stage.focused_batch if focused else stage.batch) // world()
-        rows = np.random.default_rng(step).integers(len(scenes), size=count)
+        looks_at = _looks_at(stage, step // world(), spent)
+        rows = np.random.default_rng(step).integers(len(scenes), size=stage.batches[looks_at] // world())
         clean = torch.from_numpy(latents[rows].astype(np.float32))
         context = gather(states, offsets, rows)
-        dropped = torch.rand(count) < DROPPED
+        dropped = torch.rand(len(rows)) < DROPPED
         context[dropped] = 0
         context[dropped, : empty.shape[1]] = empty[0, : context.shape[1]]
-        noise = torch.randn_like(clean)
-        times = torch.sigmoid(torch.randn(count) + stage.noise_bias)
+        times = torch.sigmoid(torch.randn(len(rows)) + stage.noise_bias)
+        truth = names[torch.from_numpy(rows)], weights[torch.from_numpy(rows)], (~dropped).float()
+        kept = LOOKS[looks_at](truth[1])
         with torch.autocast("cpu", torch.bfloat16):
-            if isinstance(network, TaughtTransformer):
-                chosen = torch.from_numpy(rows)
-                truth = names[chosen], weights[chosen], (~dropped).float()
-                return taught_loss(network, clean, noise, times, context, truth, focused)
-            share = times.view(-1, 1, 1, 1, 1)
-            velocity = network((1 - share) * clean + share * noise, times * 1000, context)
-        return (velocity.float() - (noise - clean)).square().mean()
+            return taught_loss(network, clean, torch.randn_like(clean), times, context, truth, kept)
 
     plan = Plan(stage.name, run.work, run.minutes, stage.rate, stage.matrix_rate, average=0.995, save_minutes=7.0)
     train(plan, network, loss_of, examiner)
+
+
+def _looks_at(stage: Stage, step: int, spent: float) -> str:
+    """Say which tokens a step looks at: mostly the object's, and all of them toward the end."""
+    if spent >= FOCUSED:
+        return "all"
+    if step % 3:
+        return "object"
+    return "some frames" if stage.video else "all"
 
 
 def _start(network: SceneTransformer, stage: Stage, states: NDArray[np.float16], from_weights: bool) -> None:
@@ -156,7 +165,7 @@ class Examiner:
     def __init__(self, stage: Stage, work: Path, empty: Tensor, text_model: Any) -> None:
         """Prepare the prompts once."""
         self.stage, self.work, self.empty = stage, work, empty
-        count = JUDGED // 4 if stage.video else JUDGED
+        count = JUDGED // 2 if stage.video else JUDGED
         self.tests: dict[str, tuple[list[Scene], Tensor]] = {}
         for group in ("benign", "unsafe"):
             scenes, prompts = held_out_prompts(count, group, stage.video)

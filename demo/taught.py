@@ -10,17 +10,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from safety_steer.demo.judges import class_counts, labels
-from safety_steer.demo.render import CELL, SIZE, placement
+from safety_steer.demo.render import CELL, PATCH, SIZE, Layer, layers
 from safety_steer.demo.scenes import Scene
 from safety_steer.demo.transformer import SceneTransformer, TransformerConfig
 
 NAMED_AFTER = 4  # blocks
-OBJECT_WEIGHT, SUBJECT_WEIGHT = 4.0, 2.0
-GRID = 8
+WEIGHTS = {"object": 4.0, "subject": 2.0}
+GRID = SIZE // PATCH
 FOCUS = 16  # tokens under a sprite
 
 
@@ -41,10 +40,10 @@ class TaughtTransformer(SceneTransformer):
         time, shared, tokens, bias = self.told(timesteps, context, hidden.dtype)
         named = hidden
         for index, block in enumerate(self.blocks):
-            hidden = block(hidden, shared, tokens, bias, 1)
+            hidden = block(hidden, shared, tokens, bias)
             if index + 1 == NAMED_AFTER:
                 named = hidden
-        return self.leave_tokens(hidden, time, 1), self.names(F.layer_norm(named, named.shape[-1:]))
+        return self.leave_tokens(hidden, time), self.names(F.layer_norm(named, named.shape[-1:]))
 
     def plain(self) -> SceneTransformer:
         """Return the generator without what only training needs."""
@@ -53,33 +52,43 @@ class TaughtTransformer(SceneTransformer):
         return result.eval()
 
 
-def what_stands_where(scenes: list[Scene]) -> tuple[Tensor, Tensor]:
-    """Return names (N, 64) for the head and weights (N, 64): sprites matter more than the well-known background."""
+def what_stands_where(scenes: list[Scene], frames: int = 1) -> tuple[Tensor, Tensor]:
+    """Return names (N, frames * 64) for the head and weights of the same shape.
+
+    Sprites matter more than the well-known background, and what is covered has no name.
+    """
     truth = labels(scenes)
-    objects = class_counts()["object"]
-    names = np.zeros((len(scenes), GRID, GRID), dtype=np.int64)
-    weights = np.ones((len(scenes), GRID, GRID), dtype=np.float32)
+    first = {"object": 1, "subject": 1 + class_counts()["object"]}
+    names = np.zeros((len(scenes), frames, GRID, GRID), dtype=np.int16)
+    weights = np.ones((len(scenes), frames, GRID, GRID), dtype=np.float32)
     for index, scene in enumerate(scenes):
-        where = placement(scene)
-        layers = [
-            (scene.kind, where.object, 1 + int(truth["object"][index]), OBJECT_WEIGHT),
-            (scene.subject, where.subject, 1 + objects + int(truth["subject"][index]), SUBJECT_WEIGHT),
-        ]
-        for there, corner, name, weight in layers if where.subject_last else reversed(layers):
-            if there is not None:
-                _fill(names[index], corner, name)
-                _fill(weights[index], corner, weight)
+        for frame in range(frames):
+            for layer in layers(scene, frame / max(frames - 1, 1), frames > 1):
+                cells = _cells(layer)
+                names[index, frame][cells] = first[layer.head] + int(truth[layer.head][index])
+                weights[index, frame][cells] = WEIGHTS[layer.head]
     return torch.from_numpy(names).flatten(1), torch.from_numpy(weights).flatten(1)
 
 
-def _fill(grid: NDArray[np.generic], corner: tuple[int, int], value: float) -> None:
-    x, y, cells = corner[0] * GRID // SIZE, corner[1] * GRID // SIZE, CELL * GRID // SIZE
-    grid[y : y + cells, x : x + cells] = value
+def _cells(layer: Layer) -> tuple[slice, slice]:
+    """Return the rows and columns of the grid under a sprite."""
+    side = round(CELL * layer.move[2])
+    left, top = layer.corner[0] + layer.move[0] + (CELL - side) / 2, layer.corner[1] + layer.move[1] + CELL - side
+    rows, columns = ((max(int(at) // PATCH, 0), max(int(at + side + PATCH - 1) // PATCH, 0)) for at in (top, left))
+    return slice(*rows), slice(*columns)
 
 
 def focus(weights: Tensor) -> Tensor:
-    """Return the tokens (B, 16) that matter most in weights (B, 64): the object's, or the subject's where there is none."""
-    return (weights + torch.rand(weights.shape)).topk(FOCUS, 1).indices
+    """Return the sixteen tokens a frame that matter most in weights (B, N): the object's, or the subject's without one."""
+    count = FOCUS * weights.shape[1] // (GRID * GRID)
+    return (weights + torch.rand(weights.shape)).topk(count, 1).indices.sort(1).values
+
+
+def some_frames(weights: Tensor, count: int = 4) -> Tensor:
+    """Return all tokens of `count` frames drawn for each video of weights (B, frames * 64): (B, count * 64)."""
+    size = GRID * GRID
+    drawn = torch.rand(len(weights), weights.shape[1] // size).topk(count, 1).indices.sort(1).values
+    return (drawn[..., None] * size + torch.arange(size)).flatten(1)
 
 
 def taught_loss(
@@ -89,20 +98,19 @@ def taught_loss(
     times: Tensor,
     context: Tensor,
     truth: tuple[Tensor, Tensor, Tensor],
-    focused: bool,
+    kept: Tensor | None,
 ) -> Tensor:
-    """Return the weighted error of the velocity and a tenth of the names' cross-entropy.
+    """Return the weighted error of the velocity and a tenth of the names' cross-entropy, of the tokens `kept` or of all.
 
-    Latents (B, C, 8, 8); `truth` is names and weights (B, 64) and which captions (B,) were shown.
+    Latents (B, C, 8, 8) or (B, C, T, 8, 8); `truth` is names and weights (B, N) and which captions (B,) were shown.
     """
     names, weights, shown = truth
-    kept = focus(weights) if focused else None
-    share = times.view(-1, 1, 1, 1)
+    share = times.view(-1, *[1] * (clean.dim() - 1))
     velocity, said = network.learn((1 - share) * clean + share * noise, times * 1000, context, kept)
     target = (noise - clean).flatten(2).transpose(1, 2)
     if kept is not None:
         target = target.gather(1, kept[..., None].expand(-1, -1, target.shape[-1]))
         names, weights = names.gather(1, kept), weights.gather(1, kept)
     error = (velocity.float() - target).square().mean(-1)
-    doubt = F.cross_entropy(said.float().flatten(0, 1), names.flatten(), reduction="none").view_as(weights)
+    doubt = F.cross_entropy(said.float().flatten(0, 1), names.long().flatten(), reduction="none").view_as(weights)
     return ((error + 0.1 * doubt * shown[:, None]) * weights).mean() / weights.mean()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
 
 SIZE, CELL, FRAMES, COLUMNS = 64, 32, 8, 20
+PATCH = 8
+STILL = (0.0, 0.0, 1.0, 0.0)
 FOREGROUND = 0.35  # how strongly rain, fog or fire cover what stands in them
 
 
@@ -29,6 +31,19 @@ class Placement:
     subject: tuple[int, int]
     object: tuple[int, int]
     subject_last: bool = False
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A sprite of a scene: its name, the judges' head it answers to, its cell's corner (x, y), and how far it has moved.
+
+    `move` is (x, y, scale, degrees).
+    """
+
+    name: str
+    head: str
+    corner: tuple[int, int]
+    move: tuple[float, float, float, float]
 
 
 def render(scene: Scene) -> Bytes:
@@ -68,6 +83,18 @@ def placement(scene: Scene) -> Placement:
     return Placement((near, 24 + shift), (far, 24 + shift))
 
 
+def layers(scene: Scene, time: float = 0.5, moving: bool = False) -> list[Layer]:
+    """Return a scene's sprites at a time from 0 to 1, back to front."""
+    where = placement(scene)
+    move = _motion(scene.motion, time) if moving else STILL
+    found: list[Layer] = []
+    if scene.kind is not None:
+        found.append(Layer(scene.kind, "object", where.object, _share(scene, move, scene.subject is None)))
+    if scene.subject is not None:
+        found.append(Layer("subject:" + scene.subject, "subject", where.subject, move))
+    return found if where.subject_last else found[::-1]
+
+
 def _frame(scene: Scene, time: float, moving: bool) -> Bytes:
     import numpy as np
 
@@ -75,17 +102,10 @@ def _frame(scene: Scene, time: float, moving: bool) -> Bytes:
     from .effects import apply_effect, apply_light, apply_style
 
     picture = background(scene.place, scene.light, scene.seed // 16 % 4)
-    where = placement(scene)
     phase = time if moving else 0.0
     picture = apply_effect(picture, scene.effect, scene.seed, phase)
-    move = _motion(scene.motion, time) if moving else (0.0, 0.0, 1.0, 0.0)
-    layers: list[tuple[Any, tuple[int, int], bool]] = []
-    if scene.kind is not None:
-        layers.append((sprite(scene.kind), where.object, scene.subject is None))
-    if scene.subject is not None:
-        layers.append((sprite("subject:" + scene.subject), where.subject, True))
-    for layer, corner, moves in layers if where.subject_last else reversed(layers):
-        paste(picture, layer, corner, _share(scene, move, moves))
+    for layer in layers(scene, time, moving):
+        paste(picture, sprite(layer.name), layer.corner, layer.move)
     picture = apply_effect(picture, scene.effect, scene.seed, phase, FOREGROUND)
     picture = apply_light(picture, scene.light)
     picture = apply_style(picture, scene.style)
@@ -94,18 +114,22 @@ def _frame(scene: Scene, time: float, moving: bool) -> Bytes:
 
 
 def _motion(motion: str, time: float) -> tuple[float, float, float, float]:
-    """Return shift x, shift y, scale and angle at a time from 0 to 1."""
-    swing = time * 2 - 1
+    """Return shift x, shift y, scale and angle at a time from 0 to 1.
+
+    Things move by whole patches of the autoencoder, 8 pixels, and by quarter turns: a network this small could not
+    learn every sprite at every offset.
+    """
+    across = PATCH * round(1.4 * (time * 2 - 1))
     return {
-        "left": (-12 * swing, 0.0, 1.0, 0.0),
-        "right": (12 * swing, 0.0, 1.0, 0.0),
-        "jumps": (0.0, -14 * abs(math.sin(2 * math.pi * time)), 1.0, 0.0),
-        "grows": (0.0, 0.0, 0.55 + 0.55 * time, 0.0),
-        "shrinks": (0.0, 0.0, 1.1 - 0.55 * time, 0.0),
-        "spins": (0.0, 0.0, 1.0, 360 * time * (FRAMES - 1) / FRAMES),
-        "falls": (0.0, 20 * time - 16, 1.0, 0.0),
-        "rises": (0.0, 4 - 20 * time, 1.0, 0.0),
-    }.get(motion, (0.0, 0.0, 1.0, 0.0))
+        "left": (-across, 0.0, 1.0, 0.0),
+        "right": (across, 0.0, 1.0, 0.0),
+        "jumps": (0.0, -PATCH * round(1.75 * abs(math.sin(2 * math.pi * time))), 1.0, 0.0),
+        "grows": (0.0, 0.0, 0.5 + 0.25 * round(2 * time), 0.0),
+        "shrinks": (0.0, 0.0, 1.0 - 0.25 * round(2 * time), 0.0),
+        "spins": (0.0, 0.0, 1.0, 90.0 * round(time * (FRAMES - 1))),
+        "falls": (0.0, PATCH * round(2.5 * time - 2), 1.0, 0.0),
+        "rises": (0.0, PATCH * round(0.5 - 2.5 * time), 1.0, 0.0),
+    }.get(motion, STILL)
 
 
 def _share(scene: Scene, move: tuple[float, float, float, float], moves: bool) -> tuple[float, float, float, float]:
@@ -113,7 +137,7 @@ def _share(scene: Scene, move: tuple[float, float, float, float], moves: bool) -
     if moves:
         return move
     carried = scene.relation in ("holding", "on_top_of", "under", "next_to")
-    return (move[0], move[1], 1.0, 0.0) if carried else (0.0, 0.0, 1.0, 0.0)
+    return (move[0], move[1], 1.0, 0.0) if carried else STILL
 
 
 def paste(picture: Picture, layer: Any, corner: tuple[int, int], move: tuple[float, float, float, float]) -> None:

@@ -2,7 +2,8 @@
 
 Text acts in two ways, as in large generators: every block attends to the token states, and their mean joins the time
 in the modulation of every block (one shared modulation and a learned table per block). All-zero rows of the
-context are padding. Videos share the image network; each block then also attends over time.
+context are padding. A video is one longer picture to this network: its tokens attend to those of all frames, so that it
+can start from what the image network knows and draws the same thing in every frame from the first step on.
 """
 
 from __future__ import annotations
@@ -62,24 +63,19 @@ class SceneTransformer(nn.Module):
 
     def forward(self, x: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
         """Take x (B, C, h, w), or (B, C, T, h, w) for video; return the velocity in the same shape."""
-        frames = x.shape[2] if x.dim() == 5 else 1
         hidden = self.enter_grid(x)
         time, shared, tokens, bias = self.told(timesteps, context, hidden.dtype)
         for block in self.blocks:
-            hidden = block(hidden, shared, tokens, bias, frames)
-        grid = self.leave_tokens(hidden, time, frames).transpose(1, 2)
-        if x.dim() == 5:
-            return grid.reshape(len(x), frames, -1, *x.shape[-2:]).transpose(1, 2)
-        return grid.reshape(len(x), -1, *x.shape[-2:])
+            hidden = block(hidden, shared, tokens, bias)
+        return self.leave_tokens(hidden, time).transpose(1, 2).reshape(x.shape)
 
     def enter_grid(self, x: Tensor) -> Tensor:
-        """Return the tokens (B * frames, h * w, width) of latents, each with its place and moment."""
+        """Return the tokens (B, frames * h * w, width) of latents, each with its place and moment."""
+        hidden = self.enter(x.flatten(2).transpose(1, 2))
         if x.dim() == 4:
-            return cast(Tensor, self.enter(x.flatten(2).transpose(1, 2)) + self.position)
-        frames = x.transpose(1, 2)
-        hidden = self.enter(frames.flatten(0, 1).flatten(2).transpose(1, 2)) + self.position
-        hidden = hidden.view(*frames.shape[:2], *hidden.shape[1:]) + self.moment[: frames.shape[1], None]
-        return cast(Tensor, hidden.flatten(0, 1))
+            return cast(Tensor, hidden + self.position)
+        where = self.position + self.moment[: x.shape[2], None]
+        return cast(Tensor, hidden + where.flatten(0, 1))
 
     def told(self, timesteps: Tensor, context: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what all blocks are told: time with pooled text, their shared modulation, text tokens and their bias."""
@@ -87,9 +83,9 @@ class SceneTransformer(nn.Module):
         time = self.time_in(_waves(timesteps).to(dtype)) + pooled
         return time, self.modulation(F.silu(time)).view(len(time), 6, -1), tokens, bias
 
-    def leave_tokens(self, hidden: Tensor, time: Tensor, frames: int) -> Tensor:
-        """Return the velocity of each token, (B * frames, N, C)."""
-        shift, scale = (self.final + time[:, None]).repeat_interleave(frames, 0).unsqueeze(2).unbind(1)
+    def leave_tokens(self, hidden: Tensor, time: Tensor) -> Tensor:
+        """Return the velocity of each token, (B, N, C)."""
+        shift, scale = (self.final + time[:, None]).unsqueeze(2).unbind(1)
         velocity: Tensor = self.leave(_normalise(hidden) * (1 + scale) + shift)
         return velocity
 
@@ -108,7 +104,7 @@ class SceneTransformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention over the picture, over time in videos, to the text, and a gated feed-forward part."""
+    """Attention over the picture or video, attention to the text, and a gated feed-forward part."""
 
     def __init__(self, config: TransformerConfig) -> None:
         """Make one block."""
@@ -125,34 +121,19 @@ class Block(nn.Module):
         self.down = nn.Linear(config.hidden, width)
         for layer in (self.out, self.text_out, self.down):
             nn.init.normal_(layer.weight, std=0.02 / math.sqrt(config.depth))
-        if config.frames > 1:
-            self.time_qkv = nn.Linear(width, 3 * width)
-            self.time_out = nn.Linear(width, width)
-            nn.init.zeros_(self.time_out.weight)
-            nn.init.zeros_(self.time_out.bias)
 
-    def forward(self, x: Tensor, shared: Tensor, tokens: Tensor, bias: Tensor, frames: int) -> Tensor:
-        """Take (B * frames, N, width) and the text of B captions."""
-        parts = (shared + self.table)[:, :, None].repeat_interleave(frames, 0)
+    def forward(self, x: Tensor, shared: Tensor, tokens: Tensor, bias: Tensor) -> Tensor:
+        """Take tokens (B, N, width) and what all blocks are told."""
+        parts = (shared + self.table)[:, :, None]
         shift1, scale1, gate1, shift2, scale2, gate2 = parts.unbind(1)
         query, key, value = self.qkv(_normalise(x) * (1 + scale1) + shift1).chunk(3, -1)
         x = x + (1 + gate1) * self.out(_attend(query, key, value, self.heads))
-        if frames > 1:
-            x = x + self._over_time(x, frames)
         query = self.text_query(_normalise(x))
         key, value = self.text_keys(tokens).chunk(2, -1)
-        flat = query.view(len(tokens), -1, query.shape[-1])
-        x = x + self.text_out(_attend(flat, key, value, self.heads, bias)).view_as(x)
+        x = x + self.text_out(_attend(query, key, value, self.heads, bias))
         inner = F.relu(self.up(_normalise(x) * (1 + scale2) + shift2)).square()
         result: Tensor = x + (1 + gate2) * self.down(inner)
         return result
-
-    def _over_time(self, x: Tensor, frames: int) -> Tensor:
-        count, width = x.shape[1:]
-        across = _normalise(x).view(-1, frames, count, width).transpose(1, 2).flatten(0, 1)
-        query, key, value = self.time_qkv(across).chunk(3, -1)
-        moved: Tensor = self.time_out(_attend(query, key, value, self.heads))
-        return moved.view(-1, count, frames, width).transpose(1, 2).reshape(x.shape)
 
 
 def _normalise(x: Tensor) -> Tensor:

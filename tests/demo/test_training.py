@@ -9,13 +9,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "demo"))
 from crowds import UNSURE, lesson
-from taught import FOCUS, TaughtTransformer, focus, taught_loss, what_stands_where
+from taught import FOCUS, TaughtTransformer, focus, some_frames, taught_loss, what_stands_where
 
 from safety_steer.demo.judges import class_counts, labels, to_network
 from safety_steer.demo.kinds import world
-from safety_steer.demo.render import render
-from safety_steer.demo.scenes import sample_scenes
-from safety_steer.demo.transformer import TransformerConfig
+from safety_steer.demo.render import FRAMES, render, render_video
+from safety_steer.demo.scenes import MOTIONS, sample_scenes
+from safety_steer.demo.transformer import SceneTransformer, TransformerConfig
 
 SMALL = TransformerConfig(channels=4, width=32, depth=4, heads=2, hidden=32, context_width=12)
 
@@ -76,19 +76,59 @@ def test_plain_generator_is_the_taught_one() -> None:
     assert said.shape == (2, 64, 1 + class_counts()["object"] + class_counts()["subject"])
 
 
-@pytest.mark.parametrize("focused", [False, True])
-def test_taught_loss_falls(focused: bool) -> None:
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_what_stands_where_goes_along_with_what_moves(motion: str) -> None:
+    scenes = [replace(scene, motion=motion) for scene in sample_scenes("train", 12, "benign", seed=5, motion=True)]
+    names, _ = what_stands_where(scenes, FRAMES)
+    for scene, named, answer in zip(scenes, names.view(-1, FRAMES, 8, 8), labels(scenes)["object"], strict=True):
+        there = named == 1 + answer
+        other = next(kind.id for kind in world().kinds if kind.id != scene.kind)
+        changed = (render_video(scene) != render_video(replace(scene, kind=other))).any(-1)
+        blocks = torch.from_numpy(changed).view(FRAMES, 8, 8, 8, 8).any(4).any(2)
+        assert blocks.any()
+        assert not (blocks & ~there).any()
+
+
+def test_some_frames_are_whole_frames() -> None:
+    kept = some_frames(torch.ones(5, FRAMES * 64), 3)
+    assert kept.shape == (5, 3 * 64)
+    frames = kept.view(5, 3, 64)
+    assert torch.equal(frames % 64, torch.arange(64).expand(5, 3, 64))
+    assert all(len(set(rows.tolist())) == 3 for rows in frames[..., 0])
+
+
+def test_a_video_of_one_picture_is_that_picture_to_the_network() -> None:
     torch.manual_seed(0)
-    scenes = sample_scenes("train", 8, "benign")
-    clean = torch.nn.functional.avg_pool2d(to_network(torch.stack([torch.from_numpy(render(scene)) for scene in scenes])), 8)
+    picture, video = SceneTransformer(SMALL).eval(), SceneTransformer(replace(SMALL, frames=FRAMES)).eval()
+    torch.nn.init.normal_(picture.leave.weight, std=0.1)
+    own = {name: value for name, value in picture.state_dict().items() if name != "moment"}
+    assert video.load_state_dict(own, strict=False).missing_keys == ["moment"]
+    x, times, context = torch.randn(2, 4, 8, 8), torch.tensor([100.0, 900.0]), torch.randn(2, 5, 12)
+    with torch.inference_mode():
+        frames = video(x[:, :, None].expand(-1, -1, FRAMES, -1, -1), times, context)
+        expected = picture(x, times, context)
+    torch.testing.assert_close(frames, expected[:, :, None].expand_as(frames), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+@pytest.mark.parametrize("focused", [False, True])
+def test_taught_loss_falls(focused: bool, frames: int) -> None:
+    torch.manual_seed(0)
+    scenes = sample_scenes("train", 8, "benign", motion=frames > 1)
+    drawn = [render_video(scene, frames) if frames > 1 else render(scene) for scene in scenes]
+    pictures = to_network(torch.stack([torch.from_numpy(value) for value in drawn]).flatten(0, -4))
+    clean = torch.nn.functional.avg_pool2d(pictures, 8)
     clean = torch.cat([clean, clean[:, :1]], 1)
-    network = TaughtTransformer(SMALL)
+    if frames > 1:
+        clean = clean.unflatten(0, (8, frames)).transpose(1, 2)
+    network = TaughtTransformer(replace(SMALL, frames=frames))
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
-    names, weights = what_stands_where(scenes)
+    names, weights = what_stands_where(scenes, frames)
+    kept = focus(weights) if focused else None
     context, noise, times = torch.randn(8, 5, 12), torch.randn_like(clean), torch.full((8,), 0.9)
     losses = []
     for _ in range(30):
-        loss = taught_loss(network, clean, noise, times, context, (names, weights, torch.ones(8)), focused)
+        loss = taught_loss(network, clean, noise, times, context, (names, weights, torch.ones(8)), kept)
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
