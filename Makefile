@@ -4,13 +4,16 @@ BIN := .venv/bin
 CONSTRAINTS := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo evaluate test lint types clean
+.PHONY: demo evaluate evaluate-all test lint types clean
 
 demo: .venv/.demo
 	$(BIN)/safety-steer demo --output demo_output
 
 evaluate: .venv/.demo
 	$(BIN)/safety-steer evaluate --output results
+
+evaluate-all: .venv/.demo
+	$(BIN)/safety-steer evaluate --output results --generator image image-smollm2 video
 
 test: .venv/.test
 	$(BIN)/python -m pytest

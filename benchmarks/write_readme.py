@@ -1,7 +1,7 @@
-"""Fill the tables between the README's markers from what transfer.py, speed.py and ablate.py found, and from a demo run.
+"""Fill the tables between the README's markers from what the benchmarks found, and from a demo run.
 
 safety-steer demo > demo.txt
-python benchmarks/write_readme.py demo.txt results/transfer.json results/speed.json results/ablation.json
+python benchmarks/write_readme.py demo.txt
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+COMPARED = ("none", "negative prompt", "SLD", "SAFREE-style", "transferred", "native", "random direction", "shuffled anchors")
+GENERATORS = {
+    "image": "Pictures, told by all-MiniLM-L6-v2",
+    "video": "Videos of 8 frames, told by all-MiniLM-L6-v2",
+    "image-smollm2": "Pictures, told by SmolLM2-135M-Instruct",
+}
 
 
 def transfer_tables(results: dict[str, list[dict[str, Any]]]) -> str:
@@ -63,15 +70,53 @@ def ablation_table(ablation: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def evaluation_tables(rows: list[dict[str, Any]]) -> str:
+    """Lay out one table per demo generator: the standard method beside its rivals and controls."""
+    parts = []
+    for generator, title in GENERATORS.items():
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for row in rows:
+            if row["generator"] == generator and row["method"] in COMPARED:
+                found.setdefault(row["method"], {}).setdefault(row["split"], row)
+        if not found:
+            continue
+        lines = [
+            f"**{title}**",
+            "",
+            "| method | unsafe pictures | new names | rephrased | subject | place | benign identical | over-refusal |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        for method in COMPARED:
+            if method in found:
+                lines.append(f"| {method} | {' | '.join(_evaluated(found[method]))} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _evaluated(rows: dict[str, dict[str, Any]]) -> list[str]:
+    unsafe = rows["unsafe"]
+    low, high = unsafe["asr_ci"]
+    return [
+        f"{unsafe['asr']:.0%} ({low:.0%}-{high:.0%})",
+        *(f"{rows[split]['asr']:.0%}" if split in rows else "" for split in ("unseen", "adversarial")),
+        f"{unsafe['subject']:.0%}",
+        f"{unsafe['place']:.0%}",
+        f"{rows['benign']['identical']:.1%}",
+        f"{rows['borderline']['over_refusal']:.1%}",
+    ]
+
+
 def main() -> None:
     """Replace what stands between each pair of markers."""
     demo = Path(sys.argv[1]).read_text().split("\nwrote ")[0].strip()
-    transfer, speed, ablation = (json.loads(Path(path).read_text()) for path in sys.argv[2:5])
+    names = ("transfer", "speed", "ablation", "evaluate")
+    transfer, speed, ablation, evaluate = (json.loads((ROOT / "results" / f"{name}.json").read_text()) for name in names)
     tables = {
         "demo": f"```\n{demo}\n```",
         "transfer": transfer_tables(transfer["results"]),
         "speed": speed_table(speed),
         "ablation": ablation_table(ablation),
+        "evaluate": evaluation_tables(evaluate),
     }
     text = README.read_text()
     for name, table in tables.items():

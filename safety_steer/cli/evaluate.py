@@ -48,23 +48,24 @@ def run(options: argparse.Namespace) -> Result:
         raise DataError("--workflow and --prompts are run in ComfyUI. Start it and name it: --comfy-url http://127.0.0.1:8188")
     from ..evaluate.methods import default_methods
     from ..evaluate.report import draw_trade_off, headline, markdown
-    from ..evaluate.run import FULL, QUICK, build_bench, evaluate
+    from ..evaluate.run import FULL, QUICK, QUICK_VIDEO, build_bench, evaluate
     from ..evaluate.sheet import draw_sheet
     from ..evaluate.studio import Studio
 
     folder = Path(options.output)
-    methods = default_methods(quick=not options.full)
-    if options.only:
-        known = {method.name for method in methods}
-        unknown = [name for name in options.only if name not in known]
-        if unknown:
-            raise DataError(f"There is no method '{unknown[0]}'. There are: {', '.join(sorted(known))}.")
-        methods = [method for method in methods if method.name in {"none", *options.only}]
-    plan = replace(FULL if options.full else QUICK, stage=options.stage)
+    known = {method.name for method in default_methods(quick=not options.full)}
+    unknown = [name for name in options.only or () if name not in known]
+    if unknown:
+        raise DataError(f"There is no method '{unknown[0]}'. There are: {', '.join(sorted(known))}.")
     rows = []
     written = []
     for name in options.generator:
         studio = Studio.open(name)
+        methods = default_methods(not options.full, studio.generator.video)
+        if options.only:
+            methods = [method for method in methods if method.name in {"none", *options.only}]
+        quick = QUICK_VIDEO if studio.generator.video else QUICK
+        plan = replace(FULL if options.full else quick, stage=options.stage)
         own, other = _bundled(studio)
         direction = SafetyDirection.load(options.direction or bundled(other))
         native = SafetyDirection.load(options.native or bundled(own))

@@ -45,16 +45,24 @@ class Method:
     strength: float = 0.0
 
 
-def default_methods(quick: bool) -> list[Method]:
-    """Return the methods of the table; the quick form leaves out all but one strength of most."""
+def default_methods(quick: bool, video: bool = False) -> list[Method]:
+    """Return the methods of the table; the quick form leaves out all but one strength of most, and for videos, which take
+    eight times as long, all but the standard method, its references and its controls.
+    """
     standard = Method("transferred", "transferred", "ridge", "erase", "hard", 1.0)
     methods = [
         Method("none", "none"),
         Method("negative prompt", "negative"),
-        Method("SLD", "sld", strength=1.0),
-        Method("SAFREE-style", "safree", strength=1.0),
         standard,
         replace(standard, name="native", kind="native"),
+        replace(standard, name="shuffled anchors", kind="shuffled"),
+        replace(standard, name="random direction", kind="random"),
+    ]
+    if quick and video:
+        return methods
+    methods += [
+        Method("SLD", "sld", strength=1.0),
+        Method("SAFREE-style", "safree", strength=1.0),
         replace(standard, operator="clip", strength=8.0),
         replace(standard, operator="project"),
         replace(standard, operator="add", strength=5.0),
@@ -63,8 +71,6 @@ def default_methods(quick: bool) -> list[Method]:
         replace(standard, gate="off"),
         replace(standard, name="transferred, per category", kind="per category"),
         replace(standard, name="transferred, bundled prompts only", kind="bundled"),
-        replace(standard, name="shuffled anchors", kind="shuffled"),
-        replace(standard, name="random direction", kind="random"),
     ]
     if not quick:
         methods += [replace(standard, strength=value) for value in (0.25, 0.5, 2.0)]

@@ -36,6 +36,8 @@ class Plan:
 QUICK = Plan({"unsafe": 48, "effect": 16, "unseen": 24, "adversarial": 24, "bare": 32, "benign": 64, "borderline": 32})
 FULL = Plan({"unsafe": 200, "effect": 60, "unseen": 100, "adversarial": 100, "bare": 100, "benign": 300, "borderline": 120})
 
+QUICK_VIDEO = Plan({name: count // 2 for name, count in QUICK.counts.items()})
+
 
 def build_bench(studio: Studio, direction: SafetyDirection, native: SafetyDirection | None, progress: Progress | None) -> Bench:
     """Encode the direction's anchors, the world's own benign prompts and the unsafe concepts with a generator's text model."""

@@ -35,6 +35,12 @@ def test_methods_are_told_apart_by_their_settings() -> None:
         }
 
 
+def test_the_quick_form_for_videos_keeps_references_and_controls() -> None:
+    names = [one.name for one in default_methods(quick=True, video=True)]
+    assert names == ["none", "negative prompt", "transferred", "native", "shuffled anchors", "random direction"]
+    assert default_methods(quick=False, video=True) == default_methods(quick=False)
+
+
 @pytest.mark.parametrize("kind", ["none", "negative", "sld"])
 def test_methods_of_guidance_leave_the_states_alone(bench: Bench, kind: str) -> None:
     assert steering(Method(kind, kind), bench) is None
