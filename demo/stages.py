@@ -128,8 +128,8 @@ def train_judge(run: Run) -> None:
 
 
 def train_second_judge(run: Run) -> None:
-    """Learn what is in a picture, by a transformer over patches."""
-    _train_classifier("second-judge", JudgeConfig(coarse=160), run, rate=1.5e-3)
+    """Learn what is in a picture, by separable convolutions over patches."""
+    _train_classifier("second-judge", JudgeConfig(coarse=160), run, rate=2e-3)
 
 
 def train_embedding(run: Run) -> None:

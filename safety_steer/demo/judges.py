@@ -145,31 +145,45 @@ class ConvolutionalClassifier(Classifier):
         return features, F.silu(self.gather(features)).flatten(2).transpose(1, 2)
 
 
-class PatchClassifier(Classifier):
-    """The second judge: a transformer over patches, which a few strided convolutions read (arXiv 2106.14881).
-
-    `fine` is the width of the convolutions, `coarse` that of the transformer.
-    """
+class SeparableClassifier(Classifier):
+    """The second judge: patches, then blocks that mix places and channels apart, as in ConvNeXt (arXiv 2201.03545)."""
 
     def __init__(self, config: JudgeConfig) -> None:
         """Make an untrained classifier."""
-        width = config.coarse
-        super().__init__(config, width)
-        self.patches = nn.Sequential(
-            nn.Conv2d(3, config.fine // 2, 3, 2, 1),
-            nn.GELU(),
-            nn.Conv2d(config.fine // 2, config.fine, 3, 2, 1),
-            nn.GELU(),
-            nn.Conv2d(config.fine, width, 3, 2, 1),
+        fine, coarse = config.fine, config.coarse
+        super().__init__(config, coarse)
+        self.tower = nn.Sequential(
+            nn.Conv2d(3, fine, 4, stride=4),
+            *(SeparableBlock(fine) for _ in range(3)),
+            nn.Conv2d(fine, coarse, 2, stride=2),
+            *(SeparableBlock(coarse) for _ in range(4)),
+            nn.GroupNorm(1, coarse),
         )
-        self.position = nn.Parameter(torch.randn(64, width) * 0.02)
-        layer = nn.TransformerEncoderLayer(width, 4, width * 4, 0.0, F.gelu, batch_first=True, norm_first=True)
-        self.encoder = nn.TransformerEncoder(layer, 4, nn.LayerNorm(width), enable_nested_tensor=False)
 
     def look(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Return features of the picture (B, C, 8, 8), and features of what stands at each place (B, 64, C)."""
-        tokens = self.encoder(self.patches(pictures).flatten(2).transpose(1, 2) + self.position)
-        return tokens.transpose(1, 2).unflatten(2, (8, 8)), tokens
+        features = self.tower(pictures)
+        return features, features.flatten(2).transpose(1, 2)
+
+
+class SeparableBlock(nn.Module):
+    """A residual block: one 3 x 3 filter per channel, then a small network at every place."""
+
+    def __init__(self, width: int) -> None:
+        """Make an untrained block."""
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, groups=width),
+            nn.GroupNorm(1, width),
+            nn.Conv2d(width, 3 * width, 1),
+            nn.GELU(),
+            nn.Conv2d(3 * width, width, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take and return a feature map (B, width, H, W)."""
+        result: Tensor = x + self.layers(x)
+        return result
 
 
 class ImageTextEmbedding(nn.Module):
@@ -199,7 +213,7 @@ class ImageTextEmbedding(nn.Module):
 
 JUDGES: Mapping[str, Callable[[JudgeConfig], nn.Module]] = {
     "judge": ConvolutionalClassifier,
-    "second-judge": PatchClassifier,
+    "second-judge": SeparableClassifier,
     "embedding": ImageTextEmbedding,
 }
 

@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..demo.judges import ConvolutionalClassifier, ImageTextEmbedding, PatchClassifier
+from ..demo.judges import ConvolutionalClassifier, ImageTextEmbedding, SeparableClassifier
 from ..demo.sampling import (
     STEPS,
     DemoGenerator,
@@ -52,7 +52,7 @@ class Studio:
     generator: DemoGenerator
     text_model: TextModel
     judge: ConvolutionalClassifier
-    second: PatchClassifier
+    second: SeparableClassifier
     embedding: ImageTextEmbedding
     reader: TextModel
     drawn: dict[str, Tensor] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Studio:
         generator = load_generator(name)
         text_model = load_encoder(generator)
         judge = cast(ConvolutionalClassifier, load_network(weights_path("judge"), "judge"))
-        second = cast(PatchClassifier, load_network(weights_path("second-judge"), "second-judge"))
+        second = cast(SeparableClassifier, load_network(weights_path("second-judge"), "second-judge"))
         embedding = cast(ImageTextEmbedding, load_network(weights_path("embedding"), "embedding"))
         reader = text_model if generator.encoder == "all-MiniLM-L6-v2" else load_encoder(load_generator("image"))
         return cls(name, generator, text_model, judge, second, embedding, reader)

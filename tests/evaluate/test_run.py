@@ -14,7 +14,7 @@ from PIL import Image
 from safety_steer.cli import main
 from safety_steer.demo import weights
 from safety_steer.demo.autoencoder import Autoencoder, AutoencoderConfig
-from safety_steer.demo.judges import ConvolutionalClassifier, ImageTextEmbedding, JudgeConfig, PatchClassifier
+from safety_steer.demo.judges import ConvolutionalClassifier, ImageTextEmbedding, JudgeConfig, SeparableClassifier
 from safety_steer.demo.phrases import PLACES
 from safety_steer.demo.sampling import DemoGenerator
 from safety_steer.demo.transformer import SceneTransformer, TransformerConfig
@@ -49,7 +49,7 @@ def make_studio(folder: Path, frames: int = 1) -> Studio:
     torch.nn.init.normal_(network.leave.weight)
     autoencoder = Autoencoder(AutoencoderConfig(channels=8, fine=8, coarse=8))
     sizes = JudgeConfig(fine=8, coarse=8, text_width=width)
-    modules = (ConvolutionalClassifier(sizes), PatchClassifier(sizes), ImageTextEmbedding(sizes))
+    modules = (ConvolutionalClassifier(sizes), SeparableClassifier(sizes), ImageTextEmbedding(sizes))
     for module in (network, autoencoder, *modules):
         module.eval().requires_grad_(False)
     return Studio("tiny", DemoGenerator(network, autoencoder, "tiny", None), model, *modules, reader=model)
