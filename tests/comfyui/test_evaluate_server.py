@@ -191,7 +191,7 @@ def test_videos_are_fetched_and_compared_frame_by_frame(
         tuple(np.stack(list(frames(tmp_path / "results" / "pictures" / strength / path.name))).astype(int) for strength in "01")
         for path in (tmp_path / "results" / "pictures" / "1").glob("benign_*")
     ]
-    assert [before.shape for before, _ in pairs] == [(3, 64, 64, 3)] * 2
+    assert [before.shape for before, _ in pairs] == [(3, 256, 256, 3)] * 2
     assert all(abs(after - before).max() <= 8 for before, after in pairs), [abs(b - a).max() for a, b in pairs]
     assert steered["benign"]["identical"] == sum(bool((after == before).all()) for before, after in pairs) / 2
 

