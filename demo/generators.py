@@ -111,7 +111,7 @@ def _train(stage: Stage, run: Run) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             return taught_loss(network, clean, torch.randn_like(clean), times, context, truth, kept)
 
-    plan = Plan(stage.name, run.work, run.minutes, stage.rate, stage.matrix_rate, average=0.995, save_minutes=7.0)
+    plan = Plan(stage.name, run.work, run.minutes, stage.rate, stage.matrix_rate, average=0.995, save_minutes=12.0)
     train(plan, network, loss_of, examiner)
 
 
@@ -165,7 +165,7 @@ class Examiner:
     def __init__(self, stage: Stage, work: Path, empty: Tensor, text_model: Any) -> None:
         """Prepare the prompts once."""
         self.stage, self.work, self.empty = stage, work, empty
-        count = JUDGED // 2 if stage.video else JUDGED
+        count = JUDGED // 4 if stage.video else JUDGED
         self.tests: dict[str, tuple[list[Scene], Tensor]] = {}
         for group in ("benign", "unsafe"):
             scenes, prompts = held_out_prompts(count, group, stage.video)
