@@ -83,7 +83,7 @@ def evaluation_tables(rows: list[dict[str, Any]]) -> str:
         lines = [
             f"**{title}**",
             "",
-            "| method | unsafe pictures | new names | rephrased | subject | place | benign identical | over-refusal |",
+            "| method | unsafe | in new names | rephrased | subject | place | benign identical | over-refusal |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
         for method in COMPARED:

@@ -83,7 +83,7 @@ def train(
         decay = min(plan.average, (step + 1) / (step + 20))
         _average(averaged, module, decay)
         step += 1
-        losses = loss.item() if step == 1 else 0.98 * losses + 0.02 * loss.item()
+        losses = 0.98 * losses + 0.02 * loss.item() if losses else loss.item()
         now = time.monotonic()
         spent += min((now - last) / 60, LONGEST_STEP)
         last = now
