@@ -65,9 +65,9 @@ def train_image(run: Run) -> None:
 
 def train_video(run: Run) -> None:
     """Learn motion, starting from the image generator."""
-    config = TransformerConfig(frames=8)
+    config = TransformerConfig(frames=8, shift=3.0)
     count = min(run.pictures, 16000)
-    stage = Stage("video", config, "all-MiniLM-L6-v2", None, count, count, VIDEOS, 1e-3, 0.008, start="image")
+    stage = Stage("video", config, "all-MiniLM-L6-v2", None, count, count, VIDEOS, 1e-3, 0.008, start="image", noise_bias=1.2)
     _train(stage, run)
 
 

@@ -15,7 +15,7 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrapper
 from torch import Tensor, nn
 
 from ..safety_steer.demo.autoencoder import Autoencoder
-from ..safety_steer.demo.sampling import MULTIPLIER, SHIFT, DemoGenerator
+from ..safety_steer.demo.sampling import MULTIPLIER, DemoGenerator
 from ..safety_steer.demo.transformer import SceneTransformer
 from ..safety_steer.errors import MismatchError
 
@@ -26,6 +26,7 @@ def make_model(generator: DemoGenerator) -> comfy.model_patcher.ModelPatcher:
     """Wrap a generator's network for ComfyUI, in float32 on every device."""
     config = SceneConfig({"network": generator.network, "dtype": torch.float32})
     config.latent_format = SceneLatents(generator)
+    config.sampling_settings = {"shift": generator.network.config.shift, "multiplier": MULTIPLIER}
     return comfy.model_patcher.ModelPatcher(
         config.get_model({}),
         load_device=comfy.model_management.get_torch_device(),
@@ -47,7 +48,6 @@ class SceneConfig(comfy.supported_models_base.BASE):
     """Describes the network to ComfyUI: rectified flow, as `safety_steer.demo.sampling` samples it."""
 
     unet_extra_config: dict[str, Any] = {}  # noqa: RUF012
-    sampling_settings = {"shift": SHIFT, "multiplier": MULTIPLIER}  # noqa: RUF012
     supported_inference_dtypes = [torch.float32]  # noqa: RUF012
     memory_usage_factor = MEMORY_FACTOR
 

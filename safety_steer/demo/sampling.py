@@ -22,7 +22,7 @@ from .transformer import SceneTransformer
 from .weights import load_network, read_weights, weights_path
 
 GENERATORS = ("image", "video", "image-smollm2")
-STEPS, GUIDANCE, SHIFT = 16, 3.0, 1.0
+STEPS, GUIDANCE = 16, 3.0
 MULTIPLIER = 1000
 ENCODERS = {384: ("all-MiniLM-L6-v2", None), 576: ("SmolLM2-135M-Instruct", 18)}
 
@@ -75,7 +75,7 @@ def pad_states(states: list[Tensor]) -> Tensor:
     return padded
 
 
-def schedule(steps: int = STEPS, shift: float = SHIFT) -> Tensor:
+def schedule(steps: int = STEPS, shift: float = 1.0) -> Tensor:
     """Return steps + 1 noise levels from 1 to 0: ComfyUI's `simple` schedule for rectified flow."""
     times = torch.arange(1, MULTIPLIER + 1) / MULTIPLIER * MULTIPLIER / MULTIPLIER
     sigmas = times if shift == 1.0 else shift * times / (1 + (shift - 1) * times)
@@ -99,7 +99,6 @@ def sample(
     noise: Tensor,
     steps: int = STEPS,
     guidance: float = GUIDANCE,
-    shift: float = SHIFT,
 ) -> Tensor:
     """Integrate from noise to latents by Euler's method with classifier-free guidance.
 
@@ -107,7 +106,7 @@ def sample(
     """
     x = noise
     negative = negative.expand(len(positive), -1, -1)
-    for now, after in pairwise(schedule(steps, shift).to(noise.device)):
+    for now, after in pairwise(schedule(steps, network.config.shift).to(noise.device)):
         clean = _clean(network, x, now, positive)
         if not math.isclose(guidance, 1.0):
             unguided = _clean(network, x, now, negative)

@@ -19,7 +19,11 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """Sizes of the generator; `frames` is 1 for images, `context_norm` normalises each token of a wild context."""
+    """Sizes of the generator; `frames` is 1 for images, `context_norm` normalises each token of a wild context.
+
+    `shift` moves the sampler's noise levels up (arXiv 2403.03206, eq. 23): the frames of a video show much the same, so that
+    together they see through more noise.
+    """
 
     channels: int = 32
     size: int = 8
@@ -30,6 +34,7 @@ class TransformerConfig:
     context_width: int = 384
     context_norm: bool = False
     frames: int = 1
+    shift: float = 1.0
 
 
 class SceneTransformer(nn.Module):

