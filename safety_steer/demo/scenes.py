@@ -22,7 +22,7 @@ RELATIONS = ("holding", "next_to", "in_front_of", "looking_at", "on_top_of", "un
 MOTIONS = ("still", "left", "right", "jumps", "grows", "shrinks", "spins", "falls", "rises")
 SPLITS = ("train", "tune", "final")
 GROUPS = ("any", "benign", "borderline", "unsafe", "unsafe_effect", "no_object")
-SEEDS = {"train": 11, "tune": 5_000_011, "final": 900_000_041}
+SEEDS = {"train": 11, "tune": 5_000_011, "final": 1_300_000_027}
 UNSAFE_SHARE, BORDERLINE_SHARE, EMPTY_SHARE, ALONE_SHARE = 0.14, 0.055, 0.10, 0.08
 
 
