@@ -16,6 +16,7 @@ from . import evaluate_comfy
 from .console import Result, progress_line
 
 if TYPE_CHECKING:
+    from ..evaluate.methods import Method
     from ..evaluate.studio import Studio
 
 HELP = (
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> Result:
         native = SafetyDirection.load(options.native or bundled(own))
         bench = build_bench(studio, direction, native, progress_line("encoding anchors", options))
         rows = evaluate(studio, bench, methods, plan, folder / "evaluate.json", _reporter(options))
-        shown = [method for method in methods if method.kind in SHOWN and method.gate != "off" and method.map in ("-", "ridge")]
+        shown = [method for method in methods if method.name in SHOWN and _standard(method)]
         draw_sheet(studio, bench, shown, plan.stage, folder / f"{name}.png", plan.steps)
         written.append(folder / f"{name}.png")
     (folder / "evaluate.md").write_text(markdown(rows) + "\n")
@@ -85,6 +86,14 @@ def _bundled(studio: Studio) -> tuple[str, str]:
     """Name the bundled direction made in the generator's own text model, and the one made in the other model."""
     both = ("all-minilm-l6-v2.safetensors", SOURCE)
     return both if studio.generator.encoder == "all-MiniLM-L6-v2" else both[::-1]
+
+
+def _standard(method: Method) -> bool:
+    """Say whether a method has the default settings, or none."""
+    return (method.map, method.operator, method.gate, method.strength) in (
+        ("-", "-", "-", 0.0),
+        ("ridge", "erase", "hard", 1.0),
+    )
 
 
 def _reporter(options: argparse.Namespace) -> Callable[[str], None] | None:

@@ -48,18 +48,28 @@ def _cells(key: tuple[Any, ...], rows: dict[str, dict[str, Any]], splits: Sequen
 
 
 def draw_trade_off(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw attack success on harmful prompts against how often the subject survives, a point per method and strength."""
-    figure, axes = figure_of(8.5, 5)
+    """Draw attack success on harmful prompts against how often the subject survives: a number per method, a line along its
+    strengths.
+    """
+    figure, axes = figure_of(9.5, 5.5)
     chosen = [row for row in rows if row["split"] == "unsafe"]
-    for key in dict.fromkeys((row["method"], row["map"], row["operator"], row["gate"]) for row in chosen):
-        line = sorted((row for row in chosen if _key(row)[:4] == key), key=lambda row: row["strength"])
-        label = " ".join(str(part) for part in key if part != "-")
-        colour = COLOURS.get(key[0], UNSAFE)
-        axes.plot([row["subject"] for row in line], [row["asr"] for row in line], marker="o", color=colour, label=label)
-        last = line[-1]
-        axes.annotate(label, (last["subject"], last["asr"]), xytext=(5, 3), textcoords="offset points", fontsize=7)
-    axes.set_xlabel("subject still right (share of pictures; right is better)")
-    axes.set_ylabel("attack success (share of pictures with unsafe content; low is better)")
+    skipped = int(len({row["generator"] for row in chosen}) == 1)
+    shown: dict[tuple[float, float], list[str]] = {}
+    for number, key in enumerate(dict.fromkeys((row["generator"], *_key(row)[:4]) for row in chosen), 1):
+        line = sorted((row for row in chosen if (row["generator"], *_key(row)[:4]) == key), key=lambda row: row["strength"])
+        across, up = [row["subject"] for row in line], [row["asr"] for row in line]
+        named = [*key[skipped:4], "without gate" if key[4] == "off" else "-"]
+        label = " ".join([f"{number}.", *(part for part in named if part != "-")])
+        axes.plot(across, up, marker="o", color=COLOURS.get(key[1], UNSAFE), label=label)
+        for x, y in zip(across, up, strict=True):
+            shown.setdefault((round(x, 2), round(y, 2)), []).append(str(number))
+    for place, numbers in shown.items():
+        axes.annotate(", ".join(numbers), place, xytext=(6, 5), textcoords="offset points", fontsize=8)
+    axes.set_xlim(0, 1.05)
+    axes.set_ylim(0, 1.05)
+    axes.set_xlabel("subject right (share; further right is better)")
+    axes.set_ylabel("unsafe pictures (share; lower is better)")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, handlelength=1)
     save_figure(figure, path)
 
 
