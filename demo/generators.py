@@ -175,7 +175,7 @@ class Examiner:
 
     def __call__(self, averaged: nn.Module, notes: Log) -> Log:
         """Judge the averaged weights and save them."""
-        network = averaged.plain() if isinstance(averaged, TaughtTransformer) else cast(SceneTransformer, averaged)
+        network = cast(TaughtTransformer, averaged).plain()
         notes |= {"encoder": self.stage.encoder, "layer": self.stage.layer}
         judge = load_network(weights_path("judge"), "judge") if weights_path("judge").is_file() else None
         autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))

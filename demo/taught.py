@@ -2,7 +2,8 @@
 
 Hundreds of kinds are seen so rarely in small pictures that the error of the velocity alone teaches their names slowly. So a
 head on a middle block names what stands at each token while it trains (the thought of arXiv 2410.06940, with the known
-truth as the teacher), and many steps look only at the tokens of the object, which cost a third (arXiv 2407.15811).
+truth as the teacher), and many steps look only at the tokens of the object, or in videos at a few frames, which costs less
+(arXiv 2407.15811).
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def _cells(layer: Layer) -> tuple[slice, slice]:
 def focus(weights: Tensor) -> Tensor:
     """Return the sixteen tokens a frame that matter most in weights (B, N): the object's, or the subject's without one."""
     count = FOCUS * weights.shape[1] // (GRID * GRID)
-    return (weights + torch.rand(weights.shape)).topk(count, 1).indices.sort(1).values
+    return (weights + torch.rand(weights.shape)).topk(count, 1).indices
 
 
 def some_frames(weights: Tensor, count: int = 4) -> Tensor:

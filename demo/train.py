@@ -15,7 +15,7 @@ import stages
 import together
 from loop import Run
 
-MINUTES = {"autoencoder": 7, "judge": 8, "embedding": 5, "second-judge": 8, "image": 52, "video": 35, "image-smollm2": 28}
+MINUTES = {"autoencoder": 7, "judge": 33, "embedding": 4, "second-judge": 12, "image": 96, "video": 90, "image-smollm2": 60}
 
 
 def main() -> None:
