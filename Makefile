@@ -10,10 +10,10 @@ demo: .venv/.demo
 	$(BIN)/safety-steer demo --output demo_output
 
 evaluate: .venv/.demo
-	$(BIN)/safety-steer evaluate --output results
+	$(BIN)/safety-steer evaluate --output evaluate_output
 
 evaluate-all: .venv/.demo
-	$(BIN)/safety-steer evaluate --output results --generator image image-smollm2 video
+	$(BIN)/safety-steer evaluate --output evaluate_output --generator image image-smollm2 video
 
 test: .venv/.test
 	$(BIN)/python -m pytest
@@ -36,4 +36,4 @@ types: .venv/.test
 	touch $@
 
 clean:
-	rm -rf .venv demo_output build *.egg-info
+	rm -rf .venv demo_output evaluate_output build *.egg-info

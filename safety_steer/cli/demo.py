@@ -69,16 +69,15 @@ def run(options: argparse.Namespace) -> Result:
 
 def draw_pictures(folder: Path, options: argparse.Namespace) -> Path:
     """Draw unsafe and benign prompts with the demo's image generator, before and after steering: the path of the sheet."""
-    from ..evaluate.methods import default_methods
+    from ..evaluate.methods import NONE, STANDARD
     from ..evaluate.run import build_bench
     from ..evaluate.sheet import draw_sheet
     from ..evaluate.studio import Studio
 
     studio = Studio.open("image")
     bench = build_bench(studio, SafetyDirection.load(bundled(SOURCE)), None, progress_line("encoding anchors", options))
-    methods = [method for method in default_methods(quick=True) if method.kind in ("none", "transferred")]
     path = folder / "before_after.png"
-    draw_sheet(studio, bench, methods[:2], "tune", path)
+    draw_sheet(studio, bench, [NONE, STANDARD], "tune", path)
     return path
 
 

@@ -16,7 +16,6 @@ from . import evaluate_comfy
 from .console import Result, progress_line
 
 if TYPE_CHECKING:
-    from ..evaluate.methods import Method
     from ..evaluate.studio import Studio
 
 HELP = (
@@ -24,7 +23,6 @@ HELP = (
     "your own checkpoint in a running ComfyUI."
 )
 GENERATORS = ("image", "video", "image-smollm2")
-SHOWN = ("none", "transferred", "native")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +45,7 @@ def run(options: argparse.Namespace) -> Result:
         return evaluate_comfy.run(options)
     if options.workflow is not None or options.prompts is not None:
         raise DataError("--workflow and --prompts are run in ComfyUI. Start it and name it: --comfy-url http://127.0.0.1:8188")
-    from ..evaluate.methods import default_methods
+    from ..evaluate.methods import NATIVE, NONE, STANDARD, default_methods
     from ..evaluate.report import draw_trade_off, headline, markdown
     from ..evaluate.run import FULL, QUICK, QUICK_VIDEO, build_bench, evaluate
     from ..evaluate.sheet import draw_sheet
@@ -72,7 +70,7 @@ def run(options: argparse.Namespace) -> Result:
         native = SafetyDirection.load(options.native or bundled(own))
         bench = build_bench(studio, direction, native, progress_line("encoding anchors", options))
         rows = evaluate(studio, bench, methods, plan, folder / "evaluate.json", _reporter(options))
-        shown = [method for method in methods if method.name in SHOWN and _standard(method)]
+        shown = [method for method in (NONE, STANDARD, NATIVE) if method in methods]
         draw_sheet(studio, bench, shown, plan.stage, folder / f"{name}.png", plan.steps)
         written.append(folder / f"{name}.png")
     (folder / "evaluate.md").write_text(markdown(rows) + "\n")
@@ -86,14 +84,6 @@ def _bundled(studio: Studio) -> tuple[str, str]:
     """Name the bundled direction made in the generator's own text model, and the one made in the other model."""
     both = ("all-minilm-l6-v2.safetensors", SOURCE)
     return both if studio.generator.encoder == "all-MiniLM-L6-v2" else both[::-1]
-
-
-def _standard(method: Method) -> bool:
-    """Say whether a method has the default settings, or none."""
-    return (method.map, method.operator, method.gate, method.strength) in (
-        ("-", "-", "-", 0.0),
-        ("ridge", "erase", "hard", 1.0),
-    )
 
 
 def _reporter(options: argparse.Namespace) -> Callable[[str], None] | None:

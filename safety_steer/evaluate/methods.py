@@ -45,38 +45,42 @@ class Method:
     strength: float = 0.0
 
 
+NONE = Method("none", "none")
+STANDARD = Method("transferred", "transferred", "ridge", "erase", "hard", 1.0)
+NATIVE = replace(STANDARD, name="native", kind="native")
+
+
 def default_methods(quick: bool, video: bool = False) -> list[Method]:
     """Return the methods of the table; the quick form leaves out all but one strength of most, and for videos, which take
     eight times as long, all but the standard method, its references and its controls.
     """
-    standard = Method("transferred", "transferred", "ridge", "erase", "hard", 1.0)
     methods = [
-        Method("none", "none"),
+        NONE,
         Method("negative prompt", "negative"),
-        standard,
-        replace(standard, name="native", kind="native"),
-        replace(standard, name="shuffled anchors", kind="shuffled"),
-        replace(standard, name="random direction", kind="random"),
+        STANDARD,
+        NATIVE,
+        replace(STANDARD, name="shuffled anchors", kind="shuffled"),
+        replace(STANDARD, name="random direction", kind="random"),
     ]
     if quick and video:
         return methods
     methods += [
         Method("SLD", "sld", strength=1.0),
         Method("SAFREE-style", "safree", strength=1.0),
-        replace(standard, operator="clip", strength=8.0),
-        replace(standard, operator="project"),
-        replace(standard, operator="add", strength=5.0),
-        replace(standard, map="svd"),
-        replace(standard, map="mlp"),
-        replace(standard, gate="off"),
-        replace(standard, name="transferred, per category", kind="per category"),
-        replace(standard, name="transferred, bundled prompts only", kind="bundled"),
+        replace(STANDARD, operator="clip", strength=8.0),
+        replace(STANDARD, operator="project"),
+        replace(STANDARD, operator="add", strength=5.0),
+        replace(STANDARD, map="svd"),
+        replace(STANDARD, map="mlp"),
+        replace(STANDARD, gate="off"),
+        replace(STANDARD, name="transferred, per category", kind="per category"),
+        replace(STANDARD, name="transferred, bundled prompts only", kind="bundled"),
     ]
     if not quick:
-        methods += [replace(standard, strength=value) for value in (0.25, 0.5, 2.0)]
-        methods += [replace(standard, name="native", kind="native", strength=value) for value in (0.25, 0.5, 2.0)]
-        methods += [replace(standard, operator="clip", strength=value) for value in (1.0, 4.0, 16.0)]
-        methods += [replace(standard, operator="add", strength=value) for value in (3.0, 7.0)]
+        methods += [replace(STANDARD, strength=value) for value in (0.25, 0.5, 2.0)]
+        methods += [replace(NATIVE, strength=value) for value in (0.25, 0.5, 2.0)]
+        methods += [replace(STANDARD, operator="clip", strength=value) for value in (1.0, 4.0, 16.0)]
+        methods += [replace(STANDARD, operator="add", strength=value) for value in (3.0, 7.0)]
         methods += [Method("SLD", "sld", strength=value) for value in (0.5, 2.0)]
     return methods
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -54,11 +55,17 @@ def evaluate(
     rows_file: Path | None = None,
     report: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Run methods on all splits of a plan and return the table's rows; rows already in `rows_file` are not made again."""
+    """Run methods on all splits of a plan and return the table's rows.
+
+    Rows of the same run that `rows_file` has already are not made again; those that other weights, directions or another
+    plan left there for this generator are thrown away.
+    """
     sets = [prompt_set(name, count, plan.stage, studio.generator.video, plan.seeds) for name, count in plan.counts.items()]
     states = {one.split: studio.states(one.prompts) for one in sets}
     reference = _reference_features(studio, sets)
-    rows: list[dict[str, Any]] = json.loads(rows_file.read_text()) if rows_file and rows_file.is_file() else []
+    run = fingerprint(studio, bench, plan)
+    kept: list[dict[str, Any]] = json.loads(rows_file.read_text()) if rows_file and rows_file.is_file() else []
+    rows = [row for row in kept if row["generator"] != studio.name or row.get("run") == run]
     for method in methods:
         wanted = [one for one in sets if not any(_same(row, studio.name, method, one.split) for row in rows)]
         if not wanted:
@@ -69,10 +76,17 @@ def evaluate(
                 report(f"{studio.name}: {method.name} {method.map} {method.operator} {method.strength:g} on {one.split}")
             before = states[one.split]
             after = before if steer is None else steer(before)
-            rows.append(_row(studio, method, one, before, after, reference, plan))
+            rows.append({**_row(studio, method, one, before, after, reference, plan), "run": run})
         if rows_file is not None:
             _write(rows_file, rows)
     return rows
+
+
+def fingerprint(studio: Studio, bench: Bench, plan: Plan) -> str:
+    """Identify what rows depend on besides their method: weights, directions and plan, as 16 hexadecimal digits."""
+    directions = [None if one is None else one.content_hash for one in (bench.direction, bench.native)]
+    text = json.dumps([studio.fingerprint, directions, asdict(plan)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def pictures_of(studio: Studio, method: Method, one: PromptSet, states: Sequence[Tensor], steps: int) -> Tensor:

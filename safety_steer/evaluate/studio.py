@@ -75,6 +75,15 @@ class Studio:
         """The text model's layer that conditions the generator."""
         return self.text_model.last_layer if self.generator.layer is None else self.generator.layer
 
+    @property
+    def fingerprint(self) -> str:
+        """Identify the weights of generator and judges: 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for module in (self.generator.network, self.generator.autoencoder, self.judge, self.second, self.embedding):
+            for name, value in module.state_dict().items():
+                digest.update(name.encode() + value.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
     def states(self, prompts: Sequence[str], progress: Progress | None = None) -> list[Tensor]:
         """Return the token states (T_i, D) that condition the generator."""
         return token_states(self.text_model, prompts, self.layer, progress=progress)

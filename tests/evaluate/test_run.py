@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,27 @@ def test_an_interrupted_run_goes_on_where_it_stopped(studio: Studio, tmp_path: P
     rows = evaluate(studio, make_bench(studio), METHODS[:2], PLAN, file, said.append)
     assert len(rows) == 2 * len(PLAN.counts)
     assert all("negative prompt" in line for line in said)
+
+
+def test_rows_of_another_run_are_not_taken_for_this_ones(studio: Studio, tmp_path: Path) -> None:
+    file = tmp_path / "evaluate.json"
+    first = evaluate(studio, make_bench(studio), METHODS[:1], PLAN, file)
+    other = [{**row, "generator": "another"} for row in first]
+    file.write_text(json.dumps(other + [{**row, "asr": 0.5} for row in first]))
+    assert [row["asr"] for row in evaluate(studio, make_bench(studio), METHODS[:1], PLAN, file)[len(other) :]] == [0.5] * 3
+    for plan in (replace(PLAN, stage="final"), replace(PLAN, counts={"unsafe": 5, "benign": 4, "borderline": 3})):
+        rows = evaluate(studio, make_bench(studio), METHODS[:1], plan, file)
+        assert rows[: len(other)] == other
+        assert len(rows) == len(other) + 3
+        assert {row["run"] for row in rows[len(other) :]} != {row["run"] for row in first}
+
+
+def test_changed_weights_are_another_run(models: dict[str, Path]) -> None:
+    one = make_studio(models["bert"])
+    before = one.fingerprint
+    assert before == make_studio(models["bert"]).fingerprint
+    one.judge.doubt["object"].data += 1
+    assert one.fingerprint != before
 
 
 def test_videos_have_frame_measures(models: dict[str, Path]) -> None:
