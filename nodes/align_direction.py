@@ -18,7 +18,7 @@ from ..safety_steer.data import clean_prompts
 from ..safety_steer.direction import SafetyDirection
 from ..safety_steer.errors import DataError
 from . import fit_cache, report
-from .clip_text import encode_prompts, encoder_name
+from .clip_text import ClipText, encode_prompts, encoder_name, study
 from .sockets import CATEGORY, AlignedDirectionSocket, SafetyDirectionSocket
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ class AlignSafetyDirection(io.ComfyNode):
                 SafetyDirectionSocket.Input("direction", tooltip="The direction from Load Safety Direction."),
                 io.Clip.Input(
                     "clip",
-                    tooltip="The CLIP that encodes your prompts, after any LoRA or clip skip. SD 1.5, SD 2, SDXL, Flux, "
-                    "models with a single T5 or UMT5, such as Wan, and the demo generator are supported.",
+                    tooltip="The CLIP that encodes your prompts, after any LoRA or clip skip.",
                 ),
                 io.Combo.Input(
                     "map",
@@ -101,12 +100,15 @@ class AlignSafetyDirection(io.ComfyNode):
         settings = AlignSettings(map=map, thresholds=thresholds)
         rows, typed = choose_anchors(direction, max_anchors), _typed_prompts(anchors)
         key = fit_cache.fit_key(direction.content_hash, encoder, {**asdict(settings), "anchors": len(rows), "typed": typed})
-        aligned = fit_cache.find(key, lambda prompts: _encode_all(clip, prompts))
+        encoding = study(clip)
+        aligned = fit_cache.find(key, encoding.places, lambda prompts: _encode_all(encoding, prompts))
         origin = "read from disk"
         if aligned is None:
-            aligned, origin = _fit(direction, clip, encoder, settings, rows, typed), "fitted now"
+            aligned, origin = _fit(direction, encoding, encoder, settings, rows, typed), "fitted now"
             fit_cache.store(key, aligned)
         text = f"{', '.join(aligned.spaces)} of {encoder}, {origin} ({len(rows):,} harmless prompts, {map})"
+        left_out = [found["left_out"] for found in aligned.report.values() if "left_out" in found]
+        text = "\n".join([text, *(f"left out: {reason}" for reason in left_out)])
         report.show(cls.hidden.unique_id, text)
         return io.NodeOutput(aligned, ui=ui.PreviewText(text))
 
@@ -123,14 +125,14 @@ def _typed_prompts(text: str) -> list[str]:
     return prompts
 
 
-def _encode_all(clip: CLIP, prompts: Sequence[str]) -> dict[str, list[Tensor]]:
-    batches = list(encode_prompts(clip, prompts))
+def _encode_all(encoding: ClipText, prompts: Sequence[str]) -> dict[str, list[Tensor]]:
+    batches = list(encode_prompts(encoding, prompts))
     return {space: list(chain.from_iterable(batch[space] for batch in batches)) for space in batches[0]}
 
 
 def _fit(
     direction: SafetyDirection,
-    clip: CLIP,
+    encoding: ClipText,
     encoder: str,
     settings: AlignSettings,
     rows: Sequence[int],
@@ -139,6 +141,6 @@ def _fit(
     """Encode the anchors and the typed prompts with a progress bar, and align."""
     bar = comfy.utils.ProgressBar(len(rows) + len(typed))
     prompts = [direction.anchors[row] for row in rows]
-    states = collect(encode_prompts(clip, prompts, bar.update), len(prompts))
-    extra = collect(encode_prompts(clip, typed, bar.update), len(typed)) if typed else None
-    return align(direction, states, encoder, settings, anchors=rows, extra_benign=extra)
+    states = collect(encode_prompts(encoding, prompts, bar.update), len(prompts))
+    extra = collect(encode_prompts(encoding, typed, bar.update), len(typed)) if typed else None
+    return align(direction, states, encoder, settings, anchors=rows, extra_benign=extra, places=encoding.places)

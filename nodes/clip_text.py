@@ -1,9 +1,15 @@
-"""Encode many prompts with a ComfyUI CLIP: the tensors CLIP Text Encode would give, several prompts per pass."""
+"""Encode many prompts with a ComfyUI CLIP: the text spaces CLIP Text Encode would give, several prompts per pass if it can.
+
+A CLIP encodes one prompt at a time, but a prompt may have several sections, which most encoders process together and lay
+end to end. So prompts of one shape are given to it as the sections of one prompt, and the result is cut apart. Whether an
+encoder allows that is found out by trying it on two prompts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
@@ -11,6 +17,8 @@ import torch
 from torch import Tensor
 
 from ..safety_steer.errors import EncoderError
+from ..safety_steer.text_spaces import Place, fits, take
+from . import clip_layout
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -18,22 +26,11 @@ if TYPE_CHECKING:
 Tokens = dict[str, list[list[Any]]]
 Texts = dict[str, Tensor]
 
+BYTES_PER_WINDOW = 2**28
 TOKENS_PER_PASS = 4096
-TOKENS_PER_WINDOW = 8000
-KNOWN_EXTRAS = ("pooled_output", "attention_mask")
-SUPPORTED = (
-    {"l"},
-    {"h"},
-    {"g"},
-    {"g", "l"},
-    {"t5xxl"},
-    {"umt5xxl"},
-    {"t5base"},
-    {"pile_t5xl"},
-    {"l", "t5xxl"},
-    {"minilm"},
-    {"smollm2"},
-)
+SAME_COSINE = 0.9999
+# Pairs of prompts that most tokenizers cut alike, to find out whether an encoder takes several at once.
+ALIKE = (("a cat", "a dog"), ("red", "blue"), ("a", "b"))
 
 
 def encoder_name(clip: CLIP | None) -> str:
@@ -45,34 +42,132 @@ def encoder_name(clip: CLIP | None) -> str:
     return type(clip.cond_stage_model).__name__.strip("_")
 
 
-def encode_prompts(
-    clip: CLIP, prompts: Sequence[str], advance: Callable[[int], None] | None = None
-) -> Iterator[dict[str, list[Tensor]]]:
-    """Yield the text tensors of consecutive prompts: `cross_attn` (T_i, D) and, where there is one, `pooled_output` (1, D).
+@dataclass(frozen=True, eq=False)
+class ClipText:
+    """A CLIP, the places of its text spaces, and how many rows its template takes off a prompt in each: `cropped`.
 
-    Clip skip, LoRA and prompt weights act as in CLIP Text Encode. Padding that the encoder sets to 0 is left out. `advance`
-    is told how many prompts are done. Raises EncoderError for a kind of encoder that is not supported.
+    `together` says whether several prompts can share a pass, `bytes_per_token` how much all spaces together weigh.
     """
+
+    clip: CLIP
+    places: Mapping[str, Place]
+    together: bool
+    bytes_per_token: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    cropped: Mapping[str, int] = field(default_factory=dict)
+
+
+def study(clip: CLIP) -> ClipText:
+    """Find out where a CLIP puts its text and whether it takes several prompts at once; raises EncoderError for neither."""
     options = _without_zero_padding(clip)
-    _check_supported(clip, clip.tokenize("", **options))
-    for tokens in _windows(clip.tokenize(prompt, **options) for prompt in prompts):
+    tokens = clip.tokenize(ALIKE[0][0], **options)
+    with _parts(clip) as parts:
+        entry = _entry(clip, tokens)
+    widths = {name: outputs[0].shape[-1] for name, outputs in parts.items() if isinstance(outputs[0], Tensor)}
+    places = clip_layout.places(tokens, entry, widths)
+    if clip_layout.STATES not in {place.key for place in places.values()}:
+        raise EncoderError(
+            f"The text encoder {encoder_name(clip)} gives no text states to align to. Connect the CLIP that encodes "
+            "your prompts."
+        )
+    texts = [take(entry, place) for place in places.values()]
+    size = sum(part.numel() * 4 for part in texts) // max(1, _length(tokens))
+    alone = ClipText(clip, places, False, max(1, size), options)
+    return _tried_together(alone)
+
+
+def _tried_together(text: ClipText) -> ClipText:
+    """Encode two prompts apart and together, and return how that can be done; itself when it cannot."""
+    for pair in ALIKE:
+        tokens = [text.clip.tokenize(prompt, **text.options) for prompt in pair]
+        if _shape(tokens[0]) == _shape(tokens[1]) and len({len(part) for part in tokens[0].values()}) == 1:
+            break
+    else:
+        return text
+    apart = [_encode(text, [one])[0] for one in tokens]
+    try:
+        entry, _ = _pass(text, tokens)
+        rows = {name: len(_own_rows(entry, place)) for name, place in text.places.items() if fits(entry, place)}
+        cropped = {name: rows[name] - 2 * len(apart[0][name]) for name in rows}
+        bold = ClipText(text.clip, text.places, True, text.bytes_per_token, text.options, cropped)
+        both = _encode(bold, tokens)
+    except (EncoderError, IndexError, RuntimeError):
+        return text
+    alike = all(_same(one, other) for one, other in zip(apart, both, strict=True))
+    return bold if alike and not _same(apart[0], both[1]) else text
+
+
+def encode_prompts(
+    text: ClipText, prompts: Sequence[str], advance: Callable[[int], None] | None = None
+) -> Iterator[dict[str, list[Tensor]]]:
+    """Yield the text spaces (T_i, D) of consecutive prompts, by name; a pooled state counts as one token.
+
+    Clip skip, LoRA and prompt weights act as in CLIP Text Encode. Padding that the encoder sets to 0 is left out, and
+    padding that it masks is 0. `advance` is told how many prompts are done.
+    """
+    for tokens in _windows(text, (text.clip.tokenize(prompt, **text.options) for prompt in prompts)):
         encoded: list[Texts] = [{}] * len(tokens)
-        for rows in _same_shape(tokens):
+        for rows in _passes(text, tokens):
             comfy.model_management.throw_exception_if_processing_interrupted()
-            for row, texts in zip(rows, _encode(clip, [tokens[row] for row in rows]), strict=True):
+            for row, texts in zip(rows, _encode(text, [tokens[row] for row in rows]), strict=True):
                 encoded[row] = texts
             if advance is not None:
                 advance(len(rows))
-        yield {space: [texts[space] for texts in encoded] for space in encoded[0]}
+        yield {space: [texts[space] for texts in encoded] for space in text.places}
 
 
-def _check_supported(clip: CLIP, tokens: Tokens) -> None:
-    if set(tokens) not in SUPPORTED:
-        raise EncoderError(
-            f"The text encoder {encoder_name(clip)} ({', '.join(sorted(tokens))}) is not supported yet. Align Direction "
-            "works with the CLIP of SD 1.5, SD 2, SDXL, Flux, models with a single T5 or UMT5 such as Wan or PixArt, and the "
-            "demo generator."
-        )
+def _windows(text: ClipText, prompts: Iterable[Tokens]) -> Iterator[list[Tokens]]:
+    """Cut tokenized prompts into windows whose text states fit in memory together."""
+    window: list[Tokens] = []
+    size = 0
+    for tokens in prompts:
+        window.append(tokens)
+        size += _length(tokens) * text.bytes_per_token
+        if size >= BYTES_PER_WINDOW:
+            yield window
+            window, size = [], 0
+    if window:
+        yield window
+
+
+def _passes(text: ClipText, tokens: Sequence[Tokens]) -> Iterator[list[int]]:
+    """Group prompts that can share one pass: as many and as long sections for every part of the encoder."""
+    groups: dict[Any, list[int]] = {}
+    for row, sections in enumerate(tokens):
+        shape = _shape(sections)
+        alone = not text.together or len({len(lengths) for lengths in shape}) > 1
+        groups.setdefault((shape, row if alone else None), []).append(row)
+    for rows in groups.values():
+        size = max(1, min(TOKENS_PER_PASS, BYTES_PER_WINDOW // text.bytes_per_token) // _length(tokens[rows[0]]))
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size]
+
+
+def _encode(text: ClipText, group: Sequence[Tokens]) -> list[Texts]:
+    """Encode prompts of one shape in one pass, and cut the result apart."""
+    entry, parts = _pass(text, group)
+    cut: dict[str, list[Tensor]] = {}
+    for name, place in text.places.items():
+        if not fits(entry, place):
+            raise EncoderError(
+                f"The text encoder {encoder_name(text.clip)} gives {name} for some prompts only, so nothing can be aligned "
+                "to it. Use another text encoder."
+            )
+        if place.key == clip_layout.POOLED:
+            pooled = _pooled_rows(place.cut(entry[place.key]), parts, len(group))
+            if pooled is None:
+                return [_encode(text, [tokens])[0] for tokens in group]
+            cut[name] = pooled
+        else:
+            cut[name] = _pieces(_own_rows(entry, place), len(group), text.cropped.get(name, 0))
+    return [{name: pieces[row] for name, pieces in cut.items()} for row in range(len(group))]
+
+
+def _pass(text: ClipText, group: Sequence[Tokens]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Encode prompts as if they were sections of one: its entry, and what every part of the encoder gave."""
+    merged = {key: [section for tokens in group for section in tokens[key]] for key in group[0]}
+    with _parts(text.clip) as parts:
+        return _entry(text.clip, merged), parts
 
 
 def _without_zero_padding(clip: CLIP) -> dict[str, Any]:
@@ -81,74 +176,65 @@ def _without_zero_padding(clip: CLIP) -> dict[str, Any]:
     return {"tokenizer_options": {f"{name}_min_length": 0 for name in names}} if names else {}
 
 
-def _windows(prompts: Iterable[Tokens]) -> Iterator[list[Tokens]]:
-    """Cut tokenized prompts into windows whose text states fit in memory together."""
-    window: list[Tokens] = []
-    size = 0
-    for tokens in prompts:
-        window.append(tokens)
-        size += _length(tokens)
-        if size >= TOKENS_PER_WINDOW:
-            yield window
-            window, size = [], 0
-    if window:
-        yield window
-
-
-def _length(tokens: Tokens) -> int:
-    return max(sum(map(len, sections)) for sections in tokens.values())
-
-
-def _same_shape(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
-    """Group prompts whose sections can share one pass: as many and as long ones for every part of the encoder."""
-    groups: dict[Any, list[int]] = {}
-    for row, sections in enumerate(tokens):
-        shape = tuple(tuple(map(len, sections[key])) for key in sorted(sections))
-        alone = len({len(lengths) for lengths in shape}) > 1
-        groups.setdefault((shape, row if alone else None), []).append(row)
-    for rows in groups.values():
-        together = max(1, TOKENS_PER_PASS // _length(tokens[rows[0]]))
-        for start in range(0, len(rows), together):
-            yield rows[start : start + together]
-
-
-def _encode(clip: CLIP, group: Sequence[Tokens]) -> list[Texts]:
-    """Encode prompts of one shape as if they were sections of one long prompt, and cut the result apart."""
-    merged = {key: [section for tokens in group for section in tokens[key]] for key in group[0]}
-    with _pooled_of_parts(clip) as parts:
-        entries = clip.encode_from_tokens_scheduled(merged)
+def _entry(clip: CLIP, tokens: Tokens) -> dict[str, Any]:
+    """Encode tokens to one conditioning entry; raises EncoderError for a CLIP that changes during sampling."""
+    entries = clip.encode_from_tokens_scheduled(tokens)
     if len(entries) != 1:
         raise EncoderError(
             "This CLIP changes during sampling (Set CLIP Hooks with schedule_clip). Connect Align Direction to the CLIP "
             "before that node."
         )
     states, extras = entries[0]
-    unknown = [name for name, value in extras.items() if isinstance(value, Tensor) and name not in KNOWN_EXTRAS]
-    if unknown or states.shape[1] % len(group):
-        raise EncoderError(
-            f"The text encoder {encoder_name(clip)} gives more than text states ({', '.join(unknown) or 'extra rows'}) "
-            "and is not supported yet. Use another model with Align Direction."
-        )
-    texts = [{"cross_attn": piece[0]} for piece in torch.tensor_split(states, len(group), dim=1)]
-    first = extras.get("pooled_output")
-    if first is None:
-        return texts
-    pooled = _pooled_rows(first, parts, len(group))
-    if pooled is None:
-        return [_encode(clip, [tokens])[0] for tokens in group]
-    return [{**text, "pooled_output": row} for text, row in zip(texts, pooled, strict=True)]
+    return {**extras, clip_layout.STATES: states}
+
+
+def _shape(tokens: Tokens) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(map(len, tokens[key])) for key in sorted(tokens))
+
+
+def _length(tokens: Tokens) -> int:
+    return max(sum(map(len, sections)) for sections in tokens.values())
+
+
+def _own_rows(entry: Mapping[str, Any], place: Place) -> Tensor:
+    """Return a space's rows of one entry (T, D), without those of another encoder."""
+    states, own = take(entry, place), place.own_rows(entry[place.key])
+    if states.ndim == 2:
+        return states
+    return states[0] if own is None else states[0][own[0]]
+
+
+def _pieces(rows: Tensor, count: int, cropped: int) -> list[Tensor]:
+    """Cut rows (T, D) of `count` prompts apart; a template cropped from the first prompt only is cropped from all."""
+    if count == 1:
+        return [rows]
+    if cropped < 0 or (len(rows) + cropped) % count:
+        raise EncoderError("The encoder does not lay prompts end to end.")
+    size = (len(rows) + cropped) // count
+    return [rows[row * size : (row + 1) * size - cropped] for row in range(count)]
+
+
+def _same(one: Texts, other: Texts) -> bool:
+    """Say whether two encodings are the same but for rounding."""
+    if any(one[name].shape != other[name].shape for name in one):
+        return False
+    flat = (torch.cat([texts[name].flatten().double().cpu() for name in one]) for texts in (one, other))
+    return float(torch.nn.functional.cosine_similarity(*flat, dim=0)) >= SAME_COSINE
 
 
 @contextmanager
-def _pooled_of_parts(clip: CLIP) -> Iterator[list[Tensor]]:
-    """Collect the pooled states of all sections from the encoder's parts: a CLIP hands out those of the first only."""
-    collected: list[Tensor] = []
+def _parts(clip: CLIP) -> Iterator[dict[str, Any]]:
+    """Collect what every part of the encoder gives in a pass: a CLIP hands out the pooled state of the first section only."""
+    collected: dict[str, Any] = {}
 
-    def keep(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
-        if isinstance(output, tuple) and len(output) > 1 and isinstance(output[1], Tensor):
-            collected.append(output[1])
+    def keep(name: str) -> Callable[..., None]:
+        def hook(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, tuple) and len(output) > 1:
+                collected[name] = output
 
-    handles = [part.register_forward_hook(keep) for part in clip.cond_stage_model.children()]
+        return hook
+
+    handles = [part.register_forward_hook(keep(name)) for name, part in clip.cond_stage_model.named_children()]
     try:
         yield collected
     finally:
@@ -156,11 +242,14 @@ def _pooled_of_parts(clip: CLIP) -> Iterator[list[Tensor]]:
             handle.remove()
 
 
-def _pooled_rows(first: Tensor, parts: Sequence[Tensor], count: int) -> list[Tensor] | None:
+def _pooled_rows(first: Tensor, parts: Mapping[str, Any], count: int) -> list[Tensor] | None:
     """Return each prompt's pooled state (1, D), from the part whose first section gave `first`; None when none did."""
     if count == 1:
         return [first]
-    for pooled in parts:
+    for outputs in parts.values():
+        pooled = outputs[1]
+        if not isinstance(pooled, Tensor) or pooled.shape[-1] != first.shape[-1]:
+            continue
         # With prompt weights the encoder appends one empty section, which the division leaves out.
         sections = len(pooled) // count
         if sections and torch.equal(pooled[:1].to(first), first):

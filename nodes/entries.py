@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
 
+from ..safety_steer import text_spaces
 from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.apply import Outcome, SteerSettings, steer_conditioning
 from ..safety_steer.errors import MismatchError
@@ -15,7 +17,6 @@ from .settings import Window
 
 Entry = dict[str, Any]
 
-OTHER_TEXT = ("conditioning_llama3", "conditioning_mt5xl", "conditioning_byt5small", "conditioning_lyrics")
 EDGE = 1e-5
 STEERED = "safety_steered"
 
@@ -34,22 +35,37 @@ def steer_entries(
         if entry.get("cross_attn") is None:
             result.append(entry)
             continue
-        outcome = steer_conditioning(_texts(entry, direction), direction, settings, check=not entry.get(STEERED))
-        outcomes.append(outcome)
-        moved = {name: tensor for name, tensor in outcome.tensors.items() if tensor is not entry[name]}
-        result.extend(_split(entry, {**entry, **moved, STEERED: True}, window) if moved else [entry])
+        left = text_spaces.left_alone(entry, direction.places)
+        texts = _texts(entry, direction, left)
+        outcome = steer_conditioning(texts, direction, settings, check=not entry.get(STEERED))
+        outcomes.append(replace(outcome, left_alone=tuple(left)))
+        moved = {name: tensor for name, tensor in outcome.tensors.items() if tensor is not texts[name]}
+        copies = text_spaces.put_back(entry, direction.places, moved)
+        result.extend(_split(entry, {**entry, **copies, STEERED: True}, window) if moved else [entry])
     return result, outcomes
 
 
-def _texts(entry: Mapping[str, Any], direction: AlignedDirection) -> dict[str, Tensor]:
-    """Return the text tensors of an entry that the direction is aligned to; refuse text it is not."""
-    for name in OTHER_TEXT:
-        if entry.get(name) is not None and name not in direction.spaces:
+def _texts(entry: Mapping[str, Any], direction: AlignedDirection, left: Sequence[str]) -> dict[str, Tensor]:
+    """Return an entry's text spaces that the direction is aligned to; refuse main text it is not aligned to."""
+    for key in left:
+        if key in text_spaces.MAIN_TEXT and not _left_out(direction, key):
             raise MismatchError(
-                f"This conditioning also carries text in '{name}', which the direction is not aligned to "
-                f"({', '.join(direction.spaces)}). This model family is not supported yet: remove Apply Safety Steer."
+                f"This conditioning carries its text in '{key}' too, which the direction is not aligned to "
+                f"({', '.join(direction.spaces)}). Connect Align Direction to the CLIP that encodes your prompts."
             )
-    return {name: entry[name] for name in direction.spaces if isinstance(entry.get(name), Tensor)}
+    for name, place in direction.places.items():
+        tensor = entry.get(place.key)
+        if isinstance(tensor, Tensor) and not text_spaces.fits(entry, place):
+            raise MismatchError(
+                f"This direction was aligned to {name} of width {direction.spaces[name].width}, but the conditioning has "
+                f"shape {tuple(tensor.shape)}. Connect Align Direction to the CLIP that encodes your prompts."
+            )
+    return {name: text_spaces.take(entry, place) for name, place in direction.places.items() if text_spaces.fits(entry, place)}
+
+
+def _left_out(direction: AlignedDirection, key: str) -> bool:
+    """Say whether the alignment saw this tensor, and could carry nothing over to it."""
+    return any("left_out" in found for name, found in direction.report.items() if name.split("/")[0] == key)
 
 
 def _split(entry: Entry, steered: Entry, window: Window) -> list[Entry]:

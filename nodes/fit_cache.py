@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from ..safety_steer import __version__
 from ..safety_steer.aligned import AlignedDirection, pool
 from ..safety_steer.errors import MismatchError, SafetySteerError
+from ..safety_steer.text_spaces import Place
 from . import folders, report
 
 EncodePrompts = Callable[[Sequence[str]], dict[str, list[Tensor]]]
@@ -26,8 +27,8 @@ def fit_key(direction_hash: str, encoder: str, settings: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def find(key: str, encode: EncodePrompts) -> AlignedDirection | None:
-    """Return the newest fit under `key` whose probe prompts this encoder answers alike; None when there is none.
+def find(key: str, places: Mapping[str, Place], encode: EncodePrompts) -> AlignedDirection | None:
+    """Return the newest fit under `key` for these places whose probe prompts this encoder answers alike; None without one.
 
     One key can have several fits: of one encoder with different LoRAs or clip skip.
     """
@@ -38,6 +39,8 @@ def find(key: str, encode: EncodePrompts) -> AlignedDirection | None:
             aligned = AlignedDirection.load(path)
         except SafetySteerError as error:
             report.LOGGER.warning("Safety Steer makes a new fit, because a kept one cannot be used: %s", error)
+            continue
+        if any(places.get(space) != place for space, place in aligned.places.items()):
             continue
         prompts = aligned.probe_prompts
         if prompts not in answers:
@@ -62,11 +65,9 @@ def _pooled(states: Sequence[Tensor]) -> Tensor:
 
 
 def _same_encoder(aligned: AlignedDirection, answers: dict[str, Tensor]) -> bool:
-    if set(aligned.spaces) != set(answers):
-        return False
     try:
-        for space, pooled in answers.items():
-            aligned.check_encoder(space, pooled)
+        for space in aligned.spaces:
+            aligned.check_encoder(space, answers[space])
     except MismatchError:
         return False
     return True

@@ -26,6 +26,7 @@ from .extract import channel_statistics
 from .gate import joined_evidence, log_odds, witnesses
 from .maps import Map, fit_map, fit_maps
 from .readings import EXACT_WIDTH, calibrate_readings, quantiles, token_discriminant
+from .text_spaces import Place
 
 FLOAT64_LIMIT = 2**21
 REPORT_ANCHORS = 1280
@@ -60,12 +61,14 @@ def align(
     settings: AlignSettings | None = None,
     anchors: Sequence[int] | None = None,
     extra_benign: Mapping[str, AnchorStates] | None = None,
+    places: Mapping[str, Place] | None = None,
 ) -> AlignedDirection:
     """Align a direction to an encoder, given the encoder's states of the direction's anchors.
 
     `states` maps a text space to the states of `direction.anchors`, or of the rows named by `anchors`, in order.
-    `extra_benign` are states of further benign prompts, which count for the thresholds only. Raises AlignmentError for fewer
-    than 64 anchors, constant states, or a map that is no better than chance on held-out anchors.
+    `extra_benign` are states of further benign prompts, which count for the thresholds only; `places` says where the spaces
+    lie. Raises AlignmentError for fewer than 64 anchors, or when states are constant or no map is better than chance on
+    held-out anchors. Where that is so in some spaces of several, those are left out, and the report says why.
     """
     settings = settings or AlignSettings()
     rows = list(range(len(direction.anchors))) if anchors is None else list(anchors)
@@ -74,10 +77,20 @@ def align(
     if not states:
         raise AlignmentError("This encoder gives no text states to align to. Use a CLIP that encodes text.")
     source = direction.anchor_activations[rows]
-    spaces, report = {}, {}
+    spaces: dict[str, AlignedSpace] = {}
+    report: dict[str, Any] = {}
+    refused: list[AlignmentError] = []
     for name, space_states in states.items():
         extra = (extra_benign or {}).get(name)
-        spaces[name], report[name] = align_space(direction, source, space_states, settings, name, extra)
+        try:
+            spaces[name], report[name] = align_space(direction, source, space_states, settings, name, extra)
+        except AlignmentError as error:
+            refused.append(error)
+            report[name] = {"left_out": str(error)}
+    spoken = [name for name in spaces if not _pooled_only(states[name])]
+    if not spoken and refused:
+        raise refused[0]
+    spaces = {name: spaces[name] for name in sorted(spaces, key=lambda name: (name not in spoken, -report[name]["cosine"]))}
     return AlignedDirection(
         source=direction.source,
         encoder=encoder,
@@ -87,7 +100,13 @@ def align(
         probe_prompts=tuple(direction.anchors[row] for row in rows[:PROBE_COUNT]),
         settings=asdict(settings) | {"anchors": len(rows)},
         report=report,
+        places={name: place for name, place in (places or {}).items() if name in spaces},
     )
+
+
+def _pooled_only(states: AnchorStates) -> bool:
+    """Say whether a space has one token per prompt, which is what a pooled state looks like."""
+    return max(map(len, states.tokens)) <= 1
 
 
 def align_space(

@@ -19,6 +19,7 @@ from torch import Tensor
 from . import container, schema
 from .direction import GLOBAL, ModelIdentity, pack_text, unpack_text
 from .errors import FileFormatError, MismatchError
+from .text_spaces import Place
 
 KIND = "aligned-direction"
 LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.9975, 0.999, 1.0)
@@ -109,7 +110,9 @@ class AlignedDirection:
     """A safety direction in the text spaces of one encoder, with the strengths it is to be used with.
 
     `strengths` maps a category to how strongly it steers; categories left out do not steer. `direction_hash` names the
-    SafetyDirection it came from, `settings` and `report` how it was fitted and how well.
+    SafetyDirection it came from, `settings` and `report` how it was fitted and how well. `places` says where in a
+    conditioning entry each space lies; a space without a place is the whole tensor of its name. The first space, the one the
+    map predicts best, decides the gate.
     """
 
     source: ModelIdentity
@@ -121,6 +124,11 @@ class AlignedDirection:
     settings: Mapping[str, Any]
     report: Mapping[str, Any]
     strengths: Mapping[str, float] = field(default_factory=lambda: {GLOBAL: 1.0})
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Give every space a place."""
+        object.__setattr__(self, "places", MappingProxyType({name: self.places.get(name, Place(name)) for name in self.spaces}))
 
     def check_encoder(self, space: str, probes: Tensor) -> None:
         """Raise MismatchError when an encoder's pooled probe prompts (P, D) are not those of the alignment."""
@@ -174,6 +182,9 @@ class AlignedDirection:
         prompts = unpack_text(schema.take(tensors, "probe_prompts", (None,), torch.uint8))
         spaces = {space: _parse_space(tensors, space, categories, len(prompts)) for space in space_names}
         strengths = schema.field(document, "strengths", dict)
+        places = schema.field(document, "places", dict)
+        if set(places) != set(space_names):
+            raise FileFormatError("The file does not say where its text spaces lie. Align the direction again.")
         unknown = sorted(set(strengths) - set(categories))
         if unknown:
             raise FileFormatError(f"The file has a strength for '{unknown[0][:64]}', which is none of its categories.")
@@ -187,6 +198,7 @@ class AlignedDirection:
             settings=schema.field(document, "settings", dict),
             report=schema.field(document, "report", dict),
             strengths={name: schema.field(strengths, name, float) for name in strengths},
+            places={name: Place.parse(schema.field(places, name, dict)) for name in space_names},
         )
 
     def _document(self) -> dict[str, Any]:
@@ -198,6 +210,7 @@ class AlignedDirection:
             "direction_hash": self.direction_hash,
             "categories": list(self.categories),
             "spaces": list(self.spaces),
+            "places": {name: place.document() for name, place in self.places.items()},
             "settings": dict(self.settings),
             "report": dict(self.report),
             "strengths": dict(self.strengths),

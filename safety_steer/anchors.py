@@ -18,7 +18,7 @@ from .errors import AlignmentError, EncoderError, MismatchError
 
 MIN_ANCHORS = 64
 PROBE_COUNT = 8
-TOKEN_BUDGET = 2**29
+TOKEN_BUDGET = 2**30
 SOURCE_COSINE = 0.99
 CHUNK = 64
 
@@ -36,7 +36,8 @@ def collect(
 ) -> dict[str, AnchorStates]:
     """Gather batches of per-prompt token states (T_i, D), in order, into one AnchorStates per text space.
 
-    `count` prompts are expected; `token_budget` bounds the bytes of token states kept per space, at least 64 prompts.
+    `count` prompts are expected; `token_budget` bounds the bytes of token states kept, shared by all spaces, but at least 64
+    prompts are.
     Raises EncoderError when spaces come and go, when states are not finite, or when their number is not `count`.
     """
     pooled: dict[str, list[Tensor]] = {}
@@ -45,6 +46,7 @@ def collect(
     for batch in batches:
         if pooled and set(batch) != set(pooled):
             raise EncoderError(f"The encoder gave {sorted(batch)} for some prompts and {sorted(pooled)} for others.")
+        budget = token_budget // max(1, len(batch))
         for space, states in batch.items():
             kept = tokens.setdefault(space, [])
             for start in range(0, len(states), CHUNK):
@@ -52,7 +54,7 @@ def collect(
                 pooled.setdefault(space, []).extend(means)
                 for part in rows:
                     size = part.numel() * 2
-                    if len(kept) < MIN_ANCHORS or spent.get(space, 0) + size <= token_budget:
+                    if len(kept) < MIN_ANCHORS or spent.get(space, 0) + size <= budget:
                         kept.append(part)
                         spent[space] = spent.get(space, 0) + size
     result = {space: AnchorStates(torch.stack(rows), tokens[space]) for space, rows in pooled.items()}

@@ -31,11 +31,15 @@ class SteerSettings:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """The steered tensors by space, with the gate's decision and each space's `Steered`, for reports and plots."""
+    """The steered tensors by space, with the gate's decision and each space's `Steered`, for reports and plots.
+
+    `left_alone` names text of the entry that the direction has no alignment for.
+    """
 
     tensors: Mapping[str, Tensor]
     gate: GateDecision | None
     spaces: Mapping[str, Steered] = field(default_factory=dict)
+    left_alone: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -108,6 +112,8 @@ def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
                 lines.append(f"  {name}: {_places(moved)} of {moved.numel()} moved, by {share:.0%} of their length")
             else:
                 lines.append(f"  {name}: unchanged")
+    if outcome.left_alone:
+        lines.append(f"  left alone, because the direction is not aligned to it: {', '.join(outcome.left_alone)}")
     return "\n".join(lines)
 
 

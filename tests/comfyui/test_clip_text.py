@@ -14,31 +14,48 @@ PROMPTS = [*words.benign_prompts(5), "", "(golden:1.3) cat", LONG, "a dog", "(ol
 
 
 def _batched(clip: object, prompts: list[str]) -> list[dict[str, torch.Tensor]]:
-    batches = list(world.module("nodes.clip_text").encode_prompts(clip, prompts))
-    return [{space: batch[space][row] for space in batch} for batch in batches for row in range(len(batch["cross_attn"]))]
+    clip_text = world.module("nodes.clip_text")
+    batches = list(clip_text.encode_prompts(clip_text.study(clip), prompts))
+    return [
+        {space: batch[space][row] for space in batch} for batch in batches for row in range(len(next(iter(batch.values()))))
+    ]
 
 
 @pytest.mark.parametrize("kind", ["sd15", "sdxl", "pixart", "flux", "wan"])
 def test_a_batch_gives_the_tensors_of_clip_text_encode(kind: str) -> None:
     clip = tiny.clip(kind)
+    study, take = world.module("nodes.clip_text").study(clip), world.module("safety_steer.text_spaces").take
+    assert study.together
     for prompt, texts in zip(PROMPTS, _batched(clip, PROMPTS), strict=True):
         [[states, extras]] = tiny.encode(clip, prompt)
-        expected = states[0]
-        if kind == "wan":
-            expected = expected[(expected != 0).any(-1)]
-        assert texts["cross_attn"].shape == expected.shape
-        torch.testing.assert_close(texts["cross_attn"], expected, rtol=1e-5, atol=2e-5)
-        if extras["pooled_output"] is None:
-            assert "pooled_output" not in texts
-        else:
-            torch.testing.assert_close(texts["pooled_output"], extras["pooled_output"], rtol=1e-5, atol=2e-5)
+        entry = {**extras, "cross_attn": states}
+        assert set(texts) == set(study.places)
+        for name, place in study.places.items():
+            expected, got = take(entry, place), texts[name]
+            if expected.ndim == 3:
+                expected, got = (rows[(rows != 0).any(-1)] for rows in (expected[0], got))
+            assert got.shape == expected.shape
+            torch.testing.assert_close(got, expected, rtol=1e-5, atol=2e-5)
+        assert ("pooled_output" in {place.key for place in study.places.values()}) == (extras["pooled_output"] is not None)
+
+
+def test_the_spaces_of_an_encoder_are_found() -> None:
+    def spaces(kind: str) -> dict[str, tuple[int, int, str]]:
+        places = world.module("nodes.clip_text").study(tiny.clip(kind)).places
+        return {name: (place.start, place.stop, place.rows) for name, place in places.items()}
+
+    assert spaces("sd15") == {"cross_attn": (0, 0, "all"), "pooled_output": (0, 0, "all")}
+    assert spaces("wan") == {"cross_attn": (0, 0, "all")}
+    assert spaces("sdxl") == spaces("sd15")
 
 
 def test_several_prompts_share_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     clip, passes = tiny.clip("sdxl"), []
+    clip_text = world.module("nodes.clip_text")
+    encoding = clip_text.study(clip)
     original = clip.encode_from_tokens_scheduled
     monkeypatch.setattr(clip, "encode_from_tokens_scheduled", lambda tokens: passes.append(1) or original(tokens))
-    _batched(clip, words.benign_prompts(32))
+    list(clip_text.encode_prompts(encoding, words.benign_prompts(32)))
     assert len(passes) == 1
 
 
@@ -71,10 +88,29 @@ def test_hooks_are_gone_after_an_interruption(monkeypatch: pytest.MonkeyPatch) -
     assert not any(part._forward_hooks for part in clip.cond_stage_model.modules())
 
 
-def test_an_unsupported_encoder_is_named() -> None:
+def test_an_encoder_that_gives_no_states_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     error = world.module("safety_steer.errors").EncoderError
-    with pytest.raises(error, match=r"SD3ClipModel.*not supported yet"):
-        _batched(tiny.clip("sd3"), ["a dog"])
+    clip = tiny.clip("sd15").clone()
+    monkeypatch.setattr(clip, "encode_from_tokens_scheduled", lambda _tokens: [[None, {}]])
+    with pytest.raises(error, match=r"SD1ClipModel gives no text states"):
+        _batched(clip, ["a dog"])
+
+
+def test_an_encoder_that_does_not_lay_prompts_end_to_end_gets_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clip, passes = tiny.clip("sd15").clone(), []
+    original = clip.encode_from_tokens_scheduled
+
+    def first_section_only(tokens: dict[str, list[object]]) -> object:
+        passes.append(len(tokens["l"]))
+        return original({"l": tokens["l"][:1]})
+
+    monkeypatch.setattr(clip, "encode_from_tokens_scheduled", first_section_only)
+    expected = [tiny.encode(clip, prompt)[0][0][0] for prompt in PROMPTS[:3]]
+    passes.clear()
+    encoded = _batched(clip, PROMPTS[:3])
+    assert passes[-3:] == [1, 1, 1]
+    for texts, states in zip(encoded, expected, strict=True):
+        assert torch.equal(texts["cross_attn"], states)
 
 
 def test_a_checkpoint_without_a_text_encoder_is_a_clear_error() -> None:

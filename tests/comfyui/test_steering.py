@@ -29,13 +29,15 @@ def apply_conditioning(conditioning: Conditioning, aligned: Any, **settings: Any
 
 def by_library(conditioning: Conditioning, aligned: Any, **settings: Any) -> Conditioning:
     """Steer conditioning with the library alone."""
-    library = world.module("safety_steer.apply")
+    library, spaces = world.module("safety_steer.apply"), world.module("safety_steer.text_spaces")
     steered = []
     for states, extras in conditioning:
-        tensors = {"cross_attn": states, "pooled_output": extras["pooled_output"]}
-        tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-        result = dict(library.steer_conditioning(tensors, aligned, library.SteerSettings(**settings)).tensors)
-        steered.append([result.pop("cross_attn"), {**extras, **result}])
+        entry = {**extras, "cross_attn": states}
+        texts = {name: spaces.take(entry, place) for name, place in aligned.places.items() if spaces.fits(entry, place)}
+        outcome = library.steer_conditioning(texts, aligned, library.SteerSettings(**settings))
+        moved = {name: tensor for name, tensor in outcome.tensors.items() if tensor is not texts[name]}
+        result = {**entry, **spaces.put_back(entry, aligned.places, moved)}
+        steered.append([result.pop("cross_attn"), result])
     return steered
 
 

@@ -14,7 +14,6 @@ import comfy.sdxl_clip
 import comfy.supported_models
 import comfy.text_encoders.flux
 import comfy.text_encoders.pixart_t5
-import comfy.text_encoders.sd3_clip
 import comfy.text_encoders.wan
 import sentencepiece
 import torch
@@ -71,7 +70,7 @@ def _spiece() -> torch.Tensor:
 
 
 def clip(kind: str, seed: int = 0) -> comfy.sd.CLIP:
-    """Make a text encoder: "sd15", "sdxl", "pixart", "wan", "flux" or (larger, as its class demands) "sd3"."""
+    """Make a text encoder: "sd15", "sdxl", "pixart", "wan" or "flux"."""
     encoders = comfy.text_encoders
     small = {"clip_l_model_config": _clip_config(32), "clip_g_model_config": _clip_config(48)}
     t5 = {"t5xxl_model_config": _t5_config(32)}
@@ -84,9 +83,6 @@ def clip(kind: str, seed: int = 0) -> comfy.sd.CLIP:
         target, options = _Target(encoders.pixart_t5.pixart_te(), encoders.pixart_t5.PixArtTokenizer), t5
     elif kind == "flux":
         target, options = _Target(encoders.flux.flux_clip(), encoders.flux.FluxTokenizer), {**small, **t5}
-    elif kind == "sd3":
-        t5 = {"t5xxl_model_config": {**_t5_config(32), "num_layers": 1}}
-        target, options = _Target(encoders.sd3_clip.sd3_clip(), encoders.sd3_clip.SD3Tokenizer), {**small, **t5}
     else:
         target = _Target(encoders.wan.te(), encoders.wan.WanT5Tokenizer)
         options = {"umt5xxl_model_config": _t5_config(32)}

@@ -80,6 +80,11 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"{PACKAGE}.{name}")
 
 
+def comfyui_version() -> str:
+    """Return the version of the ComfyUI under test."""
+    return str(importlib.import_module("comfyui_version").__version__)
+
+
 def fits() -> list[Path]:
     """List what lies in the folder of kept fits."""
     folder = module("nodes.folders").fits_folder()

@@ -1,0 +1,120 @@
+"""Text spaces: which tensors of a conditioning entry carry text, how they divide, and which of their rows count.
+
+A generator can be told the same prompt in several spaces: SDXL by two encoders side by side on the channels, SD3 by two
+encoders and a third after them on the tokens, Flux.2 by three layers of one, HiDream by thirty-two layers in a tensor of
+their own. A direction means something in one space only, so each is aligned and steered apart. A Place says where in an
+entry a space lies; `take` cuts it out as (B, T, D) or (B, D), `put_back` writes steered spaces into copies.
+
+Rows that are no text are taken as zeros, which steering never touches: padding that an attention mask hides, and rows of
+another encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import schema
+from .errors import FileFormatError
+
+MASKS = {"cross_attn": "attention_mask", "conditioning_mt5xl": "attention_mask_mt5xl"}
+ROWS = ("all", "narrow", "wide")
+# Text no generator here can do without, and text that only says what letters or lyrics to show or sing.
+MAIN_TEXT = ("cross_attn", "conditioning_llama3", "conditioning_mt5xl")
+SIDE_TEXT = ("pooled_output", "conditioning_byt5small", "conditioning_lyrics")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a text space lies in an entry: channels `start` to `stop` (0: the end) of the tensor `key`, `width` wide (0: any).
+
+    `layer` is for tensors (B, L, T, D), else -1. Where encoders of several widths follow each other on the tokens, the
+    narrower ones are padded with zeros from channel `edge` on: `rows` "narrow" are theirs and "wide" are the others.
+    """
+
+    key: str
+    start: int = 0
+    stop: int = 0
+    width: int = 0
+    layer: int = -1
+    rows: str = "all"
+    edge: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Place:
+        """Read the JSON form; raises FileFormatError for one that cannot be."""
+        numbers = {name: schema.field(document, name, int) for name in ("start", "stop", "width", "layer", "edge")}
+        place = cls(key=schema.field(document, "key", str), rows=schema.field(document, "rows", str), **numbers)
+        ordered = 0 <= place.start < (place.stop or place.start + 1) and min(place.width, place.edge, place.layer + 1) >= 0
+        if not ordered or place.rows not in ROWS:
+            raise FileFormatError(f"The place of a text space makes no sense: {place}. Align the direction again.")
+        return place
+
+    def cut(self, tensor: Tensor) -> Tensor:
+        """Return the space's channels of all rows, as a view (B, T, D) or (B, D); the tensor itself when that is all of it."""
+        if self.layer >= 0:
+            tensor = tensor[:, self.layer]
+        if self.start == 0 and self.stop in (0, tensor.shape[-1]):
+            return tensor
+        return tensor[..., self.start : self.stop or None]
+
+    def own_rows(self, tensor: Tensor) -> Tensor | None:
+        """Return which rows (B, T) of the whole tensor belong to this space's encoder; None for all of them."""
+        if self.rows == "all":
+            return None
+        wide = (tensor[..., self.edge :] != 0).any(-1)
+        return wide if self.rows == "wide" else ~wide
+
+
+def fits(entry: Mapping[str, Any], place: Place) -> bool:
+    """Say whether an entry has the tensor of a place, with the layers and channels the place needs."""
+    tensor = entry.get(place.key)
+    if not isinstance(tensor, Tensor) or tensor.ndim not in ((4,) if place.layer >= 0 else (2, 3)):
+        return False
+    return place.layer < (tensor.shape[1] if place.layer >= 0 else 0) and tensor.shape[-1] == (place.width or tensor.shape[-1])
+
+
+def take(entry: Mapping[str, Any], place: Place) -> Tensor:
+    """Cut a text space out of an entry: (B, T, D) or (B, D), with zeros in rows that are not its text.
+
+    The entry's own tensor, or a view into it, when every row counts.
+    """
+    part, counted = place.cut(entry[place.key]), _counted(entry, place)
+    return part if counted is None else torch.where(counted[..., None], part, 0)
+
+
+def put_back(entry: Mapping[str, Any], places: Mapping[str, Place], steered: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies of the entry's tensors, by key, with steered spaces in their places; uncounted rows stay as they were."""
+    changed: dict[str, Tensor] = {}
+    for name, states in steered.items():
+        place = places[name]
+        if place.key not in changed:
+            changed[place.key] = entry[place.key].clone()
+        part, counted = place.cut(changed[place.key]), _counted(entry, place)
+        part.copy_(states if counted is None else torch.where(counted[..., None], states, part))
+    return changed
+
+
+def _counted(entry: Mapping[str, Any], place: Place) -> Tensor | None:
+    """Return which rows (B, T) are the space's text; None for all of them."""
+    tensor = entry[place.key]
+    own = place.own_rows(tensor)
+    mask = entry.get(MASKS.get(place.key, ""))
+    if not isinstance(mask, Tensor) or mask.shape[-1] != tensor.shape[-2] or mask.ndim != 2:
+        return own
+    shown = (mask != 0).to(tensor.device).expand(len(tensor), -1)
+    return shown if own is None else shown & own
+
+
+def left_alone(entry: Mapping[str, Any], places: Mapping[str, Place]) -> list[str]:
+    """Name an entry's text tensors that no place reaches."""
+    reached = {place.key for place in places.values()}
+    return [key for key in (*MAIN_TEXT, *SIDE_TEXT) if entry.get(key) is not None and key not in reached]
