@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from comfy_api.latest import io, ui
 
 from ..safety_steer.aligned import AlignedDirection
-from ..safety_steer.apply import SteerSettings
-from ..safety_steer.errors import MismatchError
-from . import report, settings
-from .entries import steer_entries
+from ..safety_steer.apply import Outcome, SteerSettings
+from ..safety_steer.errors import DataError, MismatchError
+from . import cross_attention, report, settings
+from .entries import Entry, steer_entries
 from .sockets import CATEGORY, AlignedDirectionSocket
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
+Replace = Callable[[Sequence[Entry]], tuple[list[Entry], list[Outcome]]]
+
 WRAPPER_KEY = "safety_steer"
+SITES = ("conditioning", "cross-attention")
+WHOLE = settings.Window(0.0, 1.0)
 
 
 class ApplySafetySteer(io.ComfyNode):
@@ -40,6 +44,31 @@ class ApplySafetySteer(io.ComfyNode):
                     tooltip="The direction, fitted with Align Direction to the CLIP that encodes your prompts.",
                 ),
                 *settings.inputs(),
+                io.Combo.Input(
+                    "site",
+                    options=list(SITES),
+                    default=SITES[0],
+                    optional=True,
+                    tooltip="Where to steer. 'conditioning' steers the prompt once, before sampling: it costs nothing, works "
+                    "with every model and reaches ControlNets too. 'cross-attention' steers at every step and can fade.",
+                ),
+                io.Float.Input(
+                    "fade",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="For cross-attention: over how much of the sampling steering comes and goes at start_percent and "
+                    "end_percent. 0 switches at once.",
+                ),
+                io.String.Input(
+                    "blocks",
+                    default="",
+                    optional=True,
+                    tooltip="For cross-attention in SD 1.5, SD 2, SDXL: which blocks to steer, such as 'middle, output 3-5'. "
+                    "Leave it empty for all.",
+                ),
             ],
             outputs=[
                 io.Model.Output(
@@ -52,21 +81,48 @@ class ApplySafetySteer(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: ModelPatcher, direction: AlignedDirection, **values: Any) -> io.NodeOutput:
+    def execute(
+        cls,
+        model: ModelPatcher,
+        direction: AlignedDirection,
+        site: str = SITES[0],
+        fade: float = 0.0,
+        blocks: str = "",
+        **values: Any,
+    ) -> io.NodeOutput:
         """Return a clone of the model that steers; the model itself is not changed."""
         steering, window = settings.read(**values)
+        if site not in SITES:
+            raise DataError(f"Expected site {' or '.join(SITES)}, but got '{site[:40]}'. Change site on Apply Safety Steer.")
         patched = model.clone()
-        patched.add_wrapper_with_key(
-            WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, steer_positive(direction, steering, window, cls.hidden.unique_id)
-        )
+        if site == SITES[0]:
+            replace = steer_positive(direction, steering, window)
+        else:
+            cross_attention.attach(patched, cross_attention.Curve(window, fade), cross_attention.read_blocks(blocks))
+            replace = mark_positive(direction, steering)
+        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, _wrapper(replace, direction, cls.hidden.unique_id))
         line = settings.sentence(steering, window)
         return io.NodeOutput(patched, ui=ui.PreviewText(f"{line}. What it did appears here after sampling."))
 
 
-def steer_positive(
-    direction: AlignedDirection, steering: SteerSettings, window: settings.Window, node_id: str | None
-) -> Callable[..., Any]:
-    """Return the wrapper: it replaces the positive entries of one sampling run, which ComfyUI drops after the run."""
+def steer_positive(direction: AlignedDirection, steering: SteerSettings, window: settings.Window) -> Replace:
+    """Return how the conditioning site replaces positive entries: by steered ones, for the steps of the window."""
+    return lambda entries: steer_entries(entries, direction, steering, window)
+
+
+def mark_positive(direction: AlignedDirection, steering: SteerSettings) -> Replace:
+    """Return how the cross-attention site replaces them: by marked ones, whose text every step moves toward steered text."""
+    within = cross_attention.within_reach(direction)
+
+    def replace(entries: Sequence[Entry]) -> tuple[list[Entry], list[Outcome]]:
+        steered, outcomes = steer_entries(entries, within, steering, WHOLE)
+        return [cross_attention.mark(*pair) for pair in zip(entries, steered, strict=True)], outcomes
+
+    return replace
+
+
+def _wrapper(replace: Replace, direction: AlignedDirection, node_id: str | None) -> Callable[..., Any]:
+    """Return the OUTER_SAMPLE wrapper: it replaces the positive entries of one sampling run, which ComfyUI drops after it."""
 
     def wrapper(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
         conds = executor.class_obj.conds
@@ -75,7 +131,7 @@ def steer_positive(
                 f"The guider {type(executor.class_obj).__name__} has no positive conditioning to steer. Use a sampler "
                 "or guider with a positive input, or Apply Safety Steer (Conditioning) on the conditioning."
             )
-        conds["positive"], outcomes = steer_entries(conds["positive"], direction, steering, window)
+        conds["positive"], outcomes = replace(conds["positive"])
         report.show(node_id, report.describe(outcomes, direction))
         return executor(*args, **kwargs)
 

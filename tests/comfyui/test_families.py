@@ -1,0 +1,198 @@
+"""Every family ComfyUI runs on text: its own classes, small random weights, the bundled direction, two steps of sampling.
+
+With SAFETY_STEER_FAMILIES set to a folder, a run leaves there what it found, of which `benchmarks/write_families.py` makes
+a table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import world  # isort: skip
+import comfy.patcher_extension
+import family_clips
+import family_models
+import pytest
+import torch
+from test_steering import apply, by_library
+
+PROMPT, NEGATIVE = "a photo of a large rocket over a city at night", "blurry"
+ANCHORS = 64
+# Where a model takes its text from the encoder of another family.
+ENCODERS = {"cosmos_predict2": "cosmos", **{f"wan_{kind}": "wan" for kind in ("i2v", "vace", "camera", "s2v", "animate")}}
+STATES = ("cross_attn",)
+POOLED = ("cross_attn", "pooled_output")
+SPACES = {
+    "sd3": ("cross_attn/clip_l_g", "cross_attn/t5xxl", "pooled_output"),
+    "hidream": ("cross_attn", *(f"conditioning_llama3/layer_{layer}" for layer in (1, 2, 3, 4)), "pooled_output"),
+    "hunyuan_dit": ("cross_attn", "conditioning_mt5xl"),
+    **dict.fromkeys(
+        ("sd15", "sd2", "sdxl", "sdxl_refiner", "stable_cascade", "flux", "newbie", "hunyuan_video", "kandinsky5"), POOLED
+    ),
+}
+# Families whose layers see another text than the conditioning: learned adapters, added tokens, padding.
+REFUSED = ("stable_audio", "flux2", "anima", "stable_cascade")
+FAMILIES = [name for name in family_models.NAMES if family_models.available(name)]
+STEER_ALL = {"operator": "add", "gate": "off", "strength": 2.0}
+found: dict[str, dict[str, Any]] = {}
+
+
+def encoder_of(family: str) -> str:
+    """Return the family whose text encoder a model reads."""
+    return ENCODERS.get(family, family)
+
+
+@cache
+def source() -> Any:
+    """Load the bundled direction."""
+    folder = world.REPOSITORY / "directions"
+    return world.module("safety_steer.direction").SafetyDirection.load(folder / "smollm2-135m-instruct.safetensors")
+
+
+@cache
+def aligned(encoder: str) -> Any:
+    """Align the bundled direction from 64 anchors; maps between random weights may be no better than chance."""
+    clip_text, anchors, align = (
+        world.module(name) for name in ("nodes.clip_text", "safety_steer.anchors", "safety_steer.align")
+    )
+    encoding = clip_text.study(family_clips.clip(encoder))
+    rows = anchors.choose_anchors(source(), ANCHORS)
+    states = anchors.collect(clip_text.encode_prompts(encoding, [source().anchors[row] for row in rows]), ANCHORS)
+    settings = align.AlignSettings(require_better_than_chance=False)
+    return align.align(source(), states, encoder, settings, anchors=rows, places=encoding.places)
+
+
+def conditioning(family: str, prompt: str) -> list[list[Any]]:
+    """Encode a prompt with the family's own encoder, and add what its other nodes would."""
+    clip = family_clips.clip(encoder_of(family))
+    [[states, extras]] = clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
+    return [[states, {**family_models.extras(family), **extras}]]
+
+
+@cache
+def model(family: str) -> Any:
+    """Make the family's model for the widths of its encoder."""
+    [[states, extras]] = conditioning(family, PROMPT)
+    widths = {name: value.shape[-1] for name, value in {**extras, "cross_attn": states}.items() if _is_text(name, value)}
+    return family_models.model(family, widths)
+
+
+def _is_text(name: str, value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and name in (
+        "cross_attn",
+        "pooled_output",
+        "conditioning_llama3",
+        "conditioning_mt5xl",
+    )
+
+
+def sample(family: str, patched: Any, positive: list[list[Any]], cfg: float = 3.0) -> torch.Tensor:
+    """Sample two steps."""
+    settings = {"seed": 1, "steps": 2, "cfg": cfg, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    latent = world.call(
+        "KSampler",
+        model=patched,
+        positive=positive,
+        negative=conditioning(family, NEGATIVE),
+        latent_image=family_models.latent(family),
+        **settings,
+    )[0]["samples"]
+    return torch.cat([part.flatten() for part in latent.unbind()]) if latent.is_nested else latent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leave_what_was_found() -> Iterator[None]:
+    yield
+    folder = os.environ.get("SAFETY_STEER_FAMILIES")
+    if folder:
+        version = world.comfyui_version()
+        (Path(folder) / f"families-{version}.json").write_text(json.dumps(found, indent=1))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_is_steered_like_the_library_steers_its_conditioning(family: str) -> None:
+    positive, direction = conditioning(family, PROMPT), aligned(encoder_of(family))
+    places = direction.places
+    assert set(places) == set(SPACES.get(encoder_of(family), STATES))
+    plain = sample(family, model(family), positive)
+    steered = sample(family, apply(model(family), direction, **STEER_ALL), positive)
+    assert torch.isfinite(steered).all()
+    assert torch.equal(steered, sample(family, model(family), by_library(positive, direction, **STEER_ALL)))
+    assert not torch.equal(steered, plain)
+    off = apply(model(family), direction, **{**STEER_ALL, "strength": 0.0})
+    assert torch.equal(plain, sample(family, off, positive))
+    shapes = {name: list(_space(positive, place).shape) for name, place in places.items()}
+    found.setdefault(family, {}).update({"spaces": shapes, "conditioning": "steered"})
+
+
+def _space(positive: list[list[Any]], place: Any) -> torch.Tensor:
+    [[states, extras]] = positive
+    made: torch.Tensor = world.module("safety_steer.text_spaces").take({**extras, "cross_attn": states}, place)
+    return made
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nothing_but_the_text_of_the_positive_changes(family: str) -> None:
+    positive, direction, seen = conditioning(family, PROMPT), aligned(encoder_of(family)), []
+    kept = {name: value.clone() for name, value in _tensors(positive).items()}
+
+    def spy(executor: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append({role: list(entries) for role, entries in executor.class_obj.conds.items()})
+        return executor(*args, **kwargs)
+
+    patched = apply(model(family), direction, **STEER_ALL)
+    before = patched.clone()
+    before.wrappers["outer_sample"] = {}
+    outer = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
+    patched.add_wrapper_with_key(outer, "spy", spy)
+    before.add_wrapper_with_key(outer, "spy", spy)
+    sample(family, before, positive)
+    sample(family, patched, positive)
+    plain, steered = seen
+    text = {place.key for place in direction.places.values()}
+    for role in plain:
+        for old, new in zip(plain[role], steered[role], strict=True):
+            for key in set(old) - {"uuid", "safety_steered", "model_conds"}:
+                if role == "positive" and key in text:
+                    assert not torch.equal(old[key], new[key]), key
+                else:
+                    assert _alike(old[key], new[key]), (role, key)
+    for name, value in _tensors(positive).items():
+        assert torch.equal(value, kept[name]), name
+
+
+def _tensors(positive: list[list[Any]]) -> dict[str, torch.Tensor]:
+    [[states, extras]] = positive
+    return {name: value for name, value in {**extras, "cross_attn": states}.items() if isinstance(value, torch.Tensor)}
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(_alike(*pair) for pair in zip(one, other, strict=True))
+    if isinstance(one, SimpleNamespace):
+        return all(_alike(value, vars(other)[name]) for name, value in vars(one).items())
+    return one is other or bool(one == other)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_cross_attention_site_gives_the_same_bits_or_says_why_not(family: str) -> None:
+    error = world.module("safety_steer.errors").MismatchError
+    positive = conditioning(family, PROMPT)
+    direction = world.module("nodes.cross_attention").within_reach(aligned(encoder_of(family)))
+    once = sample(family, apply(model(family), direction, **STEER_ALL), positive)
+    if family in REFUSED:
+        with pytest.raises(error, match="Set site to 'conditioning'"):
+            sample(family, apply(model(family), direction, site="cross-attention", **STEER_ALL), positive)
+        found.setdefault(family, {})["cross-attention"] = "refused"
+        return
+    every_step = sample(family, apply(model(family), direction, site="cross-attention", **STEER_ALL), positive)
+    assert torch.equal(once, every_step)
+    found.setdefault(family, {})["cross-attention"] = "steered"
