@@ -13,7 +13,7 @@ from bank import gather, held_out_prompts, image_bank, text_bank, video_bank
 from loop import Log, Plan, Run, train
 from numpy.typing import NDArray
 from PIL import Image
-from taught import TaughtTransformer, focus, some_frames, taught_loss, what_stands_where
+from taught import TaughtTransformer, focus, taught_loss, what_stands_where
 from together import first_alone, world
 from torch import Tensor, nn
 
@@ -21,7 +21,7 @@ from safety_steer.bundled import packaged_model
 from safety_steer.demo.autoencoder import Autoencoder
 from safety_steer.demo.judges import accuracy, judged, labels, to_network
 from safety_steer.demo.sampling import DemoGenerator, contexts, generate
-from safety_steer.demo.scenes import Scene
+from safety_steer.demo.scenes import HOLD, Scene
 from safety_steer.demo.transformer import SceneTransformer, TransformerConfig
 from safety_steer.demo.weights import fits, load_network, read_weights, save_weights, weights_path
 from safety_steer.encode import load_text_model
@@ -29,10 +29,11 @@ from safety_steer.encode import load_text_model
 DROPPED = 0.1
 FOCUSED = 0.75  # of the budget, in which two steps of three look at the object only
 JUDGED = 64
+REFINED = 0.4  # of the rate, for a generator that goes on from its weights
 # How many a step shows, by what it looks at.
 PICTURES = {"object": 256, "all": 96}
-VIDEOS = {"some frames": 24, "all": 12}
-LOOKS: dict[str, Callable[[Tensor], Tensor | None]] = {"object": focus, "some frames": some_frames, "all": lambda _: None}
+VIDEOS = {"all": 24}
+LOOKS: dict[str, Callable[[Tensor], Tensor | None]] = {"object": focus, "all": lambda _: None}
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _train(stage: Stage, run: Run) -> None:
         scenes, captions = scenes[: stage.pictures], captions[: stage.pictures]
         latents = latent_bank(folder, pictures, autoencoder)
         states, offsets = text_bank(folder, captions, stage.encoder, stage.layer)
-    names, weights = what_stands_where(scenes, stage.config.frames)
+    names, weights = what_stands_where(scenes, max(1, stage.config.frames // HOLD))
     network = TaughtTransformer(stage.config)
     _start(network, stage, states, run.from_weights)
     text_model = load_text_model(packaged_model(stage.encoder))
@@ -111,19 +112,19 @@ def _train(stage: Stage, run: Run) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             return taught_loss(network, clean, torch.randn_like(clean), times, context, truth, kept)
 
-    plan = Plan(stage.name, run.work, run.minutes, stage.rate, stage.matrix_rate, average=0.995, save_minutes=12.0)
+    share = REFINED if run.from_weights else 1.0
+    rates = stage.rate * share, stage.matrix_rate * share
+    plan = Plan(stage.name, run.work, run.minutes, *rates, average=0.995, save_minutes=12.0)
     train(plan, network, loss_of, examiner)
 
 
 def _looks_at(stage: Stage, step: int, spent: float) -> str:
     """Say which tokens a step looks at: mostly the object's, and all of them toward the end.
 
-    A video generator knows what things look like from the image generator, and has to learn where they are when, which
-    the tokens of the object alone would give away: it mostly looks at all of a few frames.
+    A video generator knows from the image generator what things look like, and has to learn where they are when, which the
+    tokens of the object alone would give away: it always looks at all.
     """
-    if spent >= FOCUSED or step % 3 == 0:
-        return "all"
-    return "some frames" if stage.video else "object"
+    return "all" if stage.video or spent >= FOCUSED or step % 3 == 0 else "object"
 
 
 def _start(network: SceneTransformer, stage: Stage, states: NDArray[np.float16], from_weights: bool) -> None:

@@ -2,8 +2,7 @@
 
 Hundreds of kinds are seen so rarely in small pictures that the error of the velocity alone teaches their names slowly. So a
 head on a middle block names what stands at each token while it trains (the thought of arXiv 2410.06940, with the known
-truth as the teacher), and many steps look only at the tokens of the object, or in videos at a few frames, which costs less
-(arXiv 2407.15811).
+truth as the teacher), and many steps look only at the tokens of the object, which costs less (arXiv 2407.15811).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from safety_steer.demo.judges import class_counts, labels
 from safety_steer.demo.render import CELL, PATCH, SIZE, Layer, layers
 from safety_steer.demo.scenes import Scene
-from safety_steer.demo.transformer import SceneTransformer, TransformerConfig
+from safety_steer.demo.transformer import TIMESTEPS, SceneTransformer, TransformerConfig, to_grid
 
 NAMED_AFTER = 4  # blocks
 WEIGHTS = {"object": 4.0, "subject": 2.0}
@@ -34,17 +33,18 @@ class TaughtTransformer(SceneTransformer):
         self.names = nn.Linear(config.width, 1 + counts["object"] + counts["subject"])
 
     def learn(self, x: Tensor, timesteps: Tensor, context: Tensor, kept: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return velocity (B, K, C) and names (B, K, classes) of the tokens `kept` (B, K), or of all for None."""
-        hidden = self.enter_grid(x)
+        """Return velocity (B, K, C or 2 * C) and names (B, K, classes) of the tokens `kept` (B, K), or of all for None."""
+        grid = to_grid(x)
+        hidden = self.enter_grid(grid, timesteps)
         if kept is not None:
-            hidden = hidden.gather(1, kept[..., None].expand(-1, -1, hidden.shape[-1]))
+            grid, hidden = chosen(grid, kept), chosen(hidden, kept)
         time, shared, tokens, bias = self.told(timesteps, context, hidden.dtype)
         named = hidden
         for index, block in enumerate(self.blocks):
             hidden = block(hidden, shared, tokens, bias)
             if index + 1 == NAMED_AFTER:
                 named = hidden
-        return self.leave_tokens(hidden, time), self.names(F.layer_norm(named, named.shape[-1:]))
+        return self.leave_grid(hidden, time, grid, timesteps), self.names(F.layer_norm(named, named.shape[-1:]))
 
     def plain(self) -> SceneTransformer:
         """Return the generator without what only training needs."""
@@ -53,21 +53,26 @@ class TaughtTransformer(SceneTransformer):
         return result.eval()
 
 
-def what_stands_where(scenes: list[Scene], frames: int = 1) -> tuple[Tensor, Tensor]:
-    """Return names (N, frames * 64) for the head and weights of the same shape.
+def chosen(rows: Tensor, kept: Tensor) -> Tensor:
+    """Return the rows `kept` (B, K) of (B, N, D)."""
+    return rows.gather(1, kept[..., None].expand(-1, -1, rows.shape[-1]))
+
+
+def what_stands_where(scenes: list[Scene], poses: int = 1) -> tuple[Tensor, Tensor]:
+    """Return names (N, poses * 64) for the head and weights of the same shape.
 
     Sprites matter more than the well-known background, and what is covered has no name.
     """
     truth = labels(scenes)
     first = {"object": 1, "subject": 1 + class_counts()["object"]}
-    names = np.zeros((len(scenes), frames, GRID, GRID), dtype=np.int16)
-    weights = np.ones((len(scenes), frames, GRID, GRID), dtype=np.float32)
+    names = np.zeros((len(scenes), poses, GRID, GRID), dtype=np.int16)
+    weights = np.ones((len(scenes), poses, GRID, GRID), dtype=np.float32)
     for index, scene in enumerate(scenes):
-        for frame in range(frames):
-            for layer in layers(scene, frame / max(frames - 1, 1), frames > 1):
+        for pose in range(poses):
+            for layer in layers(scene, pose / max(poses - 1, 1), poses > 1):
                 cells = _cells(layer)
-                names[index, frame][cells] = first[layer.head] + int(truth[layer.head][index])
-                weights[index, frame][cells] = WEIGHTS[layer.head]
+                names[index, pose][cells] = first[layer.head] + int(truth[layer.head][index])
+                weights[index, pose][cells] = WEIGHTS[layer.head]
     return torch.from_numpy(names).flatten(1), torch.from_numpy(weights).flatten(1)
 
 
@@ -80,16 +85,9 @@ def _cells(layer: Layer) -> tuple[slice, slice]:
 
 
 def focus(weights: Tensor) -> Tensor:
-    """Return the sixteen tokens a frame that matter most in weights (B, N): the object's, or the subject's without one."""
+    """Return the sixteen tokens a pose that matter most in weights (B, N): the object's, or the subject's without one."""
     count = FOCUS * weights.shape[1] // (GRID * GRID)
     return (weights + torch.rand(weights.shape)).topk(count, 1).indices
-
-
-def some_frames(weights: Tensor, count: int = 4) -> Tensor:
-    """Return all tokens of `count` frames drawn for each video of weights (B, frames * 64): (B, count * 64)."""
-    size = GRID * GRID
-    drawn = torch.rand(len(weights), weights.shape[1] // size).topk(count, 1).indices.sort(1).values
-    return (drawn[..., None] * size + torch.arange(size)).flatten(1)
 
 
 def taught_loss(
@@ -107,11 +105,10 @@ def taught_loss(
     """
     names, weights, shown = truth
     share = times.view(-1, *[1] * (clean.dim() - 1))
-    velocity, said = network.learn((1 - share) * clean + share * noise, times * 1000, context, kept)
-    target = (noise - clean).flatten(2).transpose(1, 2)
+    velocity, said = network.learn((1 - share) * clean + share * noise, times * TIMESTEPS, context, kept)
+    target = to_grid(noise - clean)
     if kept is not None:
-        target = target.gather(1, kept[..., None].expand(-1, -1, target.shape[-1]))
-        names, weights = names.gather(1, kept), weights.gather(1, kept)
+        target, names, weights = chosen(target, kept), names.gather(1, kept), weights.gather(1, kept)
     error = (velocity.float() - target).square().mean(-1)
     doubt = F.cross_entropy(said.float().flatten(0, 1), names.long().flatten(), reduction="none").view_as(weights)
     return ((error + 0.1 * doubt * shown[:, None]) * weights).mean() / weights.mean()

@@ -130,9 +130,9 @@ class SceneNetwork(nn.Module):
                 f"The demo generator draws {side} x {side} pixels in latents of {config.channels} channels, but this latent is "
                 f"{tuple(x.shape)}. Set width and height of {cure} to {side}, or encode with the VAE of Load Demo Generator."
             )
-        if video and x.shape[2] > config.frames:
+        if video and x.shape[2] != config.frames:
             raise MismatchError(
-                f"The demo generator draws at most {config.frames} frames, but this latent has {x.shape[2]}. Set length to "
+                f"The demo generator draws {config.frames} frames, but this latent has {x.shape[2]}. Set length to "
                 f"{4 * config.frames - 3} on Empty HunyuanVideo Latent, which is {config.frames} frames."
             )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import FileFormatError
 from .kinds import ASSETS, world
-from .scenes import Scene
+from .scenes import HOLD, Scene
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,10 +52,16 @@ def render(scene: Scene) -> Bytes:
 
 
 def render_video(scene: Scene, frames: int = FRAMES) -> Bytes:
-    """Draw a video of the scene's motion: (frames, 64, 64, 3) uint8."""
+    """Draw a video of the scene's motion, on twos: (frames, 64, 64, 3) uint8."""
     import numpy as np
 
-    return np.stack([_frame(scene, index / (frames - 1), moving=True) for index in range(frames)])
+    poses = [_frame(scene, moment(index, frames), moving=True) for index in range(0, frames, HOLD)]
+    return np.repeat(np.stack(poses), HOLD, axis=0)
+
+
+def moment(frame: int, frames: int = FRAMES) -> float:
+    """Return the time of the pose that a frame holds, 0 to 1."""
+    return frame // HOLD / max(frames // HOLD - 1, 1)
 
 
 def render_frame(scene: Scene, time: float) -> Bytes:
@@ -126,7 +132,7 @@ def _motion(motion: str, time: float) -> tuple[float, float, float, float]:
         "jumps": (0.0, -PATCH * round(1.75 * abs(math.sin(2 * math.pi * time))), 1.0, 0.0),
         "grows": (0.0, 0.0, 0.5 + 0.25 * round(2 * time), 0.0),
         "shrinks": (0.0, 0.0, 1.0 - 0.25 * round(2 * time), 0.0),
-        "spins": (0.0, 0.0, 1.0, 90.0 * round(time * (FRAMES - 1))),
+        "spins": (0.0, 0.0, 1.0, 90.0 * round(time * (FRAMES // HOLD - 1))),
         "falls": (0.0, PATCH * round(2.5 * time - 2), 1.0, 0.0),
         "rises": (0.0, PATCH * round(0.5 - 2.5 * time), 1.0, 0.0),
     }.get(motion, STILL)

@@ -19,6 +19,7 @@ UNSAFE_EFFECTS = ("flames", "blood_rain")
 EFFECTS = ("none", *BENIGN_EFFECTS, *UNSAFE_EFFECTS)
 STYLES = ("plain", "black_and_white", "pixel_art")
 RELATIONS = ("holding", "next_to", "in_front_of", "looking_at", "on_top_of", "under")
+HOLD = 2  # frames a pose is held: videos are animated on twos
 MOTIONS = ("still", "left", "right", "jumps", "grows", "shrinks", "spins", "falls", "rises")
 SPLITS = ("train", "tune", "final")
 GROUPS = ("any", "benign", "borderline", "unsafe", "unsafe_effect", "no_object")

@@ -2,8 +2,11 @@
 
 Text acts in two ways, as in large generators: every block attends to the token states, and their mean joins the time
 in the modulation of every block (one shared modulation and a learned table per block). All-zero rows of the
-context are padding. A video is one longer picture to this network: its tokens attend to those of all frames, so that it
-can start from what the image network knows and draws the same thing in every frame from the first step on.
+context are padding.
+
+Videos are animated on twos: a pose is held for two frames. To the network a video is one longer picture of its poses, whose
+tokens attend to each other, each the mean of the frames that hold it: so it can start from what the image network knows and
+draws the same thing in every pose from the first step on.
 """
 
 from __future__ import annotations
@@ -15,6 +18,11 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .scenes import HOLD
+
+TIMESTEPS = 1000.0
+LEAST_TIME = 0.05
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,6 @@ class SceneTransformer(nn.Module):
         self.register_buffer("context_scale", torch.ones(config.context_width))
         self.enter = nn.Linear(config.channels, width)
         self.position = nn.Parameter(torch.randn(tokens, width) * 0.02)
-        self.moment = nn.Parameter(torch.zeros(config.frames, width))
         self.context_in = nn.Linear(config.context_width, width)
         self.null_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.time_in = nn.Sequential(nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width))
@@ -61,38 +68,54 @@ class SceneTransformer(nn.Module):
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.depth)])
         self.final = nn.Parameter(torch.zeros(2, width))
         self.leave = nn.Linear(width, config.channels)
-        nn.init.zeros_(self.modulation.weight)
-        nn.init.zeros_(self.modulation.bias)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        if config.frames > 1:
+            self.moment = nn.Parameter(torch.zeros(config.frames // HOLD, width))
+        for layer in (self.modulation, self.leave):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
         """Take x (B, C, h, w), or (B, C, T, h, w) for video; return the velocity in the same shape."""
-        hidden = self.enter_grid(x)
+        grid = to_grid(x)
+        hidden = self.enter_grid(grid, timesteps)
         time, shared, tokens, bias = self.told(timesteps, context, hidden.dtype)
         for block in self.blocks:
             hidden = block(hidden, shared, tokens, bias)
-        return self.leave_tokens(hidden, time).transpose(1, 2).reshape(x.shape)
+        return from_grid(self.leave_grid(hidden, time, grid, timesteps), x)
 
-    def enter_grid(self, x: Tensor) -> Tensor:
-        """Return the tokens (B, frames * h * w, width) of latents, each with its place and moment."""
-        hidden = self.enter(x.flatten(2).transpose(1, 2))
-        if x.dim() == 4:
-            return cast(Tensor, hidden + self.position)
-        where = self.position + self.moment[: x.shape[2], None]
-        return cast(Tensor, hidden + where.flatten(0, 1))
+    def enter_grid(self, grid: Tensor, timesteps: Tensor) -> Tensor:
+        """Return tokens (B, N, width) of a grid, each with its place and moment."""
+        if self.config.frames == 1:
+            return cast(Tensor, self.enter(grid) + self.position)
+        pose, _ = self._pose(grid, timesteps)
+        return cast(Tensor, self.enter(pose) + (self.position + self.moment[:, None]).flatten(0, 1))
 
     def told(self, timesteps: Tensor, context: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what all blocks are told: time with pooled text, their shared modulation, text tokens and their bias."""
         tokens, bias, pooled = self._context(context)
-        time = self.time_in(_waves(timesteps).to(dtype)) + pooled
+        time = self.time_in(_waves(self._pose_time(timesteps)).to(dtype)) + pooled
         return time, self.modulation(F.silu(time)).view(len(time), 6, -1), tokens, bias
 
-    def leave_tokens(self, hidden: Tensor, time: Tensor) -> Tensor:
-        """Return the velocity of each token, (B, N, C)."""
+    def leave_grid(self, hidden: Tensor, time: Tensor, grid: Tensor, timesteps: Tensor) -> Tensor:
+        """Return the velocity of a grid, given what the blocks made of its tokens."""
         shift, scale = (self.final + time[:, None]).unsqueeze(2).unbind(1)
         velocity: Tensor = self.leave(_normalise(hidden) * (1 + scale) + shift)
-        return velocity
+        if self.config.frames == 1:
+            return velocity
+        pose, share = self._pose(grid, timesteps)
+        clean = (pose - share * velocity).repeat(1, 1, HOLD)
+        return (grid - clean) / (timesteps.view(-1, 1, 1) / TIMESTEPS).clamp(min=LEAST_TIME)
+
+    def _pose_time(self, timesteps: Tensor) -> Tensor:
+        """Return the timesteps of poses: of the noise of the frames that hold one, the mean has a part (variance)."""
+        share, root = timesteps / TIMESTEPS, math.sqrt(HOLD)
+        return timesteps if self.config.frames == 1 else TIMESTEPS * share / (share + root * (1 - share))
+
+    def _pose(self, grid: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return poses (B, N, C), each as a noisy picture of its own, and their time (B, 1, 1)."""
+        share, root = (timesteps / TIMESTEPS).view(-1, 1, 1), math.sqrt(HOLD)
+        mean = grid.unflatten(-1, (HOLD, -1)).mean(2)
+        return mean * root / (share + root * (1 - share)), share / (share + root * (1 - share))
 
     def _context(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return projected tokens with a token of no meaning first, the bias that hides padding, and the pooled text."""
@@ -106,6 +129,26 @@ class SceneTransformer(nn.Module):
         shown = F.pad(real, (1, 0), value=True)
         bias = torch.zeros(shown.shape, dtype=torch.float32, device=context.device).masked_fill(~shown, -1e4)
         return tokens, bias[:, None, None], self.pooled_in(pooled)
+
+
+def to_grid(x: Tensor) -> Tensor:
+    """Return what stands at every patch of latents (B, C, h, w), (B, h * w, C), or of each pose of (B, C, T, h, w).
+
+    The latter is (B, T / 2 * h * w, 2 * C): both frames that hold a pose, side by side.
+    """
+    if x.dim() == 4:
+        return x.flatten(2).transpose(1, 2)
+    poses = x.unflatten(2, (-1, HOLD)).permute(0, 2, 4, 5, 3, 1)
+    return poses.flatten(4).flatten(1, 3)
+
+
+def from_grid(grid: Tensor, like: Tensor) -> Tensor:
+    """Undo `to_grid`."""
+    if like.dim() == 4:
+        return grid.transpose(1, 2).reshape(like.shape)
+    batch, channels, frames, height, width = like.shape
+    poses = grid.reshape(batch, frames // HOLD, height, width, HOLD, channels)
+    return poses.permute(0, 5, 1, 4, 2, 3).flatten(2, 3)
 
 
 class Block(nn.Module):

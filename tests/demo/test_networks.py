@@ -1,5 +1,6 @@
 """The networks and their files: shapes, padding, determinism, and one clear error for every broken file."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -52,14 +53,29 @@ def test_text_acts_through_attention_and_through_the_modulation() -> None:
     assert not torch.allclose(pooled_only, network(x, time, context * 2))
 
 
-def test_a_new_video_network_repeats_the_image_network() -> None:
+def test_a_new_video_network_sees_one_pose_as_the_image_network_sees_a_picture() -> None:
     image = _lively()
-    video = SceneTransformer(TransformerConfig(width=32, depth=2, heads=2, hidden=64, context_width=12, frames=8)).eval()
+    video = SceneTransformer(TransformerConfig(width=32, depth=2, heads=2, hidden=64, context_width=12, frames=2)).eval()
     video.load_state_dict(fits(video, image.state_dict()), strict=False)
-    torch.nn.init.zeros_(video.moment)
-    x, time, context = torch.randn(2, 32, 8, 8), torch.full((2,), 300.0), torch.randn(2, 5, 12)
-    frames = video(x[:, :, None].expand(-1, -1, 8, -1, -1), time, context)
-    assert torch.allclose(frames[:, :, 3], image(x, time, context), atol=1e-5)
+    x0, noise, context = torch.randn(2, 32, 8, 8), torch.randn(2, 32, 2, 8, 8), torch.randn(2, 5, 12)
+    share = 0.7
+    x = (1 - share) * x0[:, :, None] + share * noise
+    seen = x - share * video(x, torch.full((2,), 1000 * share), context)
+    # The mean of two frames is a picture whose noise has half the variance, and so a time of its own.
+    ratio = share / math.sqrt(2) / (1 - share)
+    time = ratio / (1 + ratio)
+    mean = x.mean(2) * (1 - time) / (1 - share)
+    expected = mean - time * image(mean, torch.full((2,), 1000 * time), context)
+    for frame in seen.unbind(2):
+        torch.testing.assert_close(frame, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_frames_that_hold_a_pose_are_seen_alike() -> None:
+    video = _lively(TransformerConfig(width=32, depth=2, heads=2, hidden=64, context_width=12, frames=8))
+    x, share = torch.randn(2, 32, 8, 8, 8), 0.5
+    seen = x - share * video(x, torch.full((2,), 1000 * share), torch.randn(2, 5, 12))
+    torch.testing.assert_close(seen[:, :, ::2], seen[:, :, 1::2], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(seen[:, :, 0], seen[:, :, 2], atol=1e-2)
 
 
 def test_schedule_is_that_of_comfyui() -> None:

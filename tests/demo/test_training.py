@@ -9,13 +9,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "demo"))
 from crowds import UNSURE, lesson
-from taught import FOCUS, TaughtTransformer, focus, some_frames, taught_loss, what_stands_where
+from taught import FOCUS, TaughtTransformer, chosen, focus, taught_loss, what_stands_where
 
 from safety_steer.demo.judges import class_counts, labels, to_network
 from safety_steer.demo.kinds import world
 from safety_steer.demo.render import FRAMES, render, render_video
-from safety_steer.demo.scenes import MOTIONS, sample_scenes
-from safety_steer.demo.transformer import SceneTransformer, TransformerConfig
+from safety_steer.demo.scenes import HOLD, MOTIONS, sample_scenes
+from safety_steer.demo.transformer import TransformerConfig, from_grid, to_grid
 
 SMALL = TransformerConfig(channels=4, width=32, depth=4, heads=2, hidden=32, context_width=12)
 
@@ -61,26 +61,39 @@ def test_focus_keeps_the_tokens_of_the_object() -> None:
     names, weights = what_stands_where(scenes)
     kept = focus(weights)
     assert kept.shape == (len(scenes), FOCUS)
-    objects = names.gather(1, kept)
+    objects = chosen(names, kept)
     visible = ((names > 0) & (names < 1 + class_counts()["object"])).sum(1)
     assert torch.equal(((objects > 0) & (objects < 1 + class_counts()["object"])).sum(1), visible)
 
 
-def test_plain_generator_is_the_taught_one() -> None:
+@pytest.mark.parametrize("frames", [1, FRAMES])
+def test_plain_generator_is_the_taught_one(frames: int) -> None:
     torch.manual_seed(0)
-    taught = TaughtTransformer(SMALL).eval()
+    taught = TaughtTransformer(replace(SMALL, frames=frames)).eval()
     torch.nn.init.normal_(taught.leave.weight, std=0.1)
-    latents, times, context = torch.randn(2, 4, 8, 8), torch.tensor([100.0, 900.0]), torch.randn(2, 5, 12)
+    latents = torch.randn(2, 4, frames, 8, 8) if frames > 1 else torch.randn(2, 4, 8, 8)
+    times, context = torch.tensor([100.0, 900.0]), torch.randn(2, 5, 12)
     velocity, said = taught.learn(latents, times, context, None)
-    assert torch.equal(velocity.transpose(1, 2).view_as(latents), taught.plain()(latents, times, context))
-    assert said.shape == (2, 64, 1 + class_counts()["object"] + class_counts()["subject"])
+    assert torch.equal(from_grid(velocity, latents), taught.plain()(latents, times, context))
+    assert said.shape == (2, 64 * max(1, frames // HOLD), 1 + class_counts()["object"] + class_counts()["subject"])
+
+
+def test_a_token_of_a_video_is_a_patch_of_the_frames_that_hold_a_pose() -> None:
+    latents = torch.randn(2, 4, FRAMES, 8, 8)
+    grid = to_grid(latents)
+    assert grid.shape == (2, FRAMES // HOLD * 64, HOLD * 4)
+    assert torch.equal(from_grid(grid, latents), latents)
+    pose, row, column = 2, 3, 5
+    token = chosen(grid, torch.tensor([[pose * 64 + row * 8 + column]] * 2))[1, 0]
+    assert torch.equal(token.view(HOLD, 4), latents[1, :, pose * HOLD : (pose + 1) * HOLD, row, column].T)
 
 
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_what_stands_where_goes_along_with_what_moves(motion: str) -> None:
     scenes = [replace(scene, motion=motion) for scene in sample_scenes("train", 12, "benign", seed=5, motion=True)]
-    names, _ = what_stands_where(scenes, FRAMES)
-    for scene, named, answer in zip(scenes, names.view(-1, FRAMES, 8, 8), labels(scenes)["object"], strict=True):
+    names, _ = what_stands_where(scenes, FRAMES // HOLD)
+    framewise = names.view(-1, FRAMES // HOLD, 8, 8).repeat_interleave(HOLD, 1)
+    for scene, named, answer in zip(scenes, framewise, labels(scenes)["object"], strict=True):
         there = named == 1 + answer
         other = next(kind.id for kind in world().kinds if kind.id != scene.kind)
         changed = (render_video(scene) != render_video(replace(scene, kind=other))).any(-1)
@@ -89,28 +102,7 @@ def test_what_stands_where_goes_along_with_what_moves(motion: str) -> None:
         assert not (blocks & ~there).any()
 
 
-def test_some_frames_are_whole_frames() -> None:
-    kept = some_frames(torch.ones(5, FRAMES * 64), 3)
-    assert kept.shape == (5, 3 * 64)
-    frames = kept.view(5, 3, 64)
-    assert torch.equal(frames % 64, torch.arange(64).expand(5, 3, 64))
-    assert all(len(set(rows.tolist())) == 3 for rows in frames[..., 0])
-
-
-def test_a_video_of_one_picture_is_that_picture_to_the_network() -> None:
-    torch.manual_seed(0)
-    picture, video = SceneTransformer(SMALL).eval(), SceneTransformer(replace(SMALL, frames=FRAMES)).eval()
-    torch.nn.init.normal_(picture.leave.weight, std=0.1)
-    own = {name: value for name, value in picture.state_dict().items() if name != "moment"}
-    assert video.load_state_dict(own, strict=False).missing_keys == ["moment"]
-    x, times, context = torch.randn(2, 4, 8, 8), torch.tensor([100.0, 900.0]), torch.randn(2, 5, 12)
-    with torch.inference_mode():
-        frames = video(x[:, :, None].expand(-1, -1, FRAMES, -1, -1), times, context)
-        expected = picture(x, times, context)
-    torch.testing.assert_close(frames, expected[:, :, None].expand_as(frames), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("frames", [1, 2])
+@pytest.mark.parametrize("frames", [1, 4])
 @pytest.mark.parametrize("focused", [False, True])
 def test_taught_loss_falls(focused: bool, frames: int) -> None:
     torch.manual_seed(0)
@@ -123,7 +115,7 @@ def test_taught_loss_falls(focused: bool, frames: int) -> None:
         clean = clean.unflatten(0, (8, frames)).transpose(1, 2)
     network = TaughtTransformer(replace(SMALL, frames=frames))
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
-    names, weights = what_stands_where(scenes, frames)
+    names, weights = what_stands_where(scenes, max(1, frames // HOLD))
     kept = focus(weights) if focused else None
     context, noise, times = torch.randn(8, 5, 12), torch.randn_like(clean), torch.full((8,), 0.9)
     losses = []
