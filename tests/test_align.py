@@ -13,13 +13,14 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from safety_steer import maps
-from safety_steer.align import AlignSettings, align, held_out_report, refuse_chance
+from safety_steer.align import AlignSettings, align
 from safety_steer.aligned import AlignedDirection, pool
 from safety_steer.anchors import AnchorStates, collect
 from safety_steer.apply import steer_conditioning
 from safety_steer.compare import native_direction, shuffled_direction
 from safety_steer.errors import AlignmentError, DataError
 from safety_steer.gate import gate_threshold, log_odds, open_gate
+from safety_steer.held_out import held_out_report, refuse_chance
 from safety_steer.maps import MAPS
 from safety_steer.metrics import auroc
 

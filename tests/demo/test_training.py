@@ -61,7 +61,7 @@ def test_focus_keeps_the_tokens_of_the_object() -> None:
     names, weights = what_stands_where(scenes)
     kept = focus(weights)
     assert kept.shape == (len(scenes), FOCUS)
-    objects = chosen(names, kept)
+    objects = names.gather(1, kept)
     visible = ((names > 0) & (names < 1 + class_counts()["object"])).sum(1)
     assert torch.equal(((objects > 0) & (objects < 1 + class_counts()["object"])).sum(1), visible)
 
