@@ -9,7 +9,10 @@ from .apply_conditioning import ApplySafetySteerConditioning
 from .apply_steer import ApplySafetySteer
 from .category_mixer import SafetyCategoryMixer
 from .demo_generator import LoadDemoGenerator
+from .extract_direction import ExtractSafetyDirection
 from .load_direction import LoadSafetyDirection
+from .save_direction import SaveSafetyDirection
+from .wan_wrapper import ApplySafetySteerWanVideo
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadSafetyDirection,
@@ -18,4 +21,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     ApplySafetySteer,
     ApplySafetySteerConditioning,
     LoadDemoGenerator,
+    ExtractSafetyDirection,
+    SaveSafetyDirection,
+    ApplySafetySteerWanVideo,
 )

@@ -51,14 +51,14 @@ def _texts(entry: Mapping[str, Any], direction: AlignedDirection, left: Sequence
         if key in text_spaces.MAIN_TEXT and not _left_out(direction, key):
             raise MismatchError(
                 f"This conditioning carries its text in '{key}' too, which the direction is not aligned to "
-                f"({', '.join(direction.spaces)}). Connect Align Direction to the CLIP that encodes your prompts."
+                f"({', '.join(direction.spaces)}). Align the direction with the CLIP that encodes your prompts."
             )
     for name, place in direction.places.items():
         tensor = entry.get(place.key)
         if isinstance(tensor, Tensor) and not text_spaces.fits(entry, place):
             raise MismatchError(
                 f"This direction was aligned to {name} of width {direction.spaces[name].width}, but the conditioning has "
-                f"shape {tuple(tensor.shape)}. Connect Align Direction to the CLIP that encodes your prompts."
+                f"shape {tuple(tensor.shape)}. Align the direction with the CLIP that encodes your prompts."
             )
     return {name: text_spaces.take(entry, place) for name, place in direction.places.items() if text_spaces.fits(entry, place)}
 

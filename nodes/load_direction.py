@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from comfy_api.latest import io
 
 from ..safety_steer.direction import SafetyDirection
@@ -49,7 +47,6 @@ class LoadSafetyDirection(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, direction_name: str) -> str:
         """Change when the file changes, so that ComfyUI loads it again."""
-        if direction_name not in folders.direction_names():
-            return ""
-        status = os.stat(folders.direction_path(direction_name))
-        return f"{status.st_size}-{status.st_mtime_ns}"
+        return (
+            folders.fingerprint(folders.direction_path(direction_name)) if direction_name in folders.direction_names() else ""
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from .encode import Progress, TextModel, pooled_activations
 from .errors import DataError
 from .estimators import ESTIMATORS, Estimate, logistic_probe, within_class
 from .metrics import auroc, mean_pairwise_cosine
+
+ActivationsOf = Callable[[Sequence[str], Sequence[int]], Tensor]
 
 MIN_PAIRS = 8
 MIN_ANCHORS = 64
@@ -47,10 +49,30 @@ def extract(
     between them: early states carry over best, late ones know most.
     Raises DataError for an unknown setting, fewer than 8 pairs, or fewer than 64 anchors.
     """
+
+    def activations_of(texts: Sequence[str], layers: Sequence[int]) -> Tensor:
+        return pooled_activations(text_model, texts, layers, pooling, progress=progress)
+
+    return extract_with(
+        activations_of, text_model.identity, text_model.last_layer, pairs, anchors, layer, pooling=pooling, estimator=estimator
+    )
+
+
+def extract_with(
+    activations_of: ActivationsOf,
+    source: ModelIdentity,
+    last_layer: int,
+    pairs: Sequence[Pair],
+    anchors: Sequence[str],
+    layer: str | int = "auto",
+    pooling: str = "mean",
+    estimator: str = "mean",
+) -> SafetyDirection:
+    """Extract a direction from any model that gives pooled activations (N, L, D) of texts at layers, as `extract` does."""
     check_settings(pairs, anchors, estimator)
-    chosen = _layers(layer, text_model.last_layer)
+    chosen = _layers(layer, last_layer)
     texts = [pair.safe for pair in pairs] + [pair.unsafe for pair in pairs] + list(anchors)
-    activations = pooled_activations(text_model, texts, chosen, pooling, progress=progress)
+    activations = activations_of(texts, chosen)
     count = len(pairs)
     safe, unsafe, benign = activations[:count], activations[count : 2 * count], activations[2 * count :]
     curve = [score_layer(number, safe[:, index], unsafe[:, index], benign[:, index]) for index, number in enumerate(chosen)]
@@ -59,7 +81,7 @@ def extract(
         best = max(kept, key=lambda index: curve[index].awareness)
         kept = sorted({0, round(best / 3), best})
     return fit_direction(
-        source=text_model.identity,
+        source=source,
         layers=tuple(chosen[index] for index in kept),
         pooling=pooling,
         estimator=estimator,

@@ -138,7 +138,8 @@ def to_grid(x: Tensor) -> Tensor:
     """
     if x.dim() == 4:
         return x.flatten(2).transpose(1, 2)
-    poses = x.unflatten(2, (-1, HOLD)).permute(0, 2, 4, 5, 3, 1)
+    batch, channels, frames, height, width = x.shape
+    poses = x.reshape(batch, channels, frames // HOLD, HOLD, height, width).permute(0, 2, 4, 5, 3, 1)
     return poses.flatten(4).flatten(1, 3)
 
 

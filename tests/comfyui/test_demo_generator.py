@@ -221,7 +221,8 @@ def test_the_direction_aligns_and_is_found_again() -> None:
 
 def test_anchors_are_encoded_as_the_library_encodes_them() -> None:
     prompts = [HARMLESS, "", "a kite", "a dog", PROMPT]
-    batches = list(world.module("nodes.clip_text").encode_prompts(small_demo.load("image")[1], prompts))
+    clip_text = world.module("nodes.clip_text")
+    batches = list(clip_text.encode_prompts(clip_text.study(small_demo.load("image")[1]), prompts))
     states = [rows for batch in batches for rows in batch["cross_attn"]]
     for rows, prompt in zip(states, prompts, strict=True):
         torch.testing.assert_close(rows, small_demo.contexts("image", prompt)[0], rtol=1e-4, atol=1e-5)

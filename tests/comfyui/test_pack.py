@@ -21,9 +21,15 @@ SCHEMAS = {
         ["direction", "global", "hate", "sexual", "violence", "humiliation", "illegal_activity", "disturbing"],
         ["ALIGNED_DIRECTION"],
     ),
-    "ApplySafetySteer": (["model", "direction", *STEERING], ["MODEL"]),
+    "ApplySafetySteer": (["model", "direction", *STEERING, "site", "fade", "blocks"], ["MODEL"]),
     "ApplySafetySteerConditioning": (["conditioning", "direction", *STEERING], ["CONDITIONING"]),
     "LoadDemoGenerator": (["generator"], ["MODEL", "CLIP", "VAE"]),
+    "ExtractSafetyDirection": (["pairs", "model", "layer", "estimator", "clip", "anchors"], ["SAFETY_DIRECTION"]),
+    "SaveSafetyDirection": (["direction", "filename"], []),
+    "ApplySafetySteerWanVideo": (
+        ["text_embeds", "direction", "strength", "operator", "gate", "preserve_norm"],
+        ["WANVIDEOTEXTEMBEDS"],
+    ),
 }
 DEFAULTS = {
     "AlignSafetyDirection": {"map": "ridge", "max_anchors": 3072, "anchors": "", "thresholds": "all"},
@@ -35,7 +41,12 @@ DEFAULTS = {
         "start_percent": 0.0,
         "end_percent": 1.0,
         "preserve_norm": False,
+        "site": "conditioning",
+        "fade": 0.0,
+        "blocks": "",
     },
+    "ExtractSafetyDirection": {"model": "the clip input", "layer": "auto", "estimator": "mean", "anchors": ""},
+    "SaveSafetyDirection": {"filename": "my-direction"},
     "LoadDemoGenerator": {"generator": "image"},
 }
 

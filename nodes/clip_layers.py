@@ -1,0 +1,171 @@
+"""The language model inside a ComfyUI CLIP as a source model: pooled states of its layers, caught as prompts pass through.
+
+Layer i is the state that goes into block i; layer 0 is the embedding. What all prompts share (a chat template, start and end
+tokens) says nothing about any of them and is left out of the average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import comfy.model_management
+import torch
+from torch import Tensor, nn
+
+from ..safety_steer.direction import ModelIdentity
+from ..safety_steer.errors import EncoderError
+from .clip_text import TOKENS_PER_PASS, Tokens, encoder_name
+
+if TYPE_CHECKING:
+    from comfy.sd import CLIP
+
+MIN_LAYERS = 2
+# A causal model makes its first token a sink of attention, an outlier that says nothing: no word of a prompt may be first.
+TEMPLATE = "\n{}"
+PROBES = ("a photo of a cat", "some words about the sea and a house near me")
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """The largest language model of a CLIP: the key of its tokens, its blocks, and who it is.
+
+    `edges` says how many tokens all prompts begin and end with alike.
+    """
+
+    clip: CLIP
+    key: str
+    blocks: nn.ModuleList
+    identity: ModelIdentity
+    edges: tuple[int, int]
+
+    @property
+    def last_layer(self) -> int:
+        """Number of the highest layer that can be read."""
+        return len(self.blocks) - 1
+
+
+def find(clip: CLIP) -> LanguageModel:
+    """Return the language model of a CLIP; raises EncoderError when it has none whose layers can be read."""
+    name = encoder_name(clip)
+    short, long = (_tokenize(clip, probe) for probe in PROBES)
+    # CLIP pads every prompt to 77 tokens; those of a language model grow with the prompt.
+    growing = {key: sections for key, sections in short.items() if len(sections[0]) < len(long[key][0])}
+    readers = _readers(clip, short) if growing else {}
+    found = [(stack, key) for key in growing if key in readers for stack in _stacks(readers[key])]
+    if not found:
+        raise EncoderError(
+            f"{name} holds no language model whose layers can be read. Connect a text encoder such as Qwen, Llama, Gemma, "
+            "Mistral or T5, or choose a model folder."
+        )
+    blocks, key = max(found, key=lambda pair: sum(parameter.numel() for parameter in pair[0].parameters()))
+    transformer = readers[key].transformer
+    width = int(transformer.get_input_embeddings().weight.shape[-1])
+    identity = ModelIdentity(name, type(transformer).__name__, width, len(blocks))
+    return LanguageModel(clip, key, blocks, identity, _shared(_numbers(short[key]), _numbers(long[key])))
+
+
+def pooled_activations(
+    model: LanguageModel, prompts: Sequence[str], layers: Sequence[int], advance: Callable[[int], None] | None = None
+) -> Tensor:
+    """Average each prompt's states over its own tokens: (N, L, D) float32 on the CPU, layers in the order asked for.
+
+    `advance` is told how many prompts are done.
+    """
+    tokens = [_tokenize(model.clip, prompt) for prompt in prompts]
+    prefix, suffix = model.edges
+    result = torch.empty(len(prompts), len(layers), model.identity.width)
+    for rows in _groups(tokens):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        length = len(tokens[rows[0]][model.key][0])
+        own = slice(prefix, length - suffix) if length > prefix + suffix else slice(0, length)
+        with _captured(model, layers, own) as kept:
+            merged = {key: [section for row in rows for section in tokens[row][key]] for key in tokens[rows[0]]}
+            model.clip.encode_from_tokens_scheduled(merged)
+        for index, layer in enumerate(layers):
+            if layer not in kept or len(kept[layer]) < len(rows):
+                raise EncoderError(f"{model.identity.name} does not show its layer {layer}. Choose a model folder instead.")
+            result[rows, index] = kept[layer][: len(rows)].cpu()
+        if advance is not None:
+            advance(len(rows))
+    return result
+
+
+def _tokenize(clip: CLIP, prompt: str) -> Tokens:
+    """Tokenize without padding, weights as plain text, and no chat template where the tokenizer lets another be named."""
+    names = [name for name, _ in clip.cond_stage_model.named_children()]
+    options = {f"{name}_min_length": 0 for name in names}
+    made: Tokens = clip.tokenize(
+        prompt.replace("(", "\\(").replace(")", "\\)"), llama_template=TEMPLATE, tokenizer_options=options
+    )
+    return made
+
+
+def _numbers(sections: Sequence[Sequence[Any]]) -> list[Any]:
+    return [item[0] for item in sections[0]]
+
+
+def _readers(clip: CLIP, tokens: Tokens) -> dict[str, nn.Module]:
+    """Return which part of a CLIP reads the tokens of which key: their names do not tell, a pass does."""
+    readers: dict[str, nn.Module] = {}
+
+    def note(part: nn.Module, args: tuple[Any, ...]) -> None:
+        for key, sections in tokens.items():
+            if args and isinstance(args[0], list) and args[0][:1] == [_numbers(sections)]:
+                readers[key] = part
+
+    handles = [part.register_forward_pre_hook(note) for part in clip.cond_stage_model.children()]
+    try:
+        clip.encode_from_tokens_scheduled(tokens)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return readers
+
+
+def _stacks(part: nn.Module) -> list[nn.ModuleList]:
+    """Return what may be the stack of blocks of an encoder: as long as the encoder says it is."""
+    depth = getattr(part, "num_layers", -1)
+    stacks = [stack for stack in part.modules() if isinstance(stack, nn.ModuleList)]
+    return [stack for stack in stacks if len(stack) == depth >= MIN_LAYERS]
+
+
+def _shared(one: Sequence[Any], other: Sequence[Any]) -> tuple[int, int]:
+    """Return how many tokens two rows begin and end with alike."""
+    shortest = min(len(one), len(other))
+    prefix = next((at for at in range(shortest) if one[at] != other[at]), shortest)
+    suffix = next((at for at in range(shortest - prefix) if one[-1 - at] != other[-1 - at]), shortest - prefix)
+    return prefix, suffix
+
+
+def _groups(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
+    """Group prompts of one shape, as many as fit into a pass."""
+    groups: dict[Any, list[int]] = {}
+    for row, sections in enumerate(tokens):
+        groups.setdefault(tuple(tuple(map(len, sections[key])) for key in sorted(sections)), []).append(row)
+    for shape, rows in groups.items():
+        size = max(1, TOKENS_PER_PASS // max(map(sum, shape)))
+        yield from (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+@contextmanager
+def _captured(model: LanguageModel, layers: Sequence[int], own: slice) -> Iterator[dict[int, Tensor]]:
+    """Collect the pooled inputs of the wanted blocks while the context is open."""
+    kept: dict[int, Tensor] = {}
+
+    def keep(layer: int) -> Callable[..., None]:
+        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            states = args[0] if args else kwargs["x"]
+            kept[layer] = states[:, own].float().mean(1)
+
+        return hook
+
+    wanted = [(layer, model.blocks[layer]) for layer in set(layers)]
+    handles = [block.register_forward_pre_hook(keep(layer), with_kwargs=True) for layer, block in wanted]
+    try:
+        yield kept
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,51 @@
+"""Save Safety Direction: keep a direction in models/safety_directions, where Load Safety Direction finds it."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io, ui
+
+from ..safety_steer.direction import SafetyDirection
+from ..safety_steer.errors import DataError
+from . import folders, report
+from .sockets import CATEGORY, SafetyDirectionSocket
+
+
+class SaveSafetyDirection(io.ComfyNode):
+    """Write a SafetyDirection to a file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node to ComfyUI."""
+        return io.Schema(
+            node_id="SaveSafetyDirection",
+            display_name="Save Safety Direction",
+            category=CATEGORY,
+            description="Keep a direction in models/safety_directions. The file holds no unsafe text. Reload the page to see "
+            "it in Load Safety Direction.",
+            inputs=[
+                SafetyDirectionSocket.Input("direction", tooltip="The direction from Extract Safety Direction."),
+                io.String.Input(
+                    "filename",
+                    default="my-direction",
+                    tooltip="The name of the file. A file of that name is never overwritten: a number is added.",
+                ),
+            ],
+            outputs=[],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, direction: SafetyDirection, filename: str) -> io.NodeOutput:
+        """Write the file and show its name."""
+        try:
+            path = folders.new_direction_path(filename)
+            direction.save(path)
+        except OSError as error:
+            raise DataError(
+                f"Could not write '{filename[:80]}' to models/{folders.DIRECTIONS}: {error.strerror or error}. Make room on "
+                "the disk, or let ComfyUI write there, and run Save Safety Direction again."
+            ) from error
+        text = f"saved as {path.name}, {path.stat().st_size / 2**20:.1f} MB"
+        report.show(cls.hidden.unique_id, text)
+        return io.NodeOutput(ui=ui.PreviewText(text))

@@ -1,0 +1,218 @@
+"""Extract and Save Safety Direction: from a CLIP or a model folder to a file, and every bad input a queue can carry."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+import world  # isort: skip
+import comfy.model_management
+import family_clips
+import pytest
+import tiny
+import torch
+import transformers
+import words
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+PAIRS, DIRECTIONS, MODELS = (world.BASE / "models" / name for name in ("safety_pairs", "safety_directions", "LLM"))
+
+
+@pytest.fixture
+def error() -> Any:
+    return world.module("safety_steer.errors").SafetySteerError
+
+
+@pytest.fixture(autouse=True)
+def _files() -> Iterator[None]:
+    """Put the pairs into the pairs folder, and empty both folders afterwards."""
+    PAIRS.mkdir(exist_ok=True)
+    lines = [json.dumps(asdict(pair)) for pair in words.pairs()]
+    (PAIRS / "pairs.jsonl").write_text("\n".join(lines))
+    (PAIRS / "few.jsonl").write_text("\n".join(lines[:7]))
+    yield
+    for left in (*PAIRS.iterdir(), *DIRECTIONS.iterdir()):
+        left.unlink()
+
+
+@cache
+def model_folder() -> str:
+    """Make a small random language model in models/LLM, and return its name in the list."""
+    folder = MODELS / "tiny-llama"
+    vocabulary = sorted({word for prompt in [*words.benign_prompts(1000), words.DANGEROUS] for word in prompt.split()})
+    numbers = {word: number for number, word in enumerate(["<unk>", "<s>", *vocabulary])}
+    tokenizer = Tokenizer(models.WordLevel(numbers, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", unk_token="<unk>").save_pretrained(folder)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
+    with torch.inference_mode(False):
+        made = transformers.LlamaForCausalLM(transformers.LlamaConfig(vocab_size=len(numbers), bos_token_id=1, **sizes))
+    tiny.randomise(made, 0)
+    made.save_pretrained(folder)
+    return "LLM/tiny-llama"
+
+
+def extract(**changes: Any) -> Any:
+    inputs = {"pairs": "pairs.jsonl", "model": "the clip input", "layer": "auto", "estimator": "mean"}
+    given = {**inputs, "clip": family_clips.clip("qwen_image"), "anchors": "\n".join(words.benign_prompts(128)), **changes}
+    return world.call("ExtractSafetyDirection", **given)[0]
+
+
+def test_a_direction_from_a_clip_says_how_well_it_separates_and_aligns(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "safety_steer"):
+        direction = extract()
+    curve = {layer: separation for layer, _, separation in direction.report["layer_curve"]}
+    assert set(curve) == {0, 1, 2, 3}
+    assert direction.layers[0] == 0
+    assert all(curve[layer] > 0.95 for layer in direction.layers)
+    assert "48 pairs, 128 harmless prompts, QwenImageTEModel" in caplog.text
+    assert f"layers 0 (AUROC {curve[0]:.2f})" in caplog.text
+    assert "categories global, fire, weapons" in caplog.text
+    inputs = {"direction": direction, "map": "ridge", "max_anchors": 2048}
+    [other] = world.call("AlignSafetyDirection", clip=tiny.clip("sd15"), **inputs)
+    assert set(other.spaces) == {"cross_attn", "pooled_output"}
+    clip = family_clips.clip("qwen_image")
+    [same] = world.call("AlignSafetyDirection", clip=clip, **inputs)
+    scores = []
+    for side in ("safe", "unsafe"):
+        states = [tiny.encode(clip, getattr(pair, side))[0][0] for pair in words.pairs()]
+        pooled_states = torch.cat([world.module("safety_steer.aligned").pool(one) for one in states])
+        scores.append(same.spaces["cross_attn"].safe_score(pooled_states)[:, 0])
+    assert world.module("safety_steer.metrics").auroc(*scores) > 0.85
+
+
+def test_chosen_layers_and_bundled_prompts_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    node = world.module("nodes.extract_direction")
+    monkeypatch.setattr(node, "read_prompts", lambda path: read.append(path.name) or words.benign_prompts(64))
+    direction = extract(layer="2,0", anchors=" \n", estimator="lda")
+    assert read == ["benign_prompts.txt"]
+    assert (direction.layers, direction.estimator, len(direction.anchors)) == ((2, 0), "lda", 64)
+    assert direction.width == 2 * family_clips.WIDTH
+
+
+def test_a_model_folder_gives_what_the_library_extracts_on_the_device_comfyui_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    name, done = model_folder(), []
+    load = world.module("safety_steer.encode").load_text_model
+    monkeypatch.setattr(comfy.model_management, "unload_all_models", lambda: done.append("room made"))
+    monkeypatch.setattr(
+        world.module("nodes.extract_direction"),
+        "load_text_model",
+        lambda path, device: done.append(device) or load(path, device),
+    )
+    direction = extract(model=name, clip=None)
+    assert done == ["room made", "cpu"]
+    assert (direction.source.name, direction.source.width, direction.source.depth) == ("tiny-llama", 32, 3)
+    library = world.module("safety_steer.extract")
+    expected = library.extract(load(MODELS / "tiny-llama"), words.pairs(), words.benign_prompts(128))
+    assert direction.content_hash == expected.content_hash
+    assert min(separation for _, _, separation in direction.report["layer_curve"]) > 0.9
+
+
+@pytest.mark.parametrize("folder", [True, False], ids=["folder", "clip"])
+def test_extraction_can_be_interrupted(folder: bool) -> None:
+    changes = {"model": model_folder()} if folder else {}
+    comfy.model_management.interrupt_current_processing()
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        extract(**changes)
+    assert extract(**changes).categories == ("global", "fire", "weapons")
+
+
+def test_a_changed_file_of_pairs_is_read_again() -> None:
+    fingerprint = world.module("nodes.extract_direction").ExtractSafetyDirection.fingerprint_inputs
+    before = fingerprint(pairs="pairs.jsonl", model="the clip input")
+    os.utime(PAIRS / "pairs.jsonl", ns=(1, 1))
+    assert before != fingerprint(pairs="pairs.jsonl", model="the clip input")
+    assert fingerprint(pairs="missing.jsonl") == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"clip": None}, "Connect a CLIP to the clip input of Extract Safety Direction, or choose a model folder"),
+        ({"model": "LLM/missing"}, "no language model 'LLM/missing'. Choose one from the list of Extract Safety Direction"),
+        ({"model": "LLM/../LLM/tiny-llama"}, "There is no language model"),
+        ({"model": "LLM/broken"}, "Cannot load a text model from .*broken"),
+        ({"pairs": "missing.jsonl"}, "There is no file of pairs 'missing.jsonl'. Choose one from the list of Extract Safety"),
+        ({"pairs": "../safety_pairs/pairs.jsonl"}, "There is no file of pairs"),
+        ({"pairs": "link.jsonl"}, "is a link to a place outside the pair folders. Put the file itself there"),
+        ({"pairs": "few.jsonl"}, "Expected at least 8 pairs, but got 7. Add pairs"),
+        ({"anchors": "a cat\na dog"}, "Expected at least 64 benign anchors, but got 2. Add benign prompts"),
+        *(({"layer": layer}, f"Expected layer auto.* from 0 to 3, but got '{layer}'") for layer in ("4", "x", "", "-1", "1,1")),
+        ({"estimator": "magic"}, "Expected estimator mean.*but got 'magic'"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_one_clear_error(changes: dict[str, Any], message: str, error: Any) -> None:
+    outside = world.BASE / "user" / "outside.jsonl"
+    outside.write_text((PAIRS / "pairs.jsonl").read_text())
+    (PAIRS / "link.jsonl").symlink_to(outside)
+    (MODELS / "broken").mkdir(parents=True, exist_ok=True)
+    (MODELS / "broken" / "config.json").write_text("{}")
+    with pytest.raises(error, match=message):
+        extract(**changes)
+
+
+def save(filename: str, direction: Any = None) -> None:
+    world.call("SaveSafetyDirection", direction=direction or tiny.direction("sd15"), filename=filename)
+
+
+def listed(name: str) -> Any:
+    assert name in world.module("nodes.folders").direction_names()
+    return world.call("LoadSafetyDirection", direction_name=name)[0]
+
+
+def test_a_saved_direction_is_listed_and_loads_as_it_was() -> None:
+    direction = extract()
+    save(" my direction.v2.safetensors", direction)
+    assert [path.name for path in DIRECTIONS.iterdir()] == ["my direction.v2.safetensors"]
+    assert listed("my direction.v2.safetensors").content_hash == direction.content_hash
+
+
+def test_no_file_is_overwritten_or_hidden() -> None:
+    for _ in range(3):
+        save("mine")
+    kept = listed("mine.safetensors").content_hash
+    save("mine", extract(layer="0"))
+    assert sorted(path.name for path in DIRECTIONS.iterdir()) == [f"mine{end}.safetensors" for end in ("-2", "-3", "-4", "")]
+    assert listed("mine.safetensors").content_hash == kept != listed("mine-4.safetensors").content_hash
+    bundled = listed("smollm2-135m-instruct.safetensors").content_hash
+    save("smollm2-135m-instruct")
+    assert listed("smollm2-135m-instruct.safetensors").content_hash == bundled != kept
+    assert listed("smollm2-135m-instruct-2.safetensors").content_hash == kept
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "../x", "a/b", "a\\b", "/etc/x", ".hidden", ".safetensors", "a\nb", "a\0b", "C:x", "x" * 81, "\u732b" * 80],
+    ids=ascii,
+)
+def test_a_bad_file_name_is_refused(name: str, error: Any) -> None:
+    with pytest.raises(error, match=r"(?s)Expected a file name.*Change filename on Save"):
+        save(name)
+    assert list(DIRECTIONS.iterdir()) == []
+
+
+@pytest.mark.parametrize("function", ["os.replace", "os.fsync", "tempfile.mkstemp", "pathlib.Path.mkdir"])
+def test_a_full_disk_is_an_error_that_leaves_nothing(function: str, error: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: Any, **_options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(function, refuse)
+        with pytest.raises(error, match=r"Could not write 'mine' to .*No space left.*Save Safety Direction again"):
+            save("mine")
+    assert list(DIRECTIONS.iterdir()) == []
+
+
+def test_saving_ends_a_graph() -> None:
+    load = {"class_type": "LoadSafetyDirection", "inputs": {"direction_name": "smollm2-135m-instruct.safetensors"}}
+    save = {"class_type": "SaveSafetyDirection", "inputs": {"direction": ["1", 0], "filename": "copy"}}
+    outputs = world.Queue().run({"1": load, "2": save})
+    assert outputs["2"]["text"][0].startswith("saved as copy.safetensors, ")
+    assert (DIRECTIONS / "copy.safetensors").is_file()
