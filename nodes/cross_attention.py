@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.errors import DataError, MismatchError
-from .entries import Entry
+from .entries import EDGE, Entry
 from .settings import Window
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Knots = tuple[float, float, float, float]
 
+NEVER: Knots = (-1.0, -1.0, -1.0, -1.0)
 KEY = "safety_steer_cross_attention"
 PREFIX = "safety_steer_target_"
 STATE = "safety_steer_state"
@@ -51,8 +52,14 @@ class Curve:
     fade: float = 0.0
 
     def knots(self, percent_to_sigma: Callable[[float], float]) -> Knots:
-        """Return the sigmas where steering begins, is full, begins to fade and is gone. Sigma falls, and so do they."""
-        start, end = self.window.start, self.window.end
+        """Return the sigmas where steering begins, is full, begins to fade and is gone. Sigma falls, and so do they.
+
+        Steps exactly on an edge are inside, as at the conditioning site; a window of no length holds no step.
+        """
+        if self.window.start == self.window.end:
+            return NEVER
+        start = self.window.start - EDGE * (self.window.start > 0)
+        end = self.window.end + EDGE * (self.window.end < 1)
         fade = min(self.fade, (end - start) / 2)
         shares = start, start + fade * (start > 0), end - fade * (end < 1), end
         begin, full, fading, gone = (float(percent_to_sigma(share)) for share in shares)

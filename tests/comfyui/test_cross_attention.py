@@ -83,9 +83,9 @@ def test_strength_fades_smoothly_over_the_sampling() -> None:
     window = world.module("nodes.settings").Window
     knots = module.Curve(window(0.25, 0.75), 0.25).knots(lambda share: 1 - share)
     shares = [float(module.share_at(torch.tensor(sigma), knots)) for sigma in (1.0, 0.75, 0.625, 0.5, 0.375, 0.25, 0.1)]
-    assert shares == pytest.approx([0, 0, 0.5, 1, 0.5, 0, 0])
+    assert shares == pytest.approx([0, 0, 0.5, 1, 0.5, 0, 0], abs=1e-3)
     steep = module.Curve(window(0.25, 0.75)).knots(lambda share: 1 - share)
-    assert [float(module.share_at(torch.tensor(sigma), steep)) for sigma in (0.76, 0.75, 0.5, 0.26, 0.25)] == [0, 1, 1, 1, 0]
+    assert [float(module.share_at(torch.tensor(sigma), steep)) for sigma in (0.76, 0.75, 0.5, 0.25, 0.24)] == [0, 1, 1, 1, 0]
     whole = module.Curve(window(0.0, 1.0), 0.5).knots(lambda share: 1 - share)
     assert [float(module.share_at(torch.tensor(sigma), whole)) for sigma in (1.0, 0.5, 0.0)] == [1, 1, 1]
 

@@ -1,0 +1,160 @@
+"""Steering keeps its promises beside whatever else a workflow contains.
+
+The steered sample has the bits of library-steered positive conditioning in the unpatched graph, strength 0 has the bits of
+the unpatched graph, and steering changes the sample. Weights on another device than the sampler's take a GPU to test.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import world  # isort: skip
+import comfy.patcher_extension
+import pytest
+import situations
+import tiny
+import torch
+import words
+from situations import SITES, SITUATIONS, Situation, encode, reachable
+from test_steering import apply, by_library
+
+# The node under test comes last on the MODEL wire, as its description asks, or first.
+CASES = [
+    (name, site, order)
+    for name, situation in SITUATIONS.items()
+    for site in situation.sites
+    for order in (("last", "first") if situation.patch else ("last",))
+]
+# No step falls between these shares of the sampling.
+NO_STEP = {"start_percent": 0.26, "end_percent": 0.27}
+
+
+@cache
+def prompts_of(name: str) -> situations.Prompts:
+    return SITUATIONS[name].encoded()
+
+
+@cache
+def expected(name: str, site: str) -> torch.Tensor:
+    """Sample library-steered conditioning in the unpatched graph."""
+    graph = SITUATIONS[name]
+    first, second = prompts_of(name)
+    steered = by_library(first, reachable(graph.direction(graph.kind), site))
+    return graph.sample(graph.patched(graph.make(graph.kind)), (steered, second))
+
+
+@cache
+def without(name: str) -> torch.Tensor:
+    """Sample the graph without the node under test."""
+    graph = SITUATIONS[name]
+    return graph.sample(graph.patched(graph.make(graph.kind)), prompts_of(name))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, graph in SITUATIONS.items() if graph != Situation(graph.kind, shape=graph.shape)]
+)
+def test_what_the_graph_contains_matters(name: str) -> None:
+    bare = Situation(SITUATIONS[name].kind, shape=SITUATIONS[name].shape)
+    assert not torch.equal(without(name), bare.sample(tiny.model(bare.kind), bare.encoded()))
+
+
+def test_with_little_vram_no_layer_is_loaded_for_good() -> None:
+    graph = SITUATIONS["little VRAM"]
+    model = graph.make(graph.kind)
+    assert torch.equal(graph.sample(model, prompts_of("little VRAM")), without("LoRA"))
+    assert model.model.model_lowvram
+    assert model.model.lowvram_patch_counter == len(model.patches)
+
+
+@pytest.mark.parametrize(("name", "site", "order"), CASES)
+def test_a_graph_gives_the_bits_of_library_steered_conditioning(name: str, site: str, order: str) -> None:
+    graph = SITUATIONS[name]
+    model, prompts, direction = graph.make(graph.kind), prompts_of(name), reachable(graph.direction(graph.kind), site)
+
+    def steered(**settings: Any) -> torch.Tensor:
+        if order == "first":
+            return graph.sample(graph.patched(apply(model, direction, site=site, **settings)), prompts)
+        return graph.sample(apply(graph.patched(model), direction, site=site, **settings), prompts)
+
+    assert torch.isfinite(without(name)).all()
+    assert torch.equal(steered(), expected(name, site))
+    assert torch.equal(steered(strength=0.0), without(name))
+    assert not torch.equal(expected(name, site), without(name))
+
+
+@pytest.mark.parametrize(("name", "site"), [(name, site) for name, site, order in CASES if order == "last"])
+def test_a_window_that_holds_no_step_gives_the_bits_of_the_unpatched_graph(name: str, site: str) -> None:
+    graph = SITUATIONS[name]
+    model = apply(graph.patched(graph.make(graph.kind)), graph.direction(graph.kind), site=site, **NO_STEP)
+    assert torch.equal(graph.sample(model, prompts_of(name)), without(name))
+
+
+@pytest.mark.parametrize("window", [(0.3, 0.7), (0.25, 0.75)], ids=["steps within", "steps on the edges"])
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_both_sites_steer_the_same_steps(kind: str, window: tuple[float, float]) -> None:
+    graph, direction = Situation(kind), reachable(tiny.aligned(kind), SITES[1])
+    settings = {"start_percent": window[0], "end_percent": window[1]}
+    models = [apply(graph.make(kind), direction, site=site, **settings) for site in SITES]
+    both = [graph.sample(model, graph.encoded(), steps=4) for model in models]
+    assert torch.equal(*both)
+
+
+GUIDERS = {
+    "CFGGuider": (situations.cfg_guider, ["positive", "negative"]),
+    "DualCFGGuider": (situations.dual_guider, ["negative", "middle", "positive"]),
+    "PerpNegGuider": (situations.perp_neg_guider, ["positive", "negative", "empty"]),
+}
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize(("guider", "roles"), GUIDERS.values(), ids=GUIDERS)
+def test_of_a_guiders_prompts_the_positive_alone_is_steered(guider: Any, roles: list[str], site: str) -> None:
+    """`roles` are named in the order in which the guider computes them. All of them say the same, flagged prompt here."""
+    seen: dict[str, set[str]] = {}
+    prompt, direction = encode(words.DANGEROUS), reachable(tiny.aligned("sd15"), site)
+    [[plain, _]], [[steered, _]] = prompt, by_library(prompt, direction)
+
+    def spy(executor: Any, x: Any, t: Any, concat: Any, text: Any, control: Any, options: Any, **kwargs: Any) -> Any:
+        for row, role in zip(text, options["cond_or_uncond"], strict=True):
+            [found] = [name for name, states in (("plain", plain), ("steered", steered)) if torch.equal(row, states[0])]
+            seen.setdefault(roles[role], set()).add(found)
+        return executor(x, t, concat, text, control, options, **kwargs)
+
+    model = apply(tiny.model("sd15"), direction, site=site)
+    model.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.APPLY_MODEL, "spy", spy)
+    situations.sample(guider(model, prompt, prompt, words.DANGEROUS), tiny.LATENTS["sd15"])
+    assert seen == {role: {"steered" if role == "positive" else "plain"} for role in roles}
+
+
+def test_the_cross_attention_site_leaves_the_text_of_a_controlnet_alone() -> None:
+    """The conditioning site reaches it: see the situation."""
+    graph, direction = SITUATIONS["ControlNet"], reachable(tiny.aligned("sd15"), SITES[1])
+    first, second = Situation().encoded()
+    own = [[states, {**extras, "cross_attn_controlnet": states}] for states, extras in first + second]
+    steered = by_library(own[:1], direction)
+    told_apart = graph.sample(tiny.model("sd15"), situations.controlled((steered, own[1:])))
+    sampled = graph.sample(apply(tiny.model("sd15"), direction, site=SITES[1]), graph.encoded())
+    assert torch.equal(sampled, told_apart)
+    assert not torch.equal(sampled, expected("ControlNet", SITES[0]))
+    assert not torch.equal(sampled, without("ControlNet"))
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_lora_that_moves_the_clip_far_needs_its_own_alignment(site: str) -> None:
+    error = world.module("safety_steer.errors").MismatchError
+    encoder = situations.clip_with_lora(0.5)
+    prompts = encode(words.DANGEROUS, encoder), encode("blurry", encoder)
+    with pytest.raises(error, match=r"benign deviations .* Align the direction with the CLIP that made this conditioning"):
+        Situation().sample(apply(tiny.model("sd15"), tiny.aligned("sd15"), site=site), prompts)
+
+
+@pytest.mark.parametrize("second", SITES)
+@pytest.mark.parametrize("first", SITES)
+def test_two_apply_nodes_in_a_row_both_act(first: str, second: str) -> None:
+    graph, direction = Situation(), reachable(tiny.aligned("sd15"), SITES[1])
+    steps: list[dict[str, Any]] = [{"operator": "add", "gate": "off", "strength": 0.5}, {"operator": "project", "gate": "off"}]
+    model, (prompt, other) = tiny.model("sd15"), graph.encoded()
+    twice = apply(apply(model, direction, site=first, **steps[0]), direction, site=second, **steps[1])
+    by_hand = by_library(by_library(prompt, direction, **steps[0]), direction, **steps[1])
+    assert torch.equal(graph.sample(twice, (prompt, other)), graph.sample(model, (by_hand, other)))
