@@ -32,7 +32,7 @@ JUDGED = 64
 REFINED = 0.4  # of the rate, for a generator that goes on from its weights
 # How many a step shows, by what it looks at.
 PICTURES = {"object": 256, "all": 96}
-VIDEOS = {"all": 24}
+VIDEOS = {"all": 48}
 LOOKS: dict[str, Callable[[Tensor], Tensor | None]] = {"object": focus, "all": lambda _: None}
 
 
@@ -51,6 +51,7 @@ class Stage:
     matrix_rate: float
     start: str = ""
     noise_bias: float = 0.4
+    subject_weight: float = 2.0
 
     @property
     def video(self) -> bool:
@@ -67,8 +68,21 @@ def train_image(run: Run) -> None:
 def train_video(run: Run) -> None:
     """Learn motion, starting from the image generator."""
     config = TransformerConfig(frames=8, shift=3.0)
-    count = min(run.pictures, 16000)
-    stage = Stage("video", config, "all-MiniLM-L6-v2", None, count, count, VIDEOS, 1e-3, 0.008, start="image", noise_bias=1.2)
+    count = min(run.pictures, 48000)
+    stage = Stage(
+        "video",
+        config,
+        "all-MiniLM-L6-v2",
+        None,
+        count,
+        count,
+        VIDEOS,
+        1e-3,
+        0.008,
+        start="image",
+        noise_bias=1.2,
+        subject_weight=4.0,
+    )
     _train(stage, run)
 
 
@@ -91,9 +105,12 @@ def _train(stage: Stage, run: Run) -> None:
         scenes, captions = scenes[: stage.pictures], captions[: stage.pictures]
         latents = latent_bank(folder, pictures, autoencoder)
         states, offsets = text_bank(folder, captions, stage.encoder, stage.layer)
-    names, weights = what_stands_where(scenes, max(1, stage.config.frames // HOLD))
+    names, weights = what_stands_where(scenes, max(1, stage.config.frames // HOLD), stage.subject_weight)
     network = TaughtTransformer(stage.config)
     _start(network, stage, states, run.from_weights)
+    if run.compiled:
+        for block in network.blocks:
+            block.compile(dynamic=True)
     text_model = load_text_model(packaged_model(stage.encoder))
     empty = contexts(text_model, [""], stage.layer)
     examiner = Examiner(stage, run.work, empty, text_model)

@@ -21,13 +21,14 @@ LONGEST_STEP = 0.3  # minutes; a longer one means that the process was paused, a
 
 @dataclass(frozen=True)
 class Run:
-    """What was asked for: where the data lies, how long to train on how many scenes, in how many processes."""
+    """What was asked for: where the data lies, how long to train on how many scenes, in how many processes, and how."""
 
     work: Path
     minutes: float
     pictures: int
     processes: int
     from_weights: bool = False
+    compiled: bool = False
 
 
 @dataclass

@@ -18,7 +18,7 @@ from safety_steer.demo.scenes import Scene
 from safety_steer.demo.transformer import TIMESTEPS, SceneTransformer, TransformerConfig, to_grid
 
 NAMED_AFTER = 4  # blocks
-WEIGHTS = {"object": 4.0, "subject": 2.0}
+OBJECT_WEIGHT = 4.0
 GRID = SIZE // PATCH
 FOCUS = 16  # tokens under a sprite
 
@@ -58,12 +58,13 @@ def chosen(rows: Tensor, kept: Tensor) -> Tensor:
     return rows.gather(1, kept[..., None].expand(-1, -1, rows.shape[-1]))
 
 
-def what_stands_where(scenes: list[Scene], poses: int = 1) -> tuple[Tensor, Tensor]:
+def what_stands_where(scenes: list[Scene], poses: int = 1, subject_weight: float = 2.0) -> tuple[Tensor, Tensor]:
     """Return names (N, poses * 64) for the head and weights of the same shape.
 
     Sprites matter more than the well-known background, and what is covered has no name.
     """
     truth = labels(scenes)
+    matters = {"object": OBJECT_WEIGHT, "subject": subject_weight}
     first = {"object": 1, "subject": 1 + class_counts()["object"]}
     names = np.zeros((len(scenes), poses, GRID, GRID), dtype=np.int16)
     weights = np.ones((len(scenes), poses, GRID, GRID), dtype=np.float32)
@@ -72,7 +73,7 @@ def what_stands_where(scenes: list[Scene], poses: int = 1) -> tuple[Tensor, Tens
             for layer in layers(scene, pose / max(poses - 1, 1), poses > 1):
                 cells = _cells(layer)
                 names[index, pose][cells] = first[layer.head] + int(truth[layer.head][index])
-                weights[index, pose][cells] = WEIGHTS[layer.head]
+                weights[index, pose][cells] = matters[layer.head]
     return torch.from_numpy(names).flatten(1), torch.from_numpy(weights).flatten(1)
 
 
