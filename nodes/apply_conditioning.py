@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..safety_steer.aligned import AlignedDirection
-from . import report, settings
-from .entries import Entry, steer_entries
+from . import report, settings, windows
+from .entries import steer_entries
 from .sockets import CATEGORY, AlignedDirectionSocket
+from .windows import Entry
 
 Conditioning = list[list[Any]]
 
@@ -48,7 +50,8 @@ class ApplySafetySteerConditioning(io.ComfyNode):
     def execute(cls, conditioning: Conditioning, direction: AlignedDirection, **values: Any) -> io.NodeOutput:
         """Return steered copies; entries that need no steering are given back as they are."""
         steering, window = settings.read(**values)
-        entries, outcomes = steer_entries([_entry(*pair) for pair in conditioning], direction, steering, window)
+        cut = partial(windows.cut, window=window)
+        entries, outcomes = steer_entries([_entry(*pair) for pair in conditioning], direction, steering, cut)
         text = report.describe(outcomes, direction)
         report.show(cls.hidden.unique_id, text)
         return io.NodeOutput([_pair(entry) for entry in entries], ui=ui.PreviewText(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
@@ -11,9 +12,11 @@ from comfy_api.latest import io, ui
 from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.apply import Outcome, SteerSettings
 from ..safety_steer.errors import DataError, MismatchError
-from . import cross_attention, report, settings
-from .entries import Entry, steer_entries
+from . import cross_attention, report, settings, unet_blocks, windows
+from .curve import Curve
+from .entries import each_with_text, steer_entries
 from .sockets import CATEGORY, AlignedDirectionSocket
+from .windows import Entry
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -22,7 +25,6 @@ Replace = Callable[[Sequence[Entry]], tuple[list[Entry], list[Outcome]]]
 
 WRAPPER_KEY = "safety_steer"
 SITES = ("conditioning", "cross-attention")
-WHOLE = settings.Window(0.0, 1.0)
 
 
 class ApplySafetySteer(io.ComfyNode):
@@ -97,9 +99,11 @@ class ApplySafetySteer(io.ComfyNode):
         patched = model.clone()
         if site == SITES[0]:
             replace = steer_positive(direction, steering, window)
+            if not window.whole and not patched.get_wrappers(WrappersMP.SAMPLER_SAMPLE, windows.KEY):
+                patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, windows.KEY, _restore)
         else:
-            cross_attention.attach(patched, cross_attention.Curve(window, fade), cross_attention.read_blocks(blocks))
-            replace = mark_positive(direction, steering)
+            layer = cross_attention.Layer(Curve(window, fade), unet_blocks.read(blocks))
+            replace = mark_positive(direction, steering, cross_attention.attach(patched, layer))
         patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, _wrapper(replace, direction, cls.hidden.unique_id))
         line = settings.sentence(steering, window)
         return io.NodeOutput(patched, ui=ui.PreviewText(f"{line}. What it did appears here after sampling."))
@@ -107,18 +111,19 @@ class ApplySafetySteer(io.ComfyNode):
 
 def steer_positive(direction: AlignedDirection, steering: SteerSettings, window: settings.Window) -> Replace:
     """Return how the conditioning site replaces positive entries: by steered ones, for the steps of the window."""
-    return lambda entries: steer_entries(entries, direction, steering, window)
+    cut = partial(windows.cut_family, window=window)
+    return partial(steer_entries, direction=direction, settings=steering, cut=cut)
 
 
-def mark_positive(direction: AlignedDirection, steering: SteerSettings) -> Replace:
+def mark_positive(direction: AlignedDirection, steering: SteerSettings, bit: int) -> Replace:
     """Return how the cross-attention site replaces them: by marked ones, whose text every step moves toward steered text."""
     within = cross_attention.within_reach(direction)
 
-    def replace(entries: Sequence[Entry]) -> tuple[list[Entry], list[Outcome]]:
-        steered, outcomes = steer_entries(entries, within, steering, WHOLE)
-        return [cross_attention.mark(*pair) for pair in zip(entries, steered, strict=True)], outcomes
+    def act(entry: Entry) -> tuple[list[Entry], Outcome]:
+        marked, outcome = cross_attention.mark(entry, bit, within, steering)
+        return [marked], outcome
 
-    return replace
+    return partial(each_with_text, act=act)
 
 
 def _wrapper(replace: Replace, direction: AlignedDirection, node_id: str | None) -> Callable[..., Any]:
@@ -136,3 +141,9 @@ def _wrapper(replace: Replace, direction: AlignedDirection, node_id: str | None)
         return executor(*args, **kwargs)
 
     return wrapper
+
+
+def _restore(executor: WrapperExecutor, guider: Any, *args: Any, **kwargs: Any) -> Any:
+    """Wrap SAMPLER_SAMPLE: ComfyUI has shared out the areas, so that cut entries need know their families no longer."""
+    guider.conds = windows.restore(guider.conds, guider.inner_model.model_sampling.percent_to_sigma)
+    return executor(guider, *args, **kwargs)

@@ -2,115 +2,97 @@
 
 Steering is still decided once per run, on the conditioning. What a step does is to go from the prompt as it was to the prompt
 as steered, by as much as the step's sigma says: one pass over the context, and nothing that waits for a GPU. The steered
-text travels beside the text itself among the model's conditions, so that ComfyUI batches, repeats and slices both alike, and
-rows of a batch without it (a negative prompt, a helper's prompt) carry their own text there and stay as they are.
+text travels beside the text itself among the model's conditions (`targets`), so that ComfyUI batches, repeats and slices both
+alike, and rows of a batch without it (a negative prompt, a helper's prompt) carry their own text there and stay as they are.
+
+Several nodes in a row are layers. Between what a text is without a layer and with it, each goes by a share of its own, so that
+with all of them at full share the text is what the last made of what the others made of it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from comfy.conds import CONDRegular
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor
 
 from ..safety_steer.aligned import AlignedDirection
-from ..safety_steer.errors import DataError, MismatchError
-from .entries import EDGE, Entry
-from .settings import Window
+from ..safety_steer.apply import Outcome, SteerSettings
+from ..safety_steer.errors import MismatchError
+from . import targets
+from .curve import Curve, Knots, share_at
+from .entries import STEERED, steer_text
+from .targets import CONTEXT, NAMES
+from .unet_blocks import Blocks, holds
+from .windows import Entry
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-Knots = tuple[float, float, float, float]
-
-NEVER: Knots = (-1.0, -1.0, -1.0, -1.0)
 KEY = "safety_steer_cross_attention"
-PREFIX = "safety_steer_target_"
 STATE = "safety_steer_state"
-CONTEXT = "c_crossattn"
-# What a model's conditions call the text tensors of an entry.
-NAMES = {
-    "cross_attn": CONTEXT,
-    "conditioning_llama3": "encoder_hidden_states_llama3",
-    "conditioning_mt5xl": "encoder_hidden_states_t5",
-    "conditioning_byt5small": "txt_byt5",
-}
+LAYERS = 4
 ADVICE = "Set site to 'conditioning' on Apply Safety Steer, which works with every model."
 
 
 @dataclass(frozen=True)
-class Curve:
-    """How strongly to steer over the sampling: fully inside `window`, fading over a share `fade` of it at its inner edges."""
+class Layer:
+    """What one node does: how strongly at which sigma, and in which blocks of a U-Net (None for all)."""
 
-    window: Window
-    fade: float = 0.0
-
-    def knots(self, percent_to_sigma: Callable[[float], float]) -> Knots:
-        """Return the sigmas where steering begins, is full, begins to fade and is gone. Sigma falls, and so do they.
-
-        Steps exactly on an edge are inside, as at the conditioning site; a window of no length holds no step.
-        """
-        if self.window.start == self.window.end:
-            return NEVER
-        start = self.window.start - EDGE * (self.window.start > 0)
-        end = self.window.end + EDGE * (self.window.end < 1)
-        fade = min(self.fade, (end - start) / 2)
-        shares = start, start + fade * (start > 0), end - fade * (end < 1), end
-        begin, full, fading, gone = (float(percent_to_sigma(share)) for share in shares)
-        return begin, full, fading, gone if end < 1 else -1.0
+    curve: Curve
+    blocks: Blocks | None
 
 
-def share_at(sigma: Tensor, knots: Knots) -> Tensor:
-    """Return how much of the steering a sigma gets, 0 to 1: a smooth step up and one down, without waiting for a GPU."""
-    begin, full, fading, gone = knots
-    rise = ((begin - sigma) / (begin - full)).clamp(0, 1) if begin > full else (sigma <= begin).to(sigma.dtype)
-    fall = ((sigma - gone) / (fading - gone)).clamp(0, 1) if fading > gone >= 0 else (sigma > gone).to(sigma.dtype)
-    share = torch.minimum(rise, fall)
-    return share * share * (3 - 2 * share)
+@dataclass(frozen=True)
+class Run:
+    """The layers of a sampling run, with the sigmas of their curves."""
+
+    layers: tuple[Layer, ...]
+    knots: tuple[Knots, ...]
 
 
-def read_blocks(text: str) -> tuple[tuple[str, int], ...] | None:
-    """Read "middle, output 3-5" as U-Net blocks (part, number), number -1 for all of a part; None when nothing is said."""
-    found: list[tuple[str, int]] = []
-    for item in filter(None, (part.strip().lower() for part in text.split(","))):
-        match = re.fullmatch(r"(input|middle|output)(?:\s+(\d{1,3})(?:\s*-\s*(\d{1,3}))?)?", item)
-        if match is None:
-            raise DataError(
-                f"Expected blocks like 'middle, output 3-5', but got '{item[:40]}'. Change blocks on Apply Safety Steer, or "
-                "leave it empty for all."
-            )
-        part, first, last = match.groups()
-        numbers = range(int(first), int(last or first) + 1) if first else [-1]
-        found += [(part, number) for number in numbers]
-    return tuple(found) or None
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What blocks need at a step: the context by target number, each layer's share, and contexts made so far by layers."""
+
+    layers: tuple[Layer, ...]
+    context: Mapping[int, Tensor]
+    shares: Sequence[Tensor]
+    made: dict[tuple[bool, ...], Tensor] = field(default_factory=dict)
 
 
-def attach(patched: ModelPatcher, curve: Curve, blocks: Sequence[tuple[str, int]] | None) -> None:
-    """Add to a model clone what carries targets put on by `mark` into every step; `blocks` limits it to parts of a U-Net."""
-    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, _prepare(curve))
-    patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, _steer_step(inside=blocks is not None))
-    if blocks is None:
-        return
-    if not isinstance(patched.model.diffusion_model, UNetModel):
+def attach(patched: ModelPatcher, layer: Layer) -> int:
+    """Add a layer to a model clone, and what carries the targets of `mark` into every step; return the layer's bit."""
+    options = patched.model_options.setdefault("transformer_options", {})
+    before: tuple[Layer, ...] = options.get(KEY, ())
+    if len(before) == LAYERS:
+        raise MismatchError(f"At most {LAYERS} nodes in a row can steer the cross-attention. {ADVICE}")
+    if layer.blocks is not None and not isinstance(patched.model.diffusion_model, UNetModel):
         raise MismatchError(
             f"Blocks can be chosen on U-Nets only (SD 1.5, SD 2, SDXL), and this model is {type(patched.model).__name__}. "
             "Leave blocks empty on Apply Safety Steer."
         )
-    patched.set_model_attn2_patch(_InBlocks(tuple(blocks)))
+    if not before:
+        patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, _prepare)
+    if layer.blocks is not None and all(other.blocks is None for other in before):
+        patched.set_model_attn2_patch(_steer_in_block)
+    options[KEY] = (*before, layer)
+    return 1 << len(before)
 
 
-def mark(entry: Entry, steered: Entry) -> Entry:
-    """Return an entry that stays as it is and carries its steered text along as model conditions of our own."""
-    targets = {
-        PREFIX + name: CONDRegular(steered[key]) for key, name in NAMES.items() if steered.get(key) is not entry.get(key)
-    }
-    return {**entry, "model_conds": {**entry.get("model_conds", {}), **targets}}
+def mark(entry: Entry, bit: int, direction: AlignedDirection, settings: SteerSettings) -> tuple[Entry, Outcome]:
+    """Return an entry that stays as it is and carries its steered text along, and what was done to it."""
+    hung = [number for number in targets.numbers(entry.get("model_conds", {})) if number]
+    marked = entry
+    for number in (0, *hung):
+        before = targets.text_of(entry, number)
+        after, outcome = steer_text({**before, STEERED: True} if number else before, direction, settings)
+        marked = targets.put(marked, number | bit, after, before)
+    return marked, outcome
 
 
 def within_reach(direction: AlignedDirection) -> AlignedDirection:
@@ -121,45 +103,54 @@ def within_reach(direction: AlignedDirection) -> AlignedDirection:
     return replace(direction, spaces=spaces)
 
 
-def _prepare(curve: Curve) -> Callable[..., Any]:
-    """Return a SAMPLER_SAMPLE wrapper: give every entry of a run a target, its own text where there is none."""
+def _prepare(
+    executor: WrapperExecutor, guider: Any, sigmas: Tensor, extra_args: dict[str, Any], *args: Any, **more: Any
+) -> Any:
+    """Wrap SAMPLER_SAMPLE: give every entry of a run the same targets, its own text where it has none, and steer each step.
 
-    def wrapper(
-        executor: WrapperExecutor, guider: Any, sigmas: Tensor, extra_args: dict[str, Any], *args: Any, **more: Any
-    ) -> Any:
-        marked = {name for name in NAMES.values() if any(PREFIX + name in _conds(entry) for entry in _entries(guider.conds))}
-        if not marked:
-            return executor(guider, sigmas, extra_args, *args, **more)
-        guider.conds = {role: [_with_targets(entry, marked) for entry in entries] for role, entries in guider.conds.items()}
-        options = dict(extra_args["model_options"])
-        knots = curve.knots(guider.inner_model.model_sampling.percent_to_sigma)
-        options["transformer_options"] = {**options.get("transformer_options", {}), STATE: knots}
-        return executor(guider, sigmas, {**extra_args, "model_options": options}, *args, **more)
-
-    return wrapper
+    The step's wrapper comes before everybody else's: what others do to a text is done to the steered text.
+    """
+    found = [(name, entry.get("model_conds", {})) for name in NAMES.values() for entry in _entries(guider.conds)]
+    hung = {name: set[int]() for name in NAMES.values()}
+    for name, conds in found:
+        hung[name].update(targets.numbers(conds, name))
+    hung = {name: numbers for name, numbers in hung.items() if any(numbers)}
+    if not hung:
+        return executor(guider, sigmas, extra_args, *args, **more)
+    guider.conds = {role: [_with_targets(entry, hung) for entry in entries] for role, entries in guider.conds.items()}
+    options = dict(extra_args["model_options"])
+    inner = dict(options["transformer_options"])
+    to_sigma, wrappers = guider.inner_model.model_sampling.percent_to_sigma, inner.get("wrappers", {})
+    inner[STATE] = Run(inner[KEY], tuple(layer.curve.knots(to_sigma) for layer in inner[KEY]))
+    inner["wrappers"] = {
+        **wrappers,
+        WrappersMP.APPLY_MODEL: {KEY: [_steer_step], **wrappers.get(WrappersMP.APPLY_MODEL, {})},
+    }
+    options["transformer_options"] = inner
+    return executor(guider, sigmas, {**extra_args, "model_options": options}, *args, **more)
 
 
 def _entries(conds: Mapping[str, Sequence[Entry]]) -> list[Entry]:
     return [entry for entries in conds.values() for entry in entries]
 
 
-def _conds(entry: Entry) -> dict[str, Any]:
-    conds: dict[str, Any] = entry.get("model_conds", {})
-    return conds
-
-
-def _with_targets(entry: Entry, marked: set[str]) -> Entry:
-    """Give an entry a target of the kind of condition its text is, so that the two are batched alike."""
-    conds = dict(_conds(entry))
-    keys = {name: key for key, name in NAMES.items()}
-    for name in marked & set(conds):
-        own, target = conds[name], conds.get(PREFIX + name)
-        if target is not None:
-            _refuse_another_space(own.cond, entry[keys[name]], name)
-        conds[PREFIX + name] = type(own)(own.cond if target is None else target.cond.to(own.cond))
-    missing = [name for name in marked if PREFIX + name in conds and name not in conds]
-    if missing:
-        raise MismatchError(f"This model does not take its text as {missing[0]}, so it cannot be steered there. {ADVICE}")
+def _with_targets(entry: Entry, hung: Mapping[str, set[int]]) -> Entry:
+    """Give an entry all targets of the run, of the kind of condition its text is, so that they are batched alike."""
+    conds = dict(entry.get("model_conds", {}))
+    for name, numbers in hung.items():
+        own = conds.get(name)
+        if own is None:
+            if targets.numbers(conds, name):
+                raise MismatchError(f"This model does not take its text as {name}, so it cannot be steered there. {ADVICE}")
+            continue
+        text = conds.pop(targets.condition(0, name), None)
+        if text is not None:
+            _refuse_another_space(own.cond, text.cond, name)
+        texts = {0: own.cond}
+        for number in sorted(numbers - {0}):
+            target = conds.get(targets.condition(number, name))
+            texts[number] = texts[targets.one_layer_less(number)] if target is None else target.cond.to(own.cond)
+            conds[targets.condition(number, name)] = type(own)(texts[number])
     return {**entry, "model_conds": conds}
 
 
@@ -172,49 +163,63 @@ def _refuse_another_space(used: Tensor, text: Tensor, name: str) -> None:
         )
 
 
-def _steer_step(inside: bool) -> Callable[..., Any]:
-    """Return an APPLY_MODEL wrapper that moves every text toward its target by the step's share, or leaves it to blocks."""
+def _steer_step(
+    executor: WrapperExecutor,
+    x: Tensor,
+    t: Tensor,
+    c_concat: Any = None,
+    c_crossattn: Any = None,
+    control: Any = None,
+    transformer_options: Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Wrap APPLY_MODEL: move every text toward its targets by the step's shares, or leave that to blocks."""
+    options = dict(transformer_options or {})
+    texts = {CONTEXT: c_crossattn, **kwargs}
+    steered = {name: targets.numbers(texts, name) for name in NAMES.values()}
+    run: Run = options[STATE]
+    shares = [share_at(t[0], knots) for knots in run.knots]
+    everywhere = tuple(layer.blocks is None for layer in run.layers)
+    options[STATE] = None
+    for name in (name for name, numbers in steered.items() if numbers):
+        hung = {0: texts[name]} | {number: texts.pop(targets.condition(number, name)) for number in steered[name]}
+        texts[name] = between(hung, shares, everywhere)
+        if name == CONTEXT and not all(everywhere):
+            options[STATE] = Step(run.layers, hung, shares, {everywhere: texts[name]})
+    context = texts.pop(CONTEXT)
+    return executor(x, t, c_concat, context, control, options, **texts)
 
-    def wrapper(
-        executor: WrapperExecutor,
-        x: Tensor,
-        t: Tensor,
-        c_concat: Any = None,
-        c_crossattn: Any = None,
-        control: Any = None,
-        transformer_options: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        options = dict(transformer_options or {})
-        texts = {CONTEXT: c_crossattn, **kwargs}
-        targets = {name: texts.pop(PREFIX + name) for name in NAMES.values() if PREFIX + name in texts}
-        if targets:
-            share = share_at(t[0], options[STATE])
-            steered = {name: torch.lerp(texts[name], target, share.to(target)) for name, target in targets.items()}
-            if inside:
-                options[STATE] = steered.pop(CONTEXT, None)
-            texts |= steered
-        context = texts.pop(CONTEXT)
-        return executor(x, t, c_concat, context, control, options, **texts)
 
-    return wrapper
+def between(texts: Mapping[int, Tensor], shares: Sequence[Tensor], acting: Sequence[bool]) -> Tensor:
+    """Return the text between those with and without each layer, by the layers' shares; only acting layers count.
+
+    `texts` are by target number; one that is missing is the text with one layer less.
+    """
+    found: list[Tensor] = []
+    for number in range(1 << len(shares)):
+        found.append(texts[number] if number in texts else found[targets.one_layer_less(number)])
+    for share, acts in zip(shares, acting, strict=True):
+        pairs = zip(found[::2], found[1::2], strict=True)
+        found = [torch.lerp(low, high, share.to(high)) if acts and low is not high else low for low, high in pairs]
+    return found[0]
 
 
-class _InBlocks:
-    """An attn2_patch that hands steered text to chosen blocks of a U-Net."""
-
-    def __init__(self, blocks: tuple[tuple[str, int], ...]) -> None:
-        self.blocks = blocks
-
-    def __call__(self, n: Tensor, context: Tensor, value: Tensor, options: Mapping[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
-        part, number = options["block"][:2]
-        steered = options.get(STATE)
-        if not isinstance(steered, Tensor) or ((part, -1) not in self.blocks and (part, number) not in self.blocks):
-            return n, context, value
-        if steered.shape != context.shape:
-            raise MismatchError(
-                "Another node changes the text inside this model's blocks, which cannot be steered as well. Leave blocks "
-                "empty on Apply Safety Steer, or remove that node."
-            )
-        steered = steered.to(context)
-        return n, steered, steered if value is context else value
+def _steer_in_block(n: Tensor, context: Tensor, value: Tensor, options: Mapping[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+    """Patch attn2: hand the text steered by the layers that act in this block to its cross-attention."""
+    step: Step | None = options.get(STATE)
+    if step is None:
+        return n, context, value
+    part, number = options["block"][:2]
+    acting = tuple(layer.blocks is None or holds(layer.blocks, part, number) for layer in step.layers)
+    if acting == tuple(layer.blocks is None for layer in step.layers):
+        return n, context, value
+    if acting not in step.made:
+        step.made[acting] = between(step.context, step.shares, acting)
+    steered = step.made[acting]
+    if steered.shape != context.shape:
+        raise MismatchError(
+            "Another node changes the text inside this model's blocks, which cannot be steered as well. Leave blocks "
+            "empty on Apply Safety Steer, or remove that node."
+        )
+    steered = steered.to(context)
+    return n, steered, steered if value is context else value

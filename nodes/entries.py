@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
@@ -13,36 +12,70 @@ from ..safety_steer import text_spaces
 from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.apply import Outcome, SteerSettings, steer_conditioning
 from ..safety_steer.errors import MismatchError
-from .settings import Window
+from . import targets
+from .windows import Cut, Entry
 
-Entry = dict[str, Any]
-
-EDGE = 1e-5
 STEERED = "safety_steered"
 
 
-def steer_entries(
-    entries: Sequence[Entry], direction: AlignedDirection, settings: SteerSettings, window: Window
+def each_with_text(
+    entries: Sequence[Entry], act: Callable[[Entry], tuple[list[Entry], Outcome]]
 ) -> tuple[list[Entry], list[Outcome]]:
-    """Steer entries with their tensors under `cross_attn`, `pooled_output`, ...; none of them is written to.
-
-    An entry without text, and one steering leaves alone, comes back as it is; a steered one as a copy, or as up to
-    three when only a window of the steps is steered. Raises MismatchError for text the direction is not aligned to.
-    """
+    """Return what `act` makes of each entry, and what it did; an entry without text comes back as it is."""
     result: list[Entry] = []
     outcomes: list[Outcome] = []
     for entry in entries:
         if entry.get("cross_attn") is None:
             result.append(entry)
             continue
-        left = text_spaces.left_alone(entry, direction.places)
-        texts = _texts(entry, direction, left)
-        outcome = steer_conditioning(texts, direction, settings, check=not entry.get(STEERED))
-        outcomes.append(replace(outcome, left_alone=tuple(left)))
-        moved = {name: tensor for name, tensor in outcome.tensors.items() if tensor is not texts[name]}
-        copies = text_spaces.put_back(entry, direction.places, moved)
-        result.extend(_split(entry, {**entry, **copies, STEERED: True}, window) if moved else [entry])
+        made, outcome = act(entry)
+        result += made
+        outcomes.append(outcome)
     return result, outcomes
+
+
+def steer_entries(
+    entries: Sequence[Entry], direction: AlignedDirection, settings: SteerSettings, cut: Cut
+) -> tuple[list[Entry], list[Outcome]]:
+    """Steer entries with their tensors under `cross_attn`, `pooled_output`, ...; none of them is written to.
+
+    One that steering leaves alone comes back as it is; a steered one as `cut` makes it of the entry and its steered copy.
+    Raises MismatchError for text the direction is not aligned to.
+    """
+
+    def act(entry: Entry) -> tuple[list[Entry], Outcome]:
+        steered, outcome = steer_entry(entry, direction, settings)
+        return cut(entry, steered) if steered is not entry else [entry], outcome
+
+    return each_with_text(entries, act)
+
+
+def steer_entry(entry: Entry, direction: AlignedDirection, settings: SteerSettings) -> tuple[Entry, Outcome]:
+    """Steer an entry's text, and the targets that nodes before have hung on it; the entry itself when nothing moves.
+
+    The outcome is that of the text all of those nodes have acted on.
+    """
+    result, outcome = steer_text(entry, direction, settings)
+    hung = [number for number in targets.numbers(entry.get("model_conds", {})) if number]
+    if not hung:
+        return result, outcome
+    if result is not entry:
+        result = targets.put(result, 0, result, entry)
+    for number in hung:
+        before = targets.text_of(entry, number)
+        after, outcome = steer_text({**before, STEERED: True}, direction, settings)
+        result = targets.put(result, number, after, before)
+    return result, outcome
+
+
+def steer_text(entry: Entry, direction: AlignedDirection, settings: SteerSettings) -> tuple[Entry, Outcome]:
+    """Steer an entry's text alone; return the entry itself when nothing moves, or a copy."""
+    left = text_spaces.left_alone(entry, direction.places)
+    texts = _texts(entry, direction, left)
+    outcome = steer_conditioning(texts, direction, settings, check=not entry.get(STEERED))
+    moved = {name: tensor for name, tensor in outcome.tensors.items() if tensor is not texts[name]}
+    copies = text_spaces.put_back(entry, direction.places, moved)
+    return {**entry, **copies, STEERED: True} if moved else entry, replace(outcome, left_alone=tuple(left))
 
 
 def _texts(entry: Mapping[str, Any], direction: AlignedDirection, left: Sequence[str]) -> dict[str, Tensor]:
@@ -66,20 +99,3 @@ def _texts(entry: Mapping[str, Any], direction: AlignedDirection, left: Sequence
 def _left_out(direction: AlignedDirection, key: str) -> bool:
     """Say whether the alignment saw this tensor, and could carry nothing over to it."""
     return any("left_out" in found for name, found in direction.report.items() if name.split("/")[0] == key)
-
-
-def _split(entry: Entry, steered: Entry, window: Window) -> list[Entry]:
-    """Cut an entry's own step window at the edges of `window`, with `steered` inside and `entry` outside."""
-    if window.start == window.end:
-        return [entry]
-    # A step exactly on a shared edge would see both copies, and one between two edges neither. Users and schedulers
-    # choose round numbers, so the copies share edges a hair outside of the round ones.
-    start, end = window.start - EDGE, window.end + EDGE
-    first, last = entry.get("start_percent", 0.0), entry.get("end_percent", 1.0)
-    edges = [first, *(edge for edge in (start, end) if first < edge < last), last]
-    if len(edges) == 2:
-        return [steered if start <= (first + last) / 2 <= end else entry]
-    return [
-        {**(steered if start <= (low + high) / 2 <= end else entry), "start_percent": low, "end_percent": high}
-        for low, high in pairwise(edges)
-    ]

@@ -21,6 +21,11 @@ class Window:
     start: float
     end: float
 
+    @property
+    def whole(self) -> bool:
+        """Whether all steps are inside."""
+        return self.start == 0 and self.end == 1
+
 
 def inputs() -> list[io.Input]:
     """Return the inputs; their names and order are part of every saved workflow."""

@@ -90,14 +90,20 @@ def test_a_window_that_holds_no_step_gives_the_bits_of_the_unpatched_graph(name:
     assert torch.equal(graph.sample(model, prompts_of(name)), without(name))
 
 
+# Graphs in which ComfyUI makes entries of its own out of the prompts', each with the area of one and the text of another.
+SHARED_AREAS = ("area", "area of the negative", "mask bounds")
+GRAPHS = {**{kind: Situation(kind) for kind in tiny.KINDS}, **{name: SITUATIONS[name] for name in SHARED_AREAS}}
+
+
 @pytest.mark.parametrize("window", [(0.3, 0.7), (0.25, 0.75)], ids=["steps within", "steps on the edges"])
-@pytest.mark.parametrize("kind", tiny.KINDS)
-def test_both_sites_steer_the_same_steps(kind: str, window: tuple[float, float]) -> None:
-    graph, direction = Situation(kind), reachable(tiny.aligned(kind), SITES[1])
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_both_sites_steer_the_same_steps(graph: Situation, window: tuple[float, float]) -> None:
+    direction = reachable(tiny.aligned(graph.kind), SITES[1])
     settings = {"start_percent": window[0], "end_percent": window[1]}
-    models = [apply(graph.make(kind), direction, site=site, **settings) for site in SITES]
+    models = [apply(graph.make(graph.kind), direction, site=site, **settings) for site in SITES]
     both = [graph.sample(model, graph.encoded(), steps=4) for model in models]
     assert torch.equal(*both)
+    assert not torch.equal(both[0], graph.sample(graph.make(graph.kind), graph.encoded(), steps=4))
 
 
 GUIDERS = {
@@ -149,12 +155,70 @@ def test_a_lora_that_moves_the_clip_far_needs_its_own_alignment(site: str) -> No
         Situation().sample(apply(tiny.model("sd15"), tiny.aligned("sd15"), site=site), prompts)
 
 
+IN_A_ROW: list[dict[str, Any]] = [
+    {"operator": "add", "gate": "off", "strength": 0.5},
+    {"operator": "project", "gate": "off"},
+]
+WINDOWS = {
+    "both always": [(0.0, 1.0), (0.0, 1.0)],
+    "one after the other": [(0.0, 0.5), (0.5, 1.0)],
+    "overlapping": [(0.25, 0.75), (0.5, 1.0)],
+    "the second now and then": [(0.0, 1.0), (0.25, 0.5)],
+}
+
+
+def in_a_row(model: Any, sites: list[str], windows: list[tuple[float, float]]) -> Any:
+    direction = reachable(tiny.aligned("sd15"), SITES[1])
+    for site, window, settings in zip(sites, windows, IN_A_ROW, strict=True):
+        model = apply(model, direction, site=site, start_percent=window[0], end_percent=window[1], **settings)
+    return model
+
+
 @pytest.mark.parametrize("second", SITES)
 @pytest.mark.parametrize("first", SITES)
 def test_two_apply_nodes_in_a_row_both_act(first: str, second: str) -> None:
     graph, direction = Situation(), reachable(tiny.aligned("sd15"), SITES[1])
-    steps: list[dict[str, Any]] = [{"operator": "add", "gate": "off", "strength": 0.5}, {"operator": "project", "gate": "off"}]
     model, (prompt, other) = tiny.model("sd15"), graph.encoded()
-    twice = apply(apply(model, direction, site=first, **steps[0]), direction, site=second, **steps[1])
-    by_hand = by_library(by_library(prompt, direction, **steps[0]), direction, **steps[1])
+    twice = in_a_row(model, [first, second], WINDOWS["both always"])
+    by_hand = by_library(by_library(prompt, direction, **IN_A_ROW[0]), direction, **IN_A_ROW[1])
     assert torch.equal(graph.sample(twice, (prompt, other)), graph.sample(model, (by_hand, other)))
+
+
+@pytest.mark.parametrize("windows", WINDOWS.values(), ids=WINDOWS)
+@pytest.mark.parametrize("graph", [Situation(), SITUATIONS["area of the negative"]], ids=["plain", "area of the negative"])
+def test_two_apply_nodes_in_a_row_steer_the_same_steps_at_all_sites(
+    graph: Situation, windows: list[tuple[float, float]]
+) -> None:
+    pairs = [[first, second] for first in SITES for second in SITES]
+    sampled = [graph.sample(in_a_row(tiny.model("sd15"), sites, windows), graph.encoded(), steps=4) for sites in pairs]
+    assert all(torch.equal(sampled[0], other) for other in sampled[1:])
+    assert not torch.equal(sampled[0], graph.sample(tiny.model("sd15"), graph.encoded(), steps=4))
+
+
+def test_two_apply_nodes_in_a_row_steer_blocks_of_their_own() -> None:
+    graph, direction = Situation(), reachable(tiny.aligned("sd15"), SITES[1])
+
+    def sampled(*blocks: str) -> torch.Tensor:
+        model = tiny.model("sd15")
+        for chosen, settings in zip(blocks, IN_A_ROW, strict=True):
+            model = apply(model, direction, site=SITES[1], blocks=chosen, **settings)
+        return graph.sample(model, graph.encoded())
+
+    whole = "input, middle, output"
+    everywhere = sampled("", "")
+    assert torch.equal(sampled(whole, ""), everywhere)
+    assert torch.equal(sampled("", whole), everywhere)
+    assert torch.equal(sampled(whole, whole), everywhere)
+    assert torch.equal(sampled("middle", "output 90"), sampled("middle", "input 90"))
+    apart = [sampled("middle", ""), sampled("", "middle"), sampled("middle", "output"), everywhere]
+    for index, one in enumerate(apart):
+        assert all(not torch.equal(one, other) for other in apart[index + 1 :])
+
+
+def test_too_many_nodes_in_a_row_are_refused() -> None:
+    error = world.module("safety_steer.errors").MismatchError
+    model, direction = tiny.model("sd15"), reachable(tiny.aligned("sd15"), SITES[1])
+    for _ in range(world.module("nodes.cross_attention").LAYERS):
+        model = apply(model, direction, site=SITES[1])
+    with pytest.raises(error, match=r"At most 4 nodes.*Set site to 'conditioning'"):
+        apply(model, direction, site=SITES[1])

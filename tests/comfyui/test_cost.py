@@ -86,7 +86,11 @@ def test_the_cross_attention_site_is_called_twice_per_run_and_once_per_call_of_t
     model.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.APPLY_MODEL, "count", count)
     counted = calls_from_outside(lambda: graph.sample(model, prompts, steps=steps))
     assert seen["calls"] == 2 * steps
-    assert counted == {"apply_steer.wrapper": 1, "cross_attention.wrapper": 1 + seen["calls"]}
+    assert counted == {
+        "apply_steer.wrapper": 1,
+        "cross_attention._prepare": 1,
+        "cross_attention._steer_step": seen["calls"],
+    }
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)

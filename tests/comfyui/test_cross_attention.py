@@ -79,7 +79,7 @@ def test_every_step_sees_the_steered_text_in_positive_rows_only() -> None:
 
 
 def test_strength_fades_smoothly_over_the_sampling() -> None:
-    module = world.module("nodes.cross_attention")
+    module = world.module("nodes.curve")
     window = world.module("nodes.settings").Window
     knots = module.Curve(window(0.25, 0.75), 0.25).knots(lambda share: 1 - share)
     shares = [float(module.share_at(torch.tensor(sigma), knots)) for sigma in (1.0, 0.75, 0.625, 0.5, 0.375, 0.25, 0.1)]
@@ -170,7 +170,7 @@ def test_an_area_prompt_leaves_the_rest_alone() -> None:
 
 
 def test_each_step_costs_one_pass_over_the_context_and_reads_nothing_back() -> None:
-    module = world.module("nodes.cross_attention")
+    module, targets, curve = (world.module(f"nodes.{name}") for name in ("cross_attention", "targets", "curve"))
     counted: list[str] = []
 
     class Count(torch.utils._python_dispatch.TorchDispatchMode):
@@ -178,12 +178,14 @@ def test_each_step_costs_one_pass_over_the_context_and_reads_nothing_back() -> N
             counted.append(str(function))
             return function(*args, **(kwargs or {}))
 
-    step = module._steer_step(inside=False)
+    layer = module.Layer(curve.Curve(world.module("nodes.settings").Window(0.1, 0.9), 0.1), None)
     context = torch.randn(2, 77, 32)
-    values = {"c_crossattn": context, module.PREFIX + "c_crossattn": context + 1}
-    options = {module.STATE: (0.9, 0.8, 0.3, 0.1)}
+    values = {"c_crossattn": context, targets.condition(1, "c_crossattn"): context + 1}
+    options = {module.STATE: module.Run((layer,), ((0.9, 0.8, 0.3, 0.1),))}
     with Count():
-        step(lambda *_: None, torch.zeros(2, 4), torch.full((2,), 0.5), None, transformer_options=options, **values)
+        module._steer_step(
+            lambda *_: None, torch.zeros(2, 4), torch.full((2,), 0.5), None, transformer_options=options, **values
+        )
     assert sum("lerp" in name for name in counted) == 1
     assert not [name for name in counted if "local_scalar" in name or "item" in name or "nonzero" in name]
     assert len(counted) < 25

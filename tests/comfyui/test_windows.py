@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import world  # isort: skip
@@ -20,9 +21,10 @@ STEPS = {
 
 
 def _steer(entry: dict[str, Any], start: float, end: float) -> list[dict[str, Any]]:
-    entries, settings = world.module("nodes.entries"), world.module("nodes.settings")
+    entries, windows = world.module("nodes.entries"), world.module("nodes.windows")
     steering = world.module("safety_steer.apply").SteerSettings(**STRONG)
-    return list(entries.steer_entries([entry], tiny.aligned("sd15"), steering, settings.Window(start, end))[0])
+    cut = partial(windows.cut, window=world.module("nodes.settings").Window(start, end))
+    return list(entries.steer_entries([entry], tiny.aligned("sd15"), steering, cut)[0])
 
 
 def _entry(**extras: Any) -> dict[str, Any]:
