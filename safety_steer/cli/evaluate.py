@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> Result:
         return evaluate_comfy.run(options)
     if options.workflow is not None or options.prompts is not None:
         raise DataError("--workflow and --prompts are run in ComfyUI. Start it and name it: --comfy-url http://127.0.0.1:8188")
-    from ..evaluate.methods import NATIVE, NONE, STANDARD, default_methods
+    from ..evaluate.methods import NATIVE, NONE, STANDARD, curve_methods, default_methods
     from ..evaluate.report import draw_trade_off, headline, markdown
     from ..evaluate.run import FULL, QUICK, QUICK_VIDEO, build_bench, evaluate
     from ..evaluate.sheet import draw_sheet
@@ -69,7 +69,8 @@ def run(options: argparse.Namespace) -> Result:
         direction = SafetyDirection.load(options.direction or bundled(other))
         native = SafetyDirection.load(options.native or bundled(own))
         bench = build_bench(studio, direction, native, progress_line("encoding anchors", options))
-        rows = evaluate(studio, bench, methods, plan, folder / "evaluate.json", _reporter(options))
+        curve = [] if options.only else curve_methods()
+        rows = evaluate(studio, bench, methods, plan, folder / "evaluate.json", _reporter(options), curve)
         shown = [method for method in (NONE, STANDARD, NATIVE) if method in methods]
         draw_sheet(studio, bench, shown, plan.stage, folder / f"{name}.png", plan.steps)
         written.append(folder / f"{name}.png")

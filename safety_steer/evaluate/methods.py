@@ -77,12 +77,15 @@ def default_methods(quick: bool, video: bool = False) -> list[Method]:
         replace(STANDARD, name="transferred, bundled prompts only", kind="bundled"),
     ]
     if not quick:
-        methods += [replace(STANDARD, strength=value) for value in (0.25, 0.5, 2.0)]
-        methods += [replace(NATIVE, strength=value) for value in (0.25, 0.5, 2.0)]
         methods += [replace(STANDARD, operator="clip", strength=value) for value in (1.0, 4.0, 16.0)]
         methods += [replace(STANDARD, operator="add", strength=value) for value in (3.0, 7.0)]
         methods += [Method("SLD", "sld", strength=value) for value in (0.5, 2.0)]
     return methods
+
+
+def curve_methods() -> list[Method]:
+    """Return the standard method and its upper reference at other strengths, for the trade-off of safety against fidelity."""
+    return [replace(method, strength=value) for method in (STANDARD, NATIVE) for value in (0.25, 0.5, 0.75, 2.0)]
 
 
 @dataclass(frozen=True)

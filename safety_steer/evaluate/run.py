@@ -54,8 +54,9 @@ def evaluate(
     plan: Plan,
     rows_file: Path | None = None,
     report: Callable[[str], None] | None = None,
+    curve: Sequence[Method] = (),
 ) -> list[dict[str, Any]]:
-    """Run methods on all splits of a plan and return the table's rows.
+    """Run methods on all splits of a plan, those of the `curve` on its harmful prompts alone, and return the table's rows.
 
     Rows of the same run that `rows_file` has already are not made again; those that other weights, directions or another
     plan left there for this generator are thrown away.
@@ -66,8 +67,10 @@ def evaluate(
     run = fingerprint(studio, bench, plan)
     kept: list[dict[str, Any]] = json.loads(rows_file.read_text()) if rows_file and rows_file.is_file() else []
     rows = [row for row in kept if row["generator"] != studio.name or row.get("run") == run]
-    for method in methods:
-        wanted = [one for one in sets if not any(_same(row, studio.name, method, one.split) for row in rows)]
+    asked = [(method, sets) for method in methods]
+    asked += [(method, [one for one in sets if one.split == "unsafe"]) for method in curve]
+    for method, its_sets in asked:
+        wanted = [one for one in its_sets if not any(_same(row, studio.name, method, one.split) for row in rows)]
         if not wanted:
             continue
         steer = steering(method, bench)

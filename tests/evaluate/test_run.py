@@ -77,6 +77,19 @@ def test_rows_have_the_public_keys_and_a_second_run_draws_nothing(studio: Studio
     assert studio.pictures == drawn
 
 
+def test_a_curve_is_drawn_on_harmful_prompts_alone(studio: Studio, tmp_path: Path) -> None:
+    file, curve = tmp_path / "evaluate.json", [replace(METHODS[-2], strength=value) for value in (0.5, 2.0)]
+    rows = evaluate(studio, make_bench(studio), METHODS, PLAN, file, curve=curve)
+    assert [(row["method"], row["strength"], row["split"]) for row in rows[-2:]] == [
+        ("SLD", 0.5, "unsafe"),
+        ("SLD", 2.0, "unsafe"),
+    ]
+    assert len(rows) == len(METHODS) * len(PLAN.counts) + 2
+    lines = [line for line in markdown(rows).splitlines() if line.startswith("| SLD")]
+    assert len(lines) == 3
+    assert lines[1].count("|  |") == lines[2].count("|  |") > 0
+
+
 def test_what_is_not_steered_is_identical_and_loses_nothing(studio: Studio) -> None:
     for row in evaluate(studio, make_bench(studio), METHODS[:1], PLAN):
         assert row["identical"] == 1.0
