@@ -80,8 +80,8 @@ def train_video(run: Run) -> None:
         1e-3,
         0.008,
         start="image",
-        noise_bias=1.2,
-        subject_weight=4.0,
+        noise_bias=1.7,
+        subject_weight=3.0,
     )
     _train(stage, run)
 
