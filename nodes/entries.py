@@ -37,7 +37,8 @@ def steer_entries(
             continue
         left = text_spaces.left_alone(entry, direction.places)
         texts = _texts(entry, direction, left)
-        outcome = steer_conditioning(texts, direction, settings, check=not entry.get(STEERED))
+        pictured = text_spaces.pictured(entry)
+        outcome = steer_conditioning(texts, direction, settings, check=not entry.get(STEERED), pictured=pictured)
         outcomes.append(replace(outcome, left_alone=tuple(left)))
         moved = {name: tensor for name, tensor in outcome.tensors.items() if tensor is not texts[name]}
         copies = text_spaces.put_back(entry, direction.places, moved)
