@@ -153,13 +153,8 @@ def fit_image_readings(
     fitted = _discriminants(words, samples)
     seen = sum(bool(_found(rows, fitted).any()) for rows in words)
     told = missed <= MOST_MISSED * pictures and lost <= MOST_LOST * spoken and not seen
-    report = {
-        "told": float(told),
-        "missed": missed / pictures,
-        "lost": lost / max(1, spoken),
-        "seen": seen / max(1, len(words)),
-    }
-    return fitted if told else ImageReadings.none(fitted.readings.shape[1]), report
+    shares = {"missed": missed / pictures, "lost": lost / max(1, spoken), "seen": seen / max(1, len(words))}
+    return fitted if told else ImageReadings.none(width), {"told_apart": told, **shares}
 
 
 def _discriminants(words: Sequence[Tensor], samples: Sequence[PictureSample]) -> ImageReadings:
