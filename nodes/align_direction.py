@@ -17,7 +17,8 @@ from ..safety_steer.anchors import choose_anchors, collect
 from ..safety_steer.data import clean_prompts
 from ..safety_steer.direction import SafetyDirection
 from ..safety_steer.errors import DataError
-from . import fit_cache, report
+from ..safety_steer.image_rows import with_image_readings
+from . import clip_images, fit_cache, report
 from .clip_text import ClipText, encode_prompts, encoder_name, study
 from .sockets import CATEGORY, AlignedDirectionSocket, SafetyDirectionSocket
 
@@ -99,7 +100,10 @@ class AlignSafetyDirection(io.ComfyNode):
             raise DataError(f"Expected map {', '.join(MAPS)}, but got '{map[:40]}'. Change map on Align Direction.")
         settings = AlignSettings(map=map, thresholds=thresholds)
         rows, typed = choose_anchors(direction, max_anchors), _typed_prompts(anchors)
-        key = fit_cache.fit_key(direction.content_hash, encoder, {**asdict(settings), "anchors": len(rows), "typed": typed})
+        parts = {**asdict(settings), "anchors": len(rows), "typed": typed}
+        if clip_images.takes_pictures(clip):
+            parts["pictures"] = clip_images.PROMPTS
+        key = fit_cache.fit_key(direction.content_hash, encoder, parts)
         encoding = study(clip)
         aligned = fit_cache.find(key, encoding.places, lambda prompts: _encode_all(encoding, prompts))
         origin = "read from disk"
@@ -108,7 +112,7 @@ class AlignSafetyDirection(io.ComfyNode):
             fit_cache.store(key, aligned)
         text = f"{', '.join(aligned.spaces)} of {encoder}, {origin} ({len(rows):,} harmless prompts, {map})"
         left_out = [found["left_out"] for found in aligned.report.values() if "left_out" in found]
-        text = "\n".join([text, *(f"left out: {reason}" for reason in left_out)])
+        text = "\n".join([text, *(f"left out: {reason}" for reason in left_out), *_untold(aligned)])
         report.show(cls.hidden.unique_id, text)
         return io.NodeOutput(aligned, ui=ui.PreviewText(text))
 
@@ -143,4 +147,15 @@ def _fit(
     prompts = [direction.anchors[row] for row in rows]
     states = collect(encode_prompts(encoding, prompts, bar.update), len(prompts))
     extra = collect(encode_prompts(encoding, typed, bar.update), len(typed)) if typed else None
-    return align(direction, states, encoder, settings, anchors=rows, extra_benign=extra, places=encoding.places)
+    aligned = align(direction, states, encoder, settings, anchors=rows, extra_benign=extra, places=encoding.places)
+    words = {name: [*found.tokens, *(extra[name].tokens if extra else ())] for name, found in states.items()}
+    return with_image_readings(aligned, words, clip_images.samples(encoding, prompts))
+
+
+def _untold(aligned: AlignedDirection) -> list[str]:
+    """Say in which spaces the rows of pictures could not be told from words."""
+    return [
+        f"{name}: image tokens cannot be told from words here; prompts with an image are left alone"
+        for name, space in aligned.spaces.items()
+        if space.image_readings is not None and not bool(space.image_readings.any())
+    ]

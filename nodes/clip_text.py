@@ -62,7 +62,7 @@ def study(clip: CLIP) -> ClipText:
     options = _without_zero_padding(clip)
     tokens = clip.tokenize(ALIKE[0][0], **options)
     with _parts(clip) as parts:
-        entry = _entry(clip, tokens)
+        entry = entry_of(clip, tokens)
     widths = {name: outputs[0].shape[-1] for name, outputs in parts.items() if isinstance(outputs[0], Tensor)}
     places = clip_layout.places(tokens, entry, widths)
     if clip_layout.STATES not in {place.key for place in places.values()}:
@@ -167,7 +167,7 @@ def _pass(text: ClipText, group: Sequence[Tokens]) -> tuple[dict[str, Any], dict
     """Encode prompts as if they were sections of one: its entry, and what every part of the encoder gave."""
     merged = {key: [section for tokens in group for section in tokens[key]] for key in group[0]}
     with _parts(text.clip) as parts:
-        return _entry(text.clip, merged), parts
+        return entry_of(text.clip, merged), parts
 
 
 def _without_zero_padding(clip: CLIP) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _without_zero_padding(clip: CLIP) -> dict[str, Any]:
     return {"tokenizer_options": {f"{name}_min_length": 0 for name in names}} if names else {}
 
 
-def _entry(clip: CLIP, tokens: Tokens) -> dict[str, Any]:
+def entry_of(clip: CLIP, tokens: Tokens) -> dict[str, Any]:
     """Encode tokens to one conditioning entry; raises EncoderError for a CLIP that changes during sampling."""
     entries = clip.encode_from_tokens_scheduled(tokens)
     if len(entries) != 1:

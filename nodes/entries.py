@@ -72,7 +72,8 @@ def steer_text(entry: Entry, direction: AlignedDirection, settings: SteerSetting
     """Steer an entry's text alone; return the entry itself when nothing moves, or a copy."""
     left = text_spaces.left_alone(entry, direction.places)
     texts = _texts(entry, direction, left)
-    outcome = steer_conditioning(texts, direction, settings, check=not entry.get(STEERED))
+    pictured = text_spaces.pictured(entry)
+    outcome = steer_conditioning(texts, direction, settings, check=not entry.get(STEERED), pictured=pictured)
     moved = {name: tensor for name, tensor in outcome.tensors.items() if tensor is not texts[name]}
     copies = text_spaces.put_back(entry, direction.places, moved)
     return {**entry, **copies, STEERED: True} if moved else entry, replace(outcome, left_alone=tuple(left))

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import container, schema
+from . import container, schema, space_format
 from .direction import GLOBAL, ModelIdentity, pack_text, unpack_text
 from .errors import FileFormatError, MismatchError
 from .text_spaces import Place
@@ -26,6 +26,7 @@ LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.98, 0.985, 0.99,
 MATCH_COSINE = 0.99
 FULL_TRUST = 16
 WITNESSES = 3
+IMAGE_READINGS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,8 @@ class AlignedSpace:
     all three joined by `witness_weights` (3,).
     `mean` and `scale` (D,) are benign pooled statistics; `fit_limit` is the largest distance from them that still counts
     as this encoder. `probes` (P, D) are pooled probe prompts.
+    Where an encoder takes pictures, `image_readings` (3, D) and `image_offsets` (3,) tell image rows from words, and
+    `image_shift` (D,) is how far a picture moves the words behind it.
     """
 
     vectors: Tensor
@@ -59,6 +62,9 @@ class AlignedSpace:
     scale: Tensor
     fit_limit: Tensor
     probes: Tensor
+    image_readings: Tensor | None = None
+    image_offsets: Tensor | None = None
+    image_shift: Tensor | None = None
 
     @property
     def width(self) -> int:
@@ -177,10 +183,20 @@ class AlignedDirection:
         if categories[0] != GLOBAL:
             raise FileFormatError(f"The first category should be '{GLOBAL}', but is '{categories[0]}'.")
         space_names = schema.names(document, "spaces", limit=64)
-        expected = {f"{space}.{name}" for space in space_names for name in _SHAPES} | {"probe_prompts"}
+        pictured = schema.names(document, "image_rows", limit=64) if "image_rows" in document else ()
+        if not set(pictured) <= set(space_names):
+            raise FileFormatError(
+                "The file tells image rows apart in a text space it does not have. Align the direction again."
+            )
+        shapes = {space: space_format.shapes(space in pictured) for space in space_names}
+        expected = {f"{space}.{name}" for space in space_names for name in shapes[space]} | {"probe_prompts"}
         schema.check_names(tensors, expected)
         prompts = unpack_text(schema.take(tensors, "probe_prompts", (None,), torch.uint8))
-        spaces = {space: _parse_space(tensors, space, categories, len(prompts)) for space in space_names}
+        sizes = {"Q": len(LEVELS), "P": len(prompts), "W": WITNESSES, "E": WITNESSES + 1, "I": IMAGE_READINGS}
+        sizes["G"] = 2 * len(gate_categories(categories)) + 1
+        spaces = {
+            space: AlignedSpace(**space_format.parse(tensors, space, shapes[space], sizes, categories)) for space in space_names
+        }
         strengths = schema.field(document, "strengths", dict)
         places = schema.field(document, "places", dict)
         if set(places) != set(space_names):
@@ -202,6 +218,7 @@ class AlignedDirection:
         )
 
     def _document(self) -> dict[str, Any]:
+        pictured = [name for name, space in self.spaces.items() if space.image_readings is not None]
         return {
             "kind": KIND,
             "schema": schema.SCHEMA_VERSION,
@@ -214,10 +231,14 @@ class AlignedDirection:
             "settings": dict(self.settings),
             "report": dict(self.report),
             "strengths": dict(self.strengths),
+            **({"image_rows": pictured} if pictured else {}),
         }
 
     def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"{space}.{name}": getattr(value, name) for space, value in self.spaces.items() for name in _SHAPES}
+        named = (
+            (space, name, getattr(value, name)) for space, value in self.spaces.items() for name in space_format.shapes(True)
+        )
+        tensors = {f"{space}.{name}": tensor for space, name, tensor in named if tensor is not None}
         return {**tensors, "probe_prompts": pack_text(self.probe_prompts)}
 
 
@@ -253,47 +274,3 @@ def pool(states: Tensor, mask: Tensor | None = None) -> Tensor:
 def token_mask(states: Tensor) -> Tensor:
     """Return which tokens of (B, T, D) are not all zero: (B, T) bool. All-zero tokens are padding."""
     return (states != 0).any(-1)
-
-
-_SHAPES: dict[str, tuple[str, ...]] = {
-    "vectors": ("K", "D"),
-    "readings": ("K", "D"),
-    "offsets": ("K",),
-    "token_quantiles": ("K", "Q"),
-    "prompt_quantiles": ("K", "Q"),
-    "phrase_quantiles": ("K", "Q"),
-    "prompt_readings": ("K", "D"),
-    "gate_weights": ("G", "D"),
-    "gate_biases": ("G",),
-    "gate_quantiles": ("E", "Q"),
-    "witness_weights": ("W",),
-    "mean": ("D",),
-    "scale": ("D",),
-    "fit_limit": (),
-    "probes": ("P", "D"),
-}
-
-
-def _parse_space(tensors: Mapping[str, Tensor], space: str, categories: tuple[str, ...], prompt_count: int) -> AlignedSpace:
-    vectors = schema.take(tensors, f"{space}.vectors", (len(categories), None), torch.float32)
-    sizes = {
-        "K": len(categories),
-        "D": vectors.shape[1],
-        "Q": len(LEVELS),
-        "P": prompt_count,
-        "W": WITNESSES,
-        "E": WITNESSES + 1,
-    }
-    sizes["G"] = 2 * len(gate_categories(categories)) + 1
-    loaded = {
-        name: schema.take(tensors, f"{space}.{name}", tuple(sizes[axis] for axis in axes), torch.float32)
-        for name, axes in _SHAPES.items()
-    }
-    schema.check_directions(vectors, categories)
-    schema.check_directions(loaded["readings"], categories)
-    schema.check_directions(loaded["prompt_readings"], categories)
-    if not bool(((loaded["readings"] * vectors).sum(-1) > 0).all()):
-        raise FileFormatError("A reading does not point along its own vector. Align the direction again.")
-    if not bool((loaded["scale"] > 0).all()):
-        raise FileFormatError("The channel scales should be above 0. Make or get the file again.")
-    return AlignedSpace(**loaded)

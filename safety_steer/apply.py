@@ -14,6 +14,7 @@ from torch import Tensor
 from .aligned import AlignedDirection, gate_categories, token_mask
 from .errors import DataError, MismatchError
 from .gate import FALSE_POSITIVE_RATE, GateDecision, open_gate
+from .image_rows import LeftAlone, left_alone
 from .steer import TOKEN_QUANTILE, Steered, active_strengths, steer
 
 
@@ -33,13 +34,15 @@ class SteerSettings:
 class Outcome:
     """The steered tensors by space, with the gate's decision and each space's `Steered`, for reports and plots.
 
-    `left_alone` names text of the entry that the direction has no alignment for.
+    `left_alone` names text of the entry that the direction has no alignment for. `images` says by space which rows are a
+    picture's, in spaces whose encoder takes pictures into the prompt; they are neither read nor moved.
     """
 
     tensors: Mapping[str, Tensor]
     gate: GateDecision | None
     spaces: Mapping[str, Steered] = field(default_factory=dict)
     left_alone: tuple[str, ...] = ()
+    images: Mapping[str, LeftAlone] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
@@ -52,12 +55,14 @@ def steer_conditioning(
     aligned: AlignedDirection,
     settings: SteerSettings | None = None,
     check: bool = True,
+    pictured: bool = False,
 ) -> Outcome:
     """Steer the text tensors of one conditioning entry: `cross_attn` (B, T, D), `pooled_output` (B, D), ...
 
     Spaces the direction has no alignment for are given back as they are. The gate is decided once, in the first aligned
     space present. Raises MismatchError when no space is aligned or, with `check`, when a tensor is from another encoder;
-    tensors that were steered before may lie too far out for that check.
+    tensors that were steered before may lie too far out for that check. `pictured` says that the entry is known to come with
+    a picture, so that text which might hold its rows is rather left alone.
     """
     settings = settings or SteerSettings()
     known = [name for name in aligned.spaces if name in tensors]
@@ -66,16 +71,20 @@ def steer_conditioning(
             f"This direction is aligned to {', '.join(aligned.spaces)}, but the conditioning has "
             f"{', '.join(tensors) or 'no text tensors'}. Align the direction with the CLIP of this workflow."
         )
-    states = {name: _as_tokens(tensors[name]) for name in known}
-    for name in known if check else ():
-        if bool(token_mask(states[name]).any()):
-            aligned.spaces[name].check(states[name], name)
+    given = {name: _as_tokens(tensors[name]) for name in known}
+    found = {name: left_alone(given[name], aligned.spaces[name], pictured) for name in known}
+    images = {name: rows for name, rows in found.items() if rows is not None}
+    states = {name: images[name].read if name in images else given[name] for name in known}
+    spoken = [name for name in known if bool(token_mask(states[name]).any())] if check or images else known
+    for name in spoken if check else ():
+        aligned.spaces[name].check(states[name], name)
     weights = active_strengths(aligned.strengths, aligned.categories)
     strengths = {category: settings.strength * weight for category, weight in weights.items()}
     strengths = active_strengths(strengths, aligned.categories)
     if not strengths:
         return Outcome(dict(tensors), None)
-    decision = open_gate(states[known[0]], aligned.spaces[known[0]], settings.gate, settings.false_positive_rate)
+    decider = (*spoken, *known)[0]
+    decision = open_gate(states[decider], aligned.spaces[decider], settings.gate, settings.false_positive_rate)
     result, done = dict(tensors), {}
     for name in known:
         done[name] = steer(
@@ -89,8 +98,11 @@ def steer_conditioning(
             settings.preserve_norm,
         )
         if done[name].states is not states[name]:
-            result[name] = done[name].states.reshape(tensors[name].shape)
-    return Outcome(result, decision, done)
+            steered = done[name].states
+            if name in images:
+                steered = images[name].put_back(steered, done[name].flagged)
+            result[name] = steered.reshape(tensors[name].shape)
+    return Outcome(result, decision, done, images=images)
 
 
 def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
@@ -112,9 +124,20 @@ def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
                 lines.append(f"  {name}: {_places(moved)} of {moved.numel()} moved, by {share:.0%} of their length")
             else:
                 lines.append(f"  {name}: unchanged")
+            lines.extend(_images(name, row, outcome.images.get(name)))
     if outcome.left_alone:
         lines.append(f"  left alone, because the direction is not aligned to it: {', '.join(outcome.left_alone)}")
     return "\n".join(lines)
+
+
+def _images(name: str, row: int, images: LeftAlone | None) -> list[str]:
+    """Say what was left alone in one prompt because it is a picture's."""
+    count = 0 if images is None else int(images.rows[row].sum())
+    if images is None or not count:
+        return []
+    if bool(images.unsure[row]):
+        return [f"  {name}: left alone, because the tokens of its image could not be told from its words"]
+    return [f"  {name}: left alone: {count} image tokens"]
 
 
 def _places(moved: Tensor) -> str:

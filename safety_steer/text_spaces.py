@@ -22,6 +22,8 @@ from . import schema
 from .errors import FileFormatError
 
 MASKS = {"cross_attn": "attention_mask", "conditioning_mt5xl": "attention_mask_mt5xl"}
+# What an entry carries beside its text when it is about a picture; the text may or may not hold image tokens then.
+PICTURES = ("reference_latents", "concat_latent_image", "guiding_frame_index", "ref_latent")
 ROWS = ("all", "narrow", "wide")
 # Text no generator here can do without, and text that only says what letters or lyrics to show or sing.
 MAIN_TEXT = ("cross_attn", "conditioning_llama3", "conditioning_mt5xl")
@@ -118,3 +120,8 @@ def left_alone(entry: Mapping[str, Any], places: Mapping[str, Place]) -> list[st
     """Name an entry's text tensors that no place reaches."""
     reached = {place.key for place in places.values()}
     return [key for key in (*MAIN_TEXT, *SIDE_TEXT) if entry.get(key) is not None and key not in reached]
+
+
+def pictured(entry: Mapping[str, Any]) -> bool:
+    """Say whether an entry is known to come with a picture."""
+    return any(entry.get(key) is not None for key in PICTURES)

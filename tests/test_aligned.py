@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,25 @@ from safety_steer.aligned import AlignedDirection, AlignedSpace, gate_categories
 from safety_steer.apply import SteerSettings, steer_conditioning
 from safety_steer.errors import FileFormatError, MismatchError, SafetySteerError
 
-SPACE_TENSORS = tuple(item.name for item in fields(AlignedSpace))
+SPACE_TENSORS = tuple(item.name for item in fields(AlignedSpace) if item.default is MISSING)
+IMAGE_TENSORS = tuple(item.name for item in fields(AlignedSpace) if item.default is not MISSING)
+
+
+def of_a_picture_encoder() -> AlignedDirection:
+    aligned = builders.small_aligned()
+    generator = torch.Generator().manual_seed(1)
+    made = {"image_readings": (3, 4), "image_offsets": (3,), "image_shift": (4,)}
+    seeing = replace(
+        aligned.spaces["cross_attn"], **{name: torch.randn(shape, generator=generator) for name, shape in made.items()}
+    )
+    return replace(aligned, spaces={**aligned.spaces, "cross_attn": seeing})
+
+
+@pytest.fixture
+def seeing(tmp_path: Path) -> Path:
+    target = tmp_path / "seeing.safetensors"
+    of_a_picture_encoder().save(target)
+    return target
 
 
 @pytest.fixture
@@ -71,6 +89,51 @@ def test_a_tensor_of_another_dtype_or_shape_is_named(path: Path, name: str, chan
     builders.rewritten(path, tensors=lambda held: held.__setitem__(key, change(held[key]).contiguous()))
     with pytest.raises(FileFormatError, match=f"'{key}' should be"):
         AlignedDirection.load(path)
+
+
+def test_what_tells_image_rows_apart_is_part_of_the_file(seeing: Path) -> None:
+    original, loaded = of_a_picture_encoder(), AlignedDirection.load(seeing)
+    for name in IMAGE_TENSORS:
+        assert torch.equal(getattr(original.spaces["cross_attn"], name), getattr(loaded.spaces["cross_attn"], name))
+        assert getattr(loaded.spaces["pooled_output"], name) is None
+    assert loaded.content_hash == original.content_hash != builders.small_aligned().content_hash
+
+
+def test_a_file_of_an_encoder_without_pictures_is_what_it_was_before_there_were_any(path: Path) -> None:
+    document, tensors = container.read(path)
+    assert "image_rows" not in document
+    assert not [name for name in tensors if "image" in name]
+    assert all(getattr(AlignedDirection.load(path).spaces["cross_attn"], name) is None for name in IMAGE_TENSORS)
+
+
+@pytest.mark.parametrize("value", [None, True, 7, "cross_attn", {}, [], [1], ["absent"], ["cross_attn", "cross_attn"]])
+def test_odd_names_of_spaces_with_image_rows_are_refused(seeing: Path, value: Any) -> None:
+    builders.rewritten(seeing, document=lambda found: found.update(image_rows=value))
+    with pytest.raises(FileFormatError):
+        AlignedDirection.load(seeing)
+
+
+def test_image_rows_that_the_file_does_not_announce_are_refused(seeing: Path) -> None:
+    builders.rewritten(seeing, document=lambda found: found.pop("image_rows"))
+    with pytest.raises(FileFormatError, match=r"Unexpected tensor 'cross_attn\.image_"):
+        AlignedDirection.load(seeing)
+
+
+def test_announced_image_rows_that_are_not_there_are_named(path: Path) -> None:
+    builders.rewritten(path, document=lambda found: found.update(image_rows=["cross_attn"]))
+    with pytest.raises(FileFormatError, match=r"'cross_attn\.image_readings' is missing"):
+        AlignedDirection.load(path)
+
+
+@pytest.mark.parametrize("name", IMAGE_TENSORS)
+@pytest.mark.parametrize("change", [lambda t: t.double(), lambda t: t[None], lambda t: t[:-1]])
+def test_an_image_tensor_of_another_dtype_or_shape_is_named(
+    seeing: Path, name: str, change: Callable[[Tensor], Tensor]
+) -> None:
+    key = f"cross_attn.{name}"
+    builders.rewritten(seeing, tensors=lambda held: held.__setitem__(key, change(held[key]).contiguous()))
+    with pytest.raises(FileFormatError, match=f"'{key}' should be"):
+        AlignedDirection.load(seeing)
 
 
 def test_tensors_of_another_space_are_refused(path: Path) -> None:

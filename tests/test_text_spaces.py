@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from safety_steer.errors import FileFormatError
-from safety_steer.text_spaces import Place, fits, left_alone, put_back, take
+from safety_steer.text_spaces import PICTURES, Place, fits, left_alone, pictured, put_back, take
 
 STATES = torch.arange(2 * 4 * 6, dtype=torch.float32).reshape(2, 4, 6) + 1
 
@@ -117,3 +117,10 @@ def test_a_place_goes_through_a_document() -> None:
 def test_a_place_that_makes_no_sense_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(FileFormatError):
         Place.parse(Place("cross_attn", 2, 4, 6).document() | change)
+
+
+@pytest.mark.parametrize("key", PICTURES)
+def test_an_entry_with_a_picture_beside_its_text_is_known(key: str) -> None:
+    assert pictured({"cross_attn": STATES, key: [STATES]})
+    assert not pictured({"cross_attn": STATES, key: None})
+    assert not pictured({"cross_attn": STATES})

@@ -210,12 +210,12 @@ def available(family: str) -> bool:
 
 
 @cache
-def clip(family: str, seed: int = 0) -> comfy.sd.CLIP:
-    """Make a family's text encoder, the same one every time: clone it before you change it."""
+def clip(family: str, seed: int = 0, llm: tuple[tuple[str, int], ...] = ()) -> comfy.sd.CLIP:
+    """Make a family's text encoder, the same one every time: clone it before you change it. `llm`: other sizes of an LLM."""
     entry = FAMILIES[family]
     encoder, tokenizer = _find(entry.encoder), _find(entry.tokenizer)
     target = tiny._Target(encoder if isinstance(encoder, type) else encoder(), tokenizer)
-    options = {f"{name}_model_config": dict(sizes) for name, sizes in entry.sizes.items()}
+    options = {f"{name}_model_config": {**sizes, **dict(llm if sizes is LLM else ())} for name, sizes in entry.sizes.items()}
     with _replaced():
         made = comfy.sd.CLIP(
             target,

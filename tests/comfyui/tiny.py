@@ -150,8 +150,13 @@ def latent(kind: str) -> dict[str, torch.Tensor]:
 
 @cache
 def direction(kind: str, anchors: int = 128) -> Any:
-    """Make a SafetyDirection whose source is a rotation of the pooled text of `clip(kind)`, so that a map exists."""
-    encoder, made, benign = clip(kind), words.pairs(), words.benign_prompts(anchors)
+    """Make a SafetyDirection for `clip(kind)`."""
+    return direction_for(clip(kind), anchors)
+
+
+def direction_for(encoder: comfy.sd.CLIP, anchors: int = 128) -> Any:
+    """Make a SafetyDirection whose source is a rotation of the pooled text of a CLIP, so that a map exists."""
+    made, benign = words.pairs(), words.benign_prompts(anchors)
     sides = [[pair.safe for pair in made], [pair.unsafe for pair in made], benign]
     states = [_features(encoder, side) for side in sides]
     width = states[0].shape[1]

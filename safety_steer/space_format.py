@@ -1,0 +1,59 @@
+"""The tensors of one text space in an aligned direction's file: their names, their shapes, and what makes sense in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from . import schema
+from .errors import FileFormatError
+
+Shapes = Mapping[str, tuple[str, ...]]
+
+SHAPES: Shapes = {
+    "vectors": ("K", "D"),
+    "readings": ("K", "D"),
+    "offsets": ("K",),
+    "token_quantiles": ("K", "Q"),
+    "prompt_quantiles": ("K", "Q"),
+    "phrase_quantiles": ("K", "Q"),
+    "prompt_readings": ("K", "D"),
+    "gate_weights": ("G", "D"),
+    "gate_biases": ("G",),
+    "gate_quantiles": ("E", "Q"),
+    "witness_weights": ("W",),
+    "mean": ("D",),
+    "scale": ("D",),
+    "fit_limit": (),
+    "probes": ("P", "D"),
+}
+IMAGE_SHAPES: Shapes = {"image_readings": ("I", "D"), "image_offsets": ("I",), "image_shift": ("D",)}
+
+
+def shapes(pictured: bool) -> Shapes:
+    """Return the tensors of a space by name with their axes; `pictured` of an encoder that takes pictures."""
+    return {**SHAPES, **IMAGE_SHAPES} if pictured else SHAPES
+
+
+def parse(
+    tensors: Mapping[str, Tensor], space: str, shapes: Shapes, sizes: Mapping[str, int], categories: tuple[str, ...]
+) -> dict[str, Tensor]:
+    """Take a space's tensors out of a file's, by name; `sizes` are those of all axes but K and D.
+
+    Raises FileFormatError for one that is missing, of another shape, or makes no sense.
+    """
+    vectors = schema.take(tensors, f"{space}.vectors", (len(categories), None), torch.float32)
+    sizes = {**sizes, "K": len(categories), "D": vectors.shape[1]}
+    loaded = {
+        name: schema.take(tensors, f"{space}.{name}", tuple(sizes[axis] for axis in axes), torch.float32)
+        for name, axes in shapes.items()
+    }
+    for name in ("vectors", "readings", "prompt_readings"):
+        schema.check_directions(loaded[name], categories)
+    if not bool(((loaded["readings"] * vectors).sum(-1) > 0).all()):
+        raise FileFormatError("A reading does not point along its own vector. Align the direction again.")
+    if not bool((loaded["scale"] > 0).all()):
+        raise FileFormatError("The channel scales should be above 0. Make or get the file again.")
+    return loaded
