@@ -33,13 +33,15 @@ class SteerSettings:
 class Outcome:
     """The steered tensors by space, with the gate's decision and each space's `Steered`, for reports and plots.
 
-    `left_alone` names text of the entry that the direction has no alignment for.
+    `left_alone` names text of the entry that the direction has no alignment for; `before` holds the aligned tensors as they
+    came in.
     """
 
     tensors: Mapping[str, Tensor]
     gate: GateDecision | None
     spaces: Mapping[str, Steered] = field(default_factory=dict)
     left_alone: tuple[str, ...] = ()
+    before: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
@@ -66,7 +68,8 @@ def steer_conditioning(
             f"This direction is aligned to {', '.join(aligned.spaces)}, but the conditioning has "
             f"{', '.join(tensors) or 'no text tensors'}. Align the direction with the CLIP of this workflow."
         )
-    states = {name: _as_tokens(tensors[name]) for name in known}
+    before = {name: tensors[name] for name in known}
+    states = {name: as_tokens(tensor) for name, tensor in before.items()}
     for name in known if check else ():
         if bool(token_mask(states[name]).any()):
             aligned.spaces[name].check(states[name], name)
@@ -74,7 +77,7 @@ def steer_conditioning(
     strengths = {category: settings.strength * weight for category, weight in weights.items()}
     strengths = active_strengths(strengths, aligned.categories)
     if not strengths:
-        return Outcome(dict(tensors), None)
+        return Outcome(dict(tensors), None, before=before)
     decision = open_gate(states[known[0]], aligned.spaces[known[0]], settings.gate, settings.false_positive_rate)
     result, done = dict(tensors), {}
     for name in known:
@@ -90,7 +93,7 @@ def steer_conditioning(
         )
         if done[name].states is not states[name]:
             result[name] = done[name].states.reshape(tensors[name].shape)
-    return Outcome(result, decision, done)
+    return Outcome(result, decision, done, before=before)
 
 
 def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
@@ -130,8 +133,8 @@ def _places(moved: Tensor) -> str:
     return f"{len(places)} tokens ({shown}{', ...' if len(runs) > 8 else ''})"
 
 
-def _as_tokens(tensor: Tensor) -> Tensor:
-    """View a pooled tensor (B, D) as one token per prompt; leave (B, T, D) alone."""
+def as_tokens(tensor: Tensor) -> Tensor:
+    """View a pooled tensor (B, D) as one token per prompt; leave (B, T, D) alone. Raises DataError for another rank."""
     if tensor.ndim not in (2, 3):
         raise DataError(f"Expected conditioning of shape (B, T, D) or (B, D), but got {tuple(tensor.shape)}.")
     return tensor[:, None] if tensor.ndim == 2 else tensor
