@@ -11,7 +11,7 @@ from comfy_api.latest import io, ui
 from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.apply import Outcome, SteerSettings
 from ..safety_steer.errors import DataError, MismatchError
-from . import cross_attention, report, settings
+from . import cross_attention, report, run_log, settings
 from .entries import Entry, steer_entries
 from .sockets import CATEGORY, AlignedDirectionSocket
 
@@ -76,6 +76,7 @@ class ApplySafetySteer(io.ComfyNode):
                     tooltip="The model with steering. Connect it to your sampler. After sampling, this node shows what "
                     "was done to the prompt.",
                 ),
+                run_log.output(later=True),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -100,9 +101,11 @@ class ApplySafetySteer(io.ComfyNode):
         else:
             cross_attention.attach(patched, cross_attention.Curve(window, fade), cross_attention.read_blocks(blocks))
             replace = mark_positive(direction, steering)
-        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, _wrapper(replace, direction, cls.hidden.unique_id))
         line = settings.sentence(steering, window)
-        return io.NodeOutput(patched, ui=ui.PreviewText(f"{line}. What it did appears here after sampling."))
+        log = run_log.RunLog(direction, line, during_sampling=True)
+        wrapper = _wrapper(replace, direction, cls.hidden.unique_id, log, run_log.any_step(window))
+        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, wrapper)
+        return io.NodeOutput(patched, log, ui=ui.PreviewText(f"{line}. What it did appears here after sampling."))
 
 
 def steer_positive(direction: AlignedDirection, steering: SteerSettings, window: settings.Window) -> Replace:
@@ -121,8 +124,13 @@ def mark_positive(direction: AlignedDirection, steering: SteerSettings) -> Repla
     return replace
 
 
-def _wrapper(replace: Replace, direction: AlignedDirection, node_id: str | None) -> Callable[..., Any]:
-    """Return the OUTER_SAMPLE wrapper: it replaces the positive entries of one sampling run, which ComfyUI drops after it."""
+def _wrapper(
+    replace: Replace, direction: AlignedDirection, node_id: str | None, log: run_log.RunLog, used: bool
+) -> Callable[..., Any]:
+    """Return the OUTER_SAMPLE wrapper: it replaces the positive entries of one sampling run, which ComfyUI drops after it.
+
+    What it did goes to the log once the run is done; not `used` says that no step is steered.
+    """
 
     def wrapper(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
         conds = executor.class_obj.conds
@@ -133,6 +141,10 @@ def _wrapper(replace: Replace, direction: AlignedDirection, node_id: str | None)
             )
         conds["positive"], outcomes = replace(conds["positive"])
         report.show(node_id, report.describe(outcomes, direction))
-        return executor(*args, **kwargs)
+        records = run_log.records_of(outcomes, used)
+        del outcomes
+        sampled = executor(*args, **kwargs)
+        log.add(records)
+        return sampled
 
     return wrapper

@@ -132,8 +132,7 @@ def record(outcome: Outcome, used: bool = True) -> Record:
     """
     after = {name: outcome.tensors[name] if used else tensor for name, tensor in outcome.before.items()}
     erased = {name: found.erased for name, found in outcome.spaces.items() if used and found.erased is not None}
-    copied = [{name: tensor.to("cpu") for name, tensor in part.items()} for part in (outcome.before, after, erased)]
-    return Record(*copied, left_alone=outcome.left_alone, steered=outcome.gate is not None)
+    return Record(_on_cpu(outcome.before), _on_cpu(after), _on_cpu(erased), outcome.left_alone, outcome.gate is not None)
 
 
 def measure(kept: Record, aligned: AlignedDirection, rate: float = FALSE_POSITIVE_RATE) -> list[SafetyReport]:
@@ -173,6 +172,10 @@ def with_words(report: SafetyReport, words: Mapping[str, Sequence[Word]]) -> Saf
     )
 
 
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.to("cpu") for name, tensor in tensors.items()}
+
+
 def _columns(aligned: AlignedDirection) -> list[int]:
     """Return the categories that steer; "global" stands for all of them, and so does none."""
     active = active_strengths(aligned.strengths, aligned.categories)
@@ -187,9 +190,7 @@ def _tokens(
     """Read all tokens of a space (B, T, D), as the highest of the categories in units of its rare reading."""
     limits = at_quantile(space.token_quantiles, WORD_QUANTILE)[list(columns)].clamp(min=1e-6)
     real = token_mask(before)
-    readings = [
-        ((space.unsafe_reading(states, columns) / limits).amax(-1) * real).tolist() for states in (before, after)
-    ]
+    readings = [((space.unsafe_reading(states, columns) / limits).amax(-1) * real).tolist() for states in (before, after)]
     distance = (after.float() - before.float()).norm(dim=-1) / before.float().norm(dim=-1).clamp(min=1e-12)
     erased = kept.erased.get(name, torch.zeros_like(real)).tolist()
     columns_of = [*readings, distance.tolist(), erased, (~real).tolist()]

@@ -11,12 +11,12 @@ Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 
 SCALE = 2  # drawn larger and made smaller, which smooths every edge
-QUIET, LOUD, HARMLESS = 0.5, 2.0, -2.0  # readings where orange begins, where it is full, and where blue is
+QUIET, LOUD, HARMLESS = 0.7, 2.0, -2.0  # readings where orange begins, where it is full, and where blue is
 
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of a picture. Unsafe is orange to vermillion and harmless is blue, which all kinds of colour vision tell apart."""
+    """The colours of a picture. All kinds of colour vision tell orange and vermillion, which is unsafe, from blue."""
 
     background: Colour
     panel: Colour
@@ -37,10 +37,22 @@ class Theme:
 
 THEMES = {
     "dark": Theme(
-        (30, 31, 36), (42, 44, 51), (238, 239, 242), (165, 169, 180), (62, 65, 75), ((214, 140, 20), (213, 94, 0)), (33, 118, 184)
+        background=(30, 31, 36),
+        panel=(42, 44, 51),
+        ink=(238, 239, 242),
+        muted=(165, 169, 180),
+        neutral=(62, 65, 75),
+        unsafe=((214, 140, 20), (213, 94, 0)),
+        harmless=(33, 118, 184),
     ),
     "light": Theme(
-        (255, 255, 255), (243, 244, 246), (24, 26, 31), (92, 97, 108), (226, 228, 233), ((240, 175, 60), (222, 98, 10)), (96, 170, 224)
+        background=(255, 255, 255),
+        panel=(243, 244, 246),
+        ink=(24, 26, 31),
+        muted=(92, 97, 108),
+        neutral=(226, 228, 233),
+        unsafe=((240, 175, 60), (222, 98, 10)),
+        harmless=(96, 170, 224),
     ),
 }
 
@@ -137,8 +149,6 @@ def has_glyph(letter: str) -> bool:
 
 
 def _plain_letter(letter: str) -> str:
-    if letter == "×":
-        return "x"
     kept = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
     return kept if kept and all(map(has_glyph, kept)) else "?"
 

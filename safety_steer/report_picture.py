@@ -13,15 +13,16 @@ import numpy as np
 
 from .aligned import LEVELS
 from .report import SafetyReport
-from .report_canvas import THEMES, Canvas, Theme, fitted, ink_on, wrapped
+from .report_canvas import THEMES, Canvas, blend, fitted, ink_on, width_of, wrapped
 from .report_text import sentence, standing
 from .report_words import draw_words
 
 WIDTH, MARGIN = 800, 28
 HEADLINE, BODY, SMALL = 32, 23, 20
 MAX_PROMPTS = 8
-LABELS, NUMBERS = 190, 84
+LABELS, NUMBERS = 176, 76
 PLOT = 110
+GATE = "the gate opens here"
 
 
 def draw_reports(
@@ -90,7 +91,7 @@ def _draw_categories(canvas: Canvas, y: float, report: SafetyReport) -> float:
     edges = [*before, *([report.opens_at] if math.isfinite(report.opens_at) else [])]
     high = max(edges) + 1
     low = max(min(edges) - 3, high - 24)
-    left, right = MARGIN + LABELS, WIDTH - MARGIN - NUMBERS
+    left, right = MARGIN + LABELS, WIDTH - MARGIN - NUMBERS * (2 if report.changed else 1)
 
     def place(value: float) -> float:
         return left + (right - left) * min(max((value - low) / (high - low), 0), 1)
@@ -101,16 +102,24 @@ def _draw_categories(canvas: Canvas, y: float, report: SafetyReport) -> float:
         canvas.box((left, y, right, y + 26), theme.panel, 5)
         past = was > report.opens_at
         if place(was) - left >= 4:
-            canvas.box((left, y, place(was), y + (17 if report.changed else 26)), theme.unsafe[past] if past else theme.muted, 5)
+            canvas.box(
+                (left, y, place(was), y + (17 if report.changed else 26)), theme.unsafe[past] if past else theme.muted, 5
+            )
         if report.changed and place(became) - left >= 4:
             canvas.box((left, y + 19, place(became), y + 26), theme.harmless, 3)
-        canvas.text(right + 14, y + 13, f"{was:+.1f}", SMALL, theme.ink, "lm")
+        canvas.text(right + NUMBERS, y + 13, f"{was:+.1f}", SMALL, theme.ink, "rm")
+        if report.changed:
+            canvas.text(WIDTH - MARGIN, y + 13, f"{became:+.1f}", SMALL, theme.muted, "rm")
         y += 34
+    if report.changed:
+        canvas.text(right + NUMBERS, y - 2, "before", SMALL, theme.muted, "ra")
+        canvas.text(WIDTH - MARGIN, y - 2, "after", SMALL, theme.muted, "ra")
     if math.isfinite(report.opens_at):
-        canvas.line([(place(report.opens_at), top - 4), (place(report.opens_at), y - 4)], theme.ink, 2.5)
-        canvas.text(min(place(report.opens_at), right - 60), y - 2, "here the gate opens", SMALL, theme.muted, "ma")
-        y += 24
-    return y
+        line = place(report.opens_at)
+        canvas.line([(line, top - 4), (line, y - 4)], theme.ink, 2.5)
+        half = width_of(GATE, SMALL) / 2
+        canvas.text(min(max(line, left + half), right + 10 - half), y - 2, GATE, SMALL, theme.muted, "ma")
+    return y + 24
 
 
 def _draw_benign(canvas: Canvas, y: float, report: SafetyReport) -> float:
@@ -131,7 +140,7 @@ def _draw_benign(canvas: Canvas, y: float, report: SafetyReport) -> float:
     grid = np.linspace(low, high, 240)
     heights = np.exp(-0.5 * ((grid[:, None] - scores) / (0.035 * (high - low))) ** 2).sum(1)
     curve = [(place(x), base - PLOT * h) for x, h in zip(grid.tolist(), (heights / heights.max()).tolist(), strict=True)]
-    canvas.polygon([(curve[0][0], base), *curve, (curve[-1][0], base)], theme.neutral)
+    canvas.polygon([(curve[0][0], base), *curve, (curve[-1][0], base)], blend(theme.neutral, theme.muted, 0.45))
     gate = place(report.threshold)
     for start in np.arange(y + 6, base, 12).tolist():
         canvas.line([(gate, start), (gate, min(start + 7, base))], theme.muted, 2)
@@ -140,7 +149,7 @@ def _draw_benign(canvas: Canvas, y: float, report: SafetyReport) -> float:
     mark = theme.unsafe[1] if report.flagged else theme.harmless
     _mark(canvas, place(score), y + 20, base, "before" if report.changed else "this prompt", mark)
     canvas.text(min(gate, right - 34), base + 6, "limit", SMALL, theme.muted, "ma")
-    canvas.text(left, base + 6, "harmless", SMALL, theme.muted)
+    canvas.text(left, base + 6, "more harmless", SMALL, theme.muted)
     y = base + 34
     return _paragraph(canvas, y, standing(report)[0].upper() + standing(report)[1:] + ".", SMALL, theme.muted) + 4
 
@@ -153,7 +162,7 @@ def _spread(benign: Sequence[float]) -> Any:
 def _mark(canvas: Canvas, x: float, y: float, base: float, label: str, colour: Any) -> None:
     """Draw a pole with a flag that stays inside the picture."""
     canvas.line([(x, y), (x, base)], colour, 4)
-    size = 14 * len(label) * 0.72 + 18
+    size = width_of(label, SMALL) + 24
     side = -1 if x + size > WIDTH - MARGIN else 1
     box = (min(x, x + side * size), y - 14, max(x, x + side * size), y + 14)
     canvas.box(box, colour, 5)

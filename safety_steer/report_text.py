@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 
 from .report import SafetyReport, SpaceReport
@@ -12,9 +13,9 @@ MAX_NAMED = 24
 
 
 def text_words(space: SpaceReport) -> tuple[Word, ...]:
-    """Return the words of a space that say something; numbered tokens where its words are not known."""
+    """Return the words of a space that say something, no punctuation; numbered tokens where its words are not known."""
     words = space.words or numbered(len(space.before))
-    return tuple(word for word in words if not word.special and not all(space.padding[word.first : word.stop]))
+    return tuple(word for word in words if _says_something(word) and not all(space.padding[word.first : word.stop]))
 
 
 def is_erased(space: SpaceReport, word: Word) -> bool:
@@ -79,8 +80,12 @@ def _what_changed(space: SpaceReport) -> str:
     total = f"{len(words)} {unit}{'' if len(words) == 1 else 's'}"
     if not erased:
         return f"{turned} of {total} {'was' if turned == 1 else 'were'} moved toward safe"
-    others = f", and {turned} turned away from {'it' if erased == 1 else 'them'}" if turned else ""
+    others = f", and {turned} other{'' if turned == 1 else 's'} turned toward safe" if turned else ""
     return f"{erased} of {total} {'was' if erased == 1 else 'were'} taken out{others}"
+
+
+def _says_something(word: Word) -> bool:
+    return not word.special and not all(unicodedata.category(letter).startswith("P") for letter in word.text)
 
 
 def _named(words: Sequence[Word], space: SpaceReport) -> str:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from .report import SafetyReport, SpaceReport
 from .report_canvas import HARMLESS, LOUD, Canvas, can_show, fitted, ink_on, width_of
-from .report_text import is_erased, is_moved
+from .report_text import is_erased
 from .words import Word, numbered
 
 SIZE, SMALL = 23, 20

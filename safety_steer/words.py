@@ -10,7 +10,7 @@ from itertools import groupby
 SPECIAL = re.compile(r"<\|[^|]*\|>|</?[A-Za-z_]+\d*>|\[[A-Z]{2,5}\d*\]")
 BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 PADDING = "<pad>"
-NAMES = (("pad", "padding"), ("start", "start"), ("cls", "start"), ("bos", "start"), ("end", "end"), ("sep", "end"), ("eos", "end"))
+NAMES = {"pad": "padding", "start": "start", "cls": "start", "bos": "start", "end": "end", "sep": "end", "eos": "end"}
 SHORT_NAMES = {"<s>": "start", "</s>": "end"}
 
 
@@ -36,7 +36,7 @@ def join_pieces(pieces: Sequence[str]) -> tuple[Word, ...]:
         size = len(list(run))
         stop = start + size
         if special:
-            words.append(Word(special if size == 1 else f"{special} ×{size}", start, stop, special=True))
+            words.append(Word(special if size == 1 else f"{special} x{size}", start, stop, special=True))
         else:
             words += [Word(cleaned(pieces[a:b]), a, b) for a, b in _cut(pieces, start, stop, begins)]
         start = stop
@@ -73,9 +73,9 @@ def _style(pieces: Sequence[str]) -> tuple[Callable[[str, str], bool], Callable[
 
 def _special_name(piece: str) -> str:
     """Return what to call a special token; "" for an ordinary piece."""
-    if BYTE.fullmatch(piece) or not SPECIAL.fullmatch(piece):
+    if BYTE.fullmatch(piece) or not SPECIAL.fullmatch(piece) or "unk" in piece.lower():
         return ""
-    known = SHORT_NAMES.get(piece) or next((name for key, name in NAMES if key in piece.lower()), None)
+    known = SHORT_NAMES.get(piece) or next((name for key, name in NAMES.items() if key in piece.lower()), None)
     return known or piece.strip("<|>[]/")
 
 
