@@ -70,7 +70,7 @@ class SpaceReport:
 class SafetyReport:
     """What steering did to one prompt. Above `threshold` it is flagged; `benign` are the scores of harmless prompts at LEVELS.
 
-    `opens_at` is the log-odds of a whole prompt at which this prompt's gate opens, NaN where only its words are heard.
+    `opens_at` is the log-odds of a whole prompt at which this prompt's gate opens, None where there is none.
     `category` is the likeliest one, whether flagged or not.
     """
 
@@ -80,7 +80,7 @@ class SafetyReport:
     before: Evidence
     after: Evidence
     threshold: float
-    opens_at: float
+    opens_at: float | None
     benign: tuple[float, ...]
     spaces: tuple[SpaceReport, ...]
     left_alone: tuple[str, ...] = ()
@@ -118,7 +118,7 @@ class SafetyReport:
             before=_evidence(document["before"]),
             after=_evidence(document["after"]),
             threshold=schema.field(document, "threshold", float),
-            opens_at=_number(document["opens_at"], math.nan),
+            opens_at=document["opens_at"],
             benign=tuple(document["benign"]),
             spaces=tuple(_space(space) for space in document["spaces"]),
             steered=schema.field(document, "steered", bool),
@@ -155,9 +155,10 @@ def measure(kept: Record, aligned: AlignedDirection, rate: float = FALSE_POSITIV
             before=_heard(decisions[0], row, benign),
             after=_heard(decisions[1], row, benign),
             threshold=gate_threshold(space, rate),
-            opens_at=opens_at[row],
+            opens_at=opens_at[row] if math.isfinite(opens_at[row]) else None,
             benign=tuple(benign),
-            spaces=tuple(rows[row] for rows in spaces.values()),
+            # A pooled state may be one row for all prompts of a batch.
+            spaces=tuple(rows[min(row, len(rows) - 1)] for rows in spaces.values()),
             left_alone=kept.left_alone,
             steered=kept.steered,
         )
@@ -211,12 +212,9 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _number(value: float | None, missing: float) -> float:
-    return missing if value is None else value
-
-
 def _evidence(document: Mapping[str, Any]) -> Evidence:
-    return Evidence(_number(document["score"], -math.inf), document["share"], tuple(document["by_category"]))
+    score = -math.inf if document["score"] is None else document["score"]
+    return Evidence(score, document["share"], tuple(document["by_category"]))
 
 
 def _space(document: Mapping[str, Any]) -> SpaceReport:

@@ -88,7 +88,8 @@ def _draw_categories(canvas: Canvas, y: float, report: SafetyReport) -> float:
     theme = canvas.theme
     y = _title(canvas, y, "How much it is like each category")
     before, after = report.before.by_category, report.after.by_category
-    edges = [*before, *([report.opens_at] if math.isfinite(report.opens_at) else [])]
+    opens_at = report.opens_at
+    edges = [*before, *([] if opens_at is None else [opens_at])]
     high = max(edges) + 1
     low = max(min(edges) - 3, high - 24)
     left, right = MARGIN + LABELS, WIDTH - MARGIN - NUMBERS * (2 if report.changed else 1)
@@ -100,7 +101,7 @@ def _draw_categories(canvas: Canvas, y: float, report: SafetyReport) -> float:
     for name, was, became in sorted(zip(report.categories, before, after, strict=True), key=lambda row: -row[1]):
         canvas.text(left - 14, y + 13, fitted(name.replace("_", " "), SMALL, LABELS - 14), SMALL, theme.ink, "rm")
         canvas.box((left, y, right, y + 26), theme.panel, 5)
-        past = was > report.opens_at
+        past = opens_at is not None and was > opens_at
         if place(was) - left >= 4:
             canvas.box(
                 (left, y, place(was), y + (17 if report.changed else 26)), theme.unsafe[past] if past else theme.muted, 5
@@ -114,8 +115,8 @@ def _draw_categories(canvas: Canvas, y: float, report: SafetyReport) -> float:
     if report.changed:
         canvas.text(right + NUMBERS, y - 2, "before", SMALL, theme.muted, "ra")
         canvas.text(WIDTH - MARGIN, y - 2, "after", SMALL, theme.muted, "ra")
-    if math.isfinite(report.opens_at):
-        line = place(report.opens_at)
+    if opens_at is not None:
+        line = place(opens_at)
         canvas.line([(line, top - 4), (line, y - 4)], theme.ink, 2.5)
         half = width_of(GATE, SMALL) / 2
         canvas.text(min(max(line, left + half), right + 10 - half), y - 2, GATE, SMALL, theme.muted, "ma")

@@ -35,7 +35,7 @@ def sentence(report: SafetyReport) -> str:
             return "Not flagged: nothing was changed."
         because = "" if report.steered else "every strength is 0, so "
         return f"Flagged as {_plain(report.category)}, but {because}nothing was changed."
-    verdict = f"Flagged as {_plain(report.category)}" if report.flagged else "Not flagged, but the gate is off"
+    verdict = f"Flagged as {_plain(report.category)}" if report.flagged else "Not flagged, but steered all the same"
     return f"{verdict}: {_what_changed(report.shown)}."
 
 
