@@ -98,6 +98,9 @@ def _draw_categories(canvas: Canvas, y: float, report: SafetyReport) -> float:
         return left + (right - left) * min(max((value - low) / (high - low), 0), 1)
 
     top = y
+    if report.changed:
+        canvas.text(right + NUMBERS, y - 35, "before", SMALL, theme.muted, "ra")
+        canvas.text(WIDTH - MARGIN, y - 35, "after", SMALL, theme.muted, "ra")
     for name, was, became in sorted(zip(report.categories, before, after, strict=True), key=lambda row: -row[1]):
         canvas.text(left - 14, y + 13, fitted(name.replace("_", " "), SMALL, LABELS - 14), SMALL, theme.ink, "rm")
         canvas.box((left, y, right, y + 26), theme.panel, 5)
@@ -112,9 +115,6 @@ def _draw_categories(canvas: Canvas, y: float, report: SafetyReport) -> float:
         if report.changed:
             canvas.text(WIDTH - MARGIN, y + 13, f"{became:+.1f}", SMALL, theme.muted, "rm")
         y += 34
-    if report.changed:
-        canvas.text(right + NUMBERS, y - 2, "before", SMALL, theme.muted, "ra")
-        canvas.text(WIDTH - MARGIN, y - 2, "after", SMALL, theme.muted, "ra")
     if opens_at is not None:
         line = place(opens_at)
         canvas.line([(line, top - 4), (line, y - 4)], theme.ink, 2.5)

@@ -55,7 +55,7 @@ def draw_words(canvas: Canvas, y: float, left: float, right: float, report: Safe
 
 def chips_of(space: SpaceReport) -> list[Chip]:
     """Return what is drawn of a space; long quiet stretches of a long prompt become one chip each."""
-    chips = [_chip(space, word) for word in space.words or numbered(len(space.before))]
+    chips = [_chip(space, word) for word in space.words or _numbered(space)]
     if len(chips) <= MANY:
         return chips
     loud = [chip for chip in chips if not _quiet(chip)]
@@ -67,12 +67,21 @@ def chips_of(space: SpaceReport) -> list[Chip]:
     return short[:MANY] + ([_folded(short[MANY:], "more")] if len(short) > MANY else [])
 
 
+def _numbered(space: SpaceReport) -> list[Word]:
+    """Return a number for every token, and one word for every run of padding."""
+    words: list[Word] = []
+    for padding, run in groupby(numbered(len(space.before)), key=lambda word: space.padding[word.first]):
+        tokens = list(run)
+        named = Word(f"padding x{len(tokens)}", tokens[0].first, tokens[-1].stop, special=True)
+        words += [named] if padding else tokens
+    return words
+
+
 def _chip(space: SpaceReport, word: Word) -> Chip:
     tokens = slice(word.first, word.stop)
-    padding = all(space.padding[tokens])
     text = word.text if can_show(word.text) and word.text else f"#{word.first}"
     before, after = max(space.before[tokens]), max(space.after[tokens])
-    return Chip(text, before, after, is_erased(space, word), word.special or padding)
+    return Chip(text, before, after, is_erased(space, word), all(space.padding[tokens]))
 
 
 def _quiet(chip: Chip) -> bool:

@@ -135,6 +135,11 @@ def test_long_quiet_stretches_become_one_chip_and_what_moved_stays() -> None:
     assert chips_of(space([2.0] * 512))[-1].text == f"... {512 - MANY} more ..."
 
 
+def test_padding_without_words_is_one_chip() -> None:
+    padded = replace(space([1.0, 0.0, 0.0, 0.0]), words=(), padding=(False, True, True, True))
+    assert [(chip.text, chip.faint) for chip in chips_of(padded)] == [("0", False), ("padding x3", True)]
+
+
 def test_lines_and_words_are_made_to_fit() -> None:
     for text in ("a b c " * 40, "w" * 300, "", "one"):
         assert all(width_of(line, 23) <= 200 for line in wrapped(text, 23, 200))
