@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -385,3 +386,34 @@ def test_text_embeds_of_the_wan_nodes_are_reported() -> None:
     embeds = text_embeds(words.HARMLESS, words.DANGEROUS)
     _, log = world.call("ApplySafetySteerWanVideo", text_embeds=embeds, direction=tiny.aligned("wan"), **SETTINGS)
     assert [(one.flagged, one.changed) for one in measured(log)] == [(False, False), (True, True)]
+
+
+def test_runs_of_several_threads_are_all_written_down() -> None:
+    module, report = world.module("nodes.run_log"), world.module("safety_steer.report")
+    context = import_module("comfy_execution.utils").CurrentNodeContext
+    log = module.RunLog(tiny.aligned("sd15"), "", during_sampling=True)
+
+    def run(number: int) -> None:
+        for _ in range(50):
+            states = torch.zeros(1, 2, 32)
+            with context("queue", str(number)):
+                log.add([report.Record({"cross_attn": states}, {"cross_attn": states})])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(run, range(8)))
+    assert all(len(log.records([str(number)])) == module.MAX_RECORDS for number in range(8))
+    assert len(log.records()) == 8 * module.MAX_RECORDS
+
+
+def test_the_graph_before_an_input_is_found_nearest_first() -> None:
+    graphs = world.module("nodes.graph")
+    made = with_report(graph("sd15"))
+    assert graphs.before(made, "report", ("after",))[:2] == ["sample", "apply"]
+    assert graphs.before(made, "report", ("report",))[0] == "apply"
+    assert graphs.before(made, "report", ("clip",)) == []
+    assert graphs.before({}, None, ("after",)) == []
+    looped = {"1": node("A", x=["2", 0]), "2": node("B", x=["1", 0], y=["gone", 0], z=[1, 2])}
+    assert graphs.before(looped, "1", ("x",)) == ["2", "1"]
+    texts = graphs.typed_texts(made, graphs.before(made, "report", ("after",)))
+    assert texts[:2] == [words.DANGEROUS, "blurry"]
+    assert "euler" in texts
