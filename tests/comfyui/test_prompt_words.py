@@ -31,6 +31,7 @@ def test_the_row_that_changes_with_a_word_is_the_words_own(encoder: str) -> None
     kept, direction = record_of(clip, PROMPT)
     other, _ = record_of(clip, OTHER)
     [found] = world.module("nodes.prompt_words").find_words(clip, ["no", PROMPT], [kept], direction)
+    [others] = world.module("nodes.prompt_words").find_words(clip, [OTHER], [other], direction)
     texts = {name: states for name, states in kept.before.items() if states.ndim == 3}
     assert texts
     assert set(found) == (set() if encoder in NUMBERED else set(texts))
@@ -38,7 +39,7 @@ def test_the_row_that_changes_with_a_word_is_the_words_own(encoder: str) -> None
         said = [word for word in named if not word.special]
         assert PROMPT.replace(" ", "") in "".join(word.text for word in said), name
         assert named[-1].stop == texts[name].shape[1]
-        if other.before[name].shape != texts[name].shape:
+        if [word.first for word in named] != [word.first for word in others[name]]:
             continue
         changes = (texts[name] - other.before[name]).norm(dim=-1)[0] / texts[name].norm(dim=-1)[0].clamp(min=1e-6)
         most = max(said, key=lambda word: float(changes[word.first : word.stop].max()))
