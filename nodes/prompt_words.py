@@ -88,7 +88,7 @@ def _rows(space: str, place: Place, count: int, tokens: Tokens) -> tuple[str, in
     That is below 0 when the encoder takes a template off the front of the prompt; None when no part fits.
     """
     lengths = {key: sum(map(len, sections)) for key, sections in tokens.items()}
-    named = sorted(lengths, key=lambda key: not space.endswith(key))
+    named = sorted(lengths, key=lambda key: -len(key) if key in space else 0)
     for key in named:
         if lengths[key] == count:
             return key, 0
