@@ -11,6 +11,8 @@ from .category_mixer import SafetyCategoryMixer
 from .demo_generator import LoadDemoGenerator
 from .extract_direction import ExtractSafetyDirection
 from .load_direction import LoadSafetyDirection
+from .safety_report import SafetyReportNode
+from .safety_score import SafetyScoreNode
 from .save_direction import SaveSafetyDirection
 from .wan_wrapper import ApplySafetySteerWanVideo
 
@@ -24,4 +26,6 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     ExtractSafetyDirection,
     SaveSafetyDirection,
     ApplySafetySteerWanVideo,
+    SafetyReportNode,
+    SafetyScoreNode,
 )

@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..safety_steer.aligned import AlignedDirection
-from . import report, settings, windows
+from . import report, run_log, settings, windows
 from .entries import steer_entries
 from .sockets import CATEGORY, AlignedDirectionSocket
 from .windows import Entry
@@ -42,6 +42,7 @@ class ApplySafetySteerConditioning(io.ComfyNode):
                     display_name="conditioning",
                     tooltip="The steered prompt. Connect it to the positive input of your sampler.",
                 ),
+                run_log.output(later=False),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -51,13 +52,15 @@ class ApplySafetySteerConditioning(io.ComfyNode):
         """Return steered copies; entries that need no steering are given back as they are."""
         steering, window = settings.read(**values)
         cut = partial(windows.cut, window=window)
-        entries, outcomes = steer_entries([_entry(*pair) for pair in conditioning], direction, steering, cut)
+        entries, outcomes = steer_entries([entry_of(*pair) for pair in conditioning], direction, steering, cut)
         text = report.describe(outcomes, direction)
         report.show(cls.hidden.unique_id, text)
-        return io.NodeOutput([_pair(entry) for entry in entries], ui=ui.PreviewText(text))
+        log = run_log.finished(outcomes, direction, settings.sentence(steering, window), run_log.any_step(window))
+        return io.NodeOutput([_pair(entry) for entry in entries], log, ui=ui.PreviewText(text))
 
 
-def _entry(states: Tensor | None, extras: dict[str, Any]) -> Entry:
+def entry_of(states: Tensor | None, extras: dict[str, Any]) -> Entry:
+    """Return one pair of a CONDITIONING as the entry a sampler makes of it."""
     return {**extras, "cross_attn": states}
 
 

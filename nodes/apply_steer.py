@@ -12,7 +12,7 @@ from comfy_api.latest import io, ui
 from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.apply import Outcome, SteerSettings
 from ..safety_steer.errors import DataError, MismatchError
-from . import cross_attention, report, settings, unet_blocks, windows
+from . import cross_attention, report, run_log, settings, unet_blocks, windows
 from .curve import Curve
 from .entries import each_with_text, steer_entries
 from .sockets import CATEGORY, AlignedDirectionSocket
@@ -78,6 +78,7 @@ class ApplySafetySteer(io.ComfyNode):
                     tooltip="The model with steering. Connect it to your sampler. After sampling, this node shows what "
                     "was done to the prompt.",
                 ),
+                run_log.output(later=True),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -104,9 +105,11 @@ class ApplySafetySteer(io.ComfyNode):
         else:
             layer = cross_attention.Layer(Curve(window, fade), unet_blocks.read(blocks))
             replace = mark_positive(direction, steering, cross_attention.attach(patched, layer))
-        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, _wrapper(replace, direction, cls.hidden.unique_id))
         line = settings.sentence(steering, window)
-        return io.NodeOutput(patched, ui=ui.PreviewText(f"{line}. What it did appears here after sampling."))
+        log = run_log.RunLog(direction, line, during_sampling=True)
+        wrapper = _wrapper(replace, direction, cls.hidden.unique_id, log, run_log.any_step(window))
+        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, wrapper)
+        return io.NodeOutput(patched, log, ui=ui.PreviewText(f"{line}. What it did appears here after sampling."))
 
 
 def steer_positive(direction: AlignedDirection, steering: SteerSettings, window: settings.Window) -> Replace:
@@ -126,8 +129,13 @@ def mark_positive(direction: AlignedDirection, steering: SteerSettings, bit: int
     return partial(each_with_text, act=act)
 
 
-def _wrapper(replace: Replace, direction: AlignedDirection, node_id: str | None) -> Callable[..., Any]:
-    """Return the OUTER_SAMPLE wrapper: it replaces the positive entries of one sampling run, which ComfyUI drops after it."""
+def _wrapper(
+    replace: Replace, direction: AlignedDirection, node_id: str | None, log: run_log.RunLog, used: bool
+) -> Callable[..., Any]:
+    """Return the OUTER_SAMPLE wrapper: it replaces the positive entries of one sampling run, which ComfyUI drops after it.
+
+    What it did goes to the log once the run is done; not `used` says that no step is steered.
+    """
 
     def wrapper(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
         conds = executor.class_obj.conds
@@ -138,7 +146,11 @@ def _wrapper(replace: Replace, direction: AlignedDirection, node_id: str | None)
             )
         conds["positive"], outcomes = replace(conds["positive"])
         report.show(node_id, report.describe(outcomes, direction))
-        return executor(*args, **kwargs)
+        records = run_log.records_of(outcomes, used)
+        del outcomes
+        sampled = executor(*args, **kwargs)
+        log.add(records)
+        return sampled
 
     return wrapper
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.apply import Outcome, SteerSettings, steer_conditioning
 from ..safety_steer.errors import MismatchError
-from . import report, settings
+from . import report, run_log, settings
 from .sockets import CATEGORY, AlignedDirectionSocket
 
 SPACE = "cross_attn"
@@ -39,18 +39,22 @@ class ApplySafetySteerWanVideo(io.ComfyNode):
                 ),
                 *shared,
             ],
-            outputs=[TextEmbeds.Output(display_name="text_embeds", tooltip="Steered text embeds for the WanVideo Sampler.")],
+            outputs=[
+                TextEmbeds.Output(display_name="text_embeds", tooltip="Steered text embeds for the WanVideo Sampler."),
+                run_log.output(later=False),
+            ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, text_embeds: dict[str, Any], direction: AlignedDirection, **values: Any) -> io.NodeOutput:
         """Return a copy with steered prompts; negative prompts and everything else stay the same objects."""
-        steering, _ = settings.read(**values, start_percent=0.0, end_percent=1.0)
+        steering, window = settings.read(**values, start_percent=0.0, end_percent=1.0)
         embeds, outcomes = steer_text_embeds(text_embeds, direction, steering)
         text = report.describe(outcomes, direction)
         report.show(cls.hidden.unique_id, text)
-        return io.NodeOutput(embeds, ui=ui.PreviewText(text))
+        log = run_log.finished(outcomes, direction, settings.sentence(steering, window))
+        return io.NodeOutput(embeds, log, ui=ui.PreviewText(text))
 
 
 def steer_text_embeds(

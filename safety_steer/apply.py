@@ -34,14 +34,16 @@ class SteerSettings:
 class Outcome:
     """The steered tensors by space, with the gate's decision and each space's `Steered`, for reports and plots.
 
-    `left_alone` names text of the entry that the direction has no alignment for. `images` says by space which rows are a
-    picture's, in spaces whose encoder takes pictures into the prompt; they are neither read nor moved.
+    `left_alone` names text of the entry that the direction has no alignment for. `before` holds the aligned tensors as they
+    were read, the deciding space first. `images` says by space which rows are a picture's, in spaces whose encoder takes
+    pictures into the prompt; they are neither read nor moved.
     """
 
     tensors: Mapping[str, Tensor]
     gate: GateDecision | None
     spaces: Mapping[str, Steered] = field(default_factory=dict)
     left_alone: tuple[str, ...] = ()
+    before: Mapping[str, Tensor] = field(default_factory=dict)
     images: Mapping[str, LeftAlone] = field(default_factory=dict)
 
     @property
@@ -71,19 +73,20 @@ def steer_conditioning(
             f"This direction is aligned to {', '.join(aligned.spaces)}, but the conditioning has "
             f"{', '.join(tensors) or 'no text tensors'}. Align the direction with the CLIP of this workflow."
         )
-    given = {name: _as_tokens(tensors[name]) for name in known}
+    given = {name: as_tokens(tensors[name]) for name in known}
     found = {name: left_alone(given[name], aligned.spaces[name], pictured) for name in known}
     images = {name: rows for name, rows in found.items() if rows is not None}
     states = {name: images[name].read if name in images else given[name] for name in known}
     spoken = [name for name in known if bool(token_mask(states[name]).any())] if check or images else known
     for name in spoken if check else ():
         aligned.spaces[name].check(states[name], name)
+    decider = (*spoken, *known)[0]
+    before = {name: states[name] if name in images else tensors[name] for name in (decider, *known)}
     weights = active_strengths(aligned.strengths, aligned.categories)
     strengths = {category: settings.strength * weight for category, weight in weights.items()}
     strengths = active_strengths(strengths, aligned.categories)
     if not strengths:
-        return Outcome(dict(tensors), None)
-    decider = (*spoken, *known)[0]
+        return Outcome(dict(tensors), None, before=before, images=images)
     decision = open_gate(states[decider], aligned.spaces[decider], settings.gate, settings.false_positive_rate)
     result, done = dict(tensors), {}
     for name in known:
@@ -102,7 +105,7 @@ def steer_conditioning(
             if name in images:
                 steered = images[name].put_back(steered, done[name].flagged)
             result[name] = steered.reshape(tensors[name].shape)
-    return Outcome(result, decision, done, images=images)
+    return Outcome(result, decision, done, before=before, images=images)
 
 
 def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
@@ -153,8 +156,8 @@ def _places(moved: Tensor) -> str:
     return f"{len(places)} tokens ({shown}{', ...' if len(runs) > 8 else ''})"
 
 
-def _as_tokens(tensor: Tensor) -> Tensor:
-    """View a pooled tensor (B, D) as one token per prompt; leave (B, T, D) alone."""
+def as_tokens(tensor: Tensor) -> Tensor:
+    """View a pooled tensor (B, D) as one token per prompt; leave (B, T, D) alone. Raises DataError for another rank."""
     if tensor.ndim not in (2, 3):
         raise DataError(f"Expected conditioning of shape (B, T, D) or (B, D), but got {tuple(tensor.shape)}.")
     return tensor[:, None] if tensor.ndim == 2 else tensor

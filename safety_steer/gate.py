@@ -71,9 +71,23 @@ def joined_evidence(space: AlignedSpace, heard: Tensor) -> Tensor:
     return torch.stack(folds, -1) @ space.witness_weights.to(heard.device)
 
 
+def opening_log_odds(space: AlignedSpace, decision: GateDecision) -> Tensor:
+    """Return the log-odds of a whole prompt at which the gate would open, its tokens and phrases being what they are: (B,).
+
+    NaN where the prompt as a whole is not heard.
+    """
+    slope = float(space.witness_weights[0]) * _folds_per_unit(space.gate_quantiles[0])
+    if slope == 0:
+        return torch.full_like(decision.scores, math.nan)
+    return decision.by_category.logsumexp(-1) - (decision.scores - decision.threshold) / slope
+
+
 def _in_e_folds(values: Tensor, quantiles: Tensor) -> Tensor:
-    start, end = float(at_quantile(quantiles, 0.9)), float(at_quantile(quantiles, 0.99))
-    return (values - start) * (math.log(10) / max(end - start, 1e-6))
+    return (values - float(at_quantile(quantiles, 0.9))) * _folds_per_unit(quantiles)
+
+
+def _folds_per_unit(quantiles: Tensor) -> float:
+    return math.log(10) / max(float(at_quantile(quantiles, 0.99)) - float(at_quantile(quantiles, 0.9)), 1e-6)
 
 
 def gate_threshold(space: AlignedSpace, rate: float = FALSE_POSITIVE_RATE) -> float:

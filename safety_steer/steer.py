@@ -42,8 +42,8 @@ MAX_STRENGTH = 1000.0
 class Steered:
     """Steered states (B, T, D), with what was done: unsafe readings before and after (B, T, K'), and moves (B, T).
 
-    `categories` names the K' columns, `limits` (K',) the reading above which a token is flagged. When nothing moved,
-    `states` is the very tensor that came in.
+    `categories` names the K' columns, `limits` (K',) the reading above which a token is flagged, `erased` (B, T) the tokens
+    that gave way to the rest of their prompt, None for none. When nothing moved, `states` is the very tensor that came in.
     """
 
     states: Tensor
@@ -52,6 +52,7 @@ class Steered:
     after: Tensor
     moved: Tensor
     limits: Tensor
+    erased: Tensor | None = None
 
     @property
     def flagged(self) -> Tensor:
@@ -170,7 +171,8 @@ def _erase(
         return turned
     filled = fill_from_rest(turned.states, erased, real, share, preserve_norm)
     after = space.unsafe_reading(filled, columns)
-    return replace(turned, states=filled, after=after, moved=(filled.float() - states.float()).norm(dim=-1))
+    moved = (filled.float() - states.float()).norm(dim=-1)
+    return replace(turned, states=filled, after=after, moved=moved, erased=erased)
 
 
 def _move(result: Tensor, index: Tensor, coefficients: Tensor, vectors: Tensor) -> None:

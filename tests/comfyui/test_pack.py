@@ -21,14 +21,19 @@ SCHEMAS = {
         ["direction", "global", "hate", "sexual", "violence", "humiliation", "illegal_activity", "disturbing"],
         ["ALIGNED_DIRECTION"],
     ),
-    "ApplySafetySteer": (["model", "direction", *STEERING, "site", "fade", "blocks"], ["MODEL"]),
-    "ApplySafetySteerConditioning": (["conditioning", "direction", *STEERING], ["CONDITIONING"]),
+    "ApplySafetySteer": (["model", "direction", *STEERING, "site", "fade", "blocks"], ["MODEL", "SAFETY_REPORT"]),
+    "ApplySafetySteerConditioning": (["conditioning", "direction", *STEERING], ["CONDITIONING", "SAFETY_REPORT"]),
     "LoadDemoGenerator": (["generator"], ["MODEL", "CLIP", "VAE"]),
     "ExtractSafetyDirection": (["pairs", "model", "layer", "estimator", "clip", "anchors"], ["SAFETY_DIRECTION"]),
     "SaveSafetyDirection": (["direction", "filename"], []),
     "ApplySafetySteerWanVideo": (
         ["text_embeds", "direction", "strength", "operator", "gate", "preserve_norm"],
-        ["WANVIDEOTEXTEMBEDS"],
+        ["WANVIDEOTEXTEMBEDS", "SAFETY_REPORT"],
+    ),
+    "SafetyReport": (["report", "theme", "after", "clip", "prompt"], ["IMAGE", "STRING", "STRING", "*"]),
+    "SafetyScore": (
+        ["direction", "conditioning", "theme", "clip", "prompt"],
+        ["FLOAT", "BOOLEAN", "STRING", "IMAGE", "STRING"],
     ),
 }
 DEFAULTS = {
@@ -48,6 +53,8 @@ DEFAULTS = {
     "ExtractSafetyDirection": {"model": "the clip input", "layer": "auto", "estimator": "mean", "anchors": ""},
     "SaveSafetyDirection": {"filename": "my-direction"},
     "LoadDemoGenerator": {"generator": "image"},
+    "SafetyReport": {"theme": "dark", "prompt": ""},
+    "SafetyScore": {"theme": "dark", "prompt": ""},
 }
 
 

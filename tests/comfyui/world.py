@@ -56,7 +56,7 @@ torch.set_num_threads(1)
 LINK = BASE / "custom_nodes" / "safety-steer"
 LINK.symlink_to(REPOSITORY, target_is_directory=True)
 PACKAGE = str(LINK).replace(".", "_x_")
-EXTRAS = ("custom_sampler", "hunyuan", "video", "model_advanced", "qwen")
+EXTRAS = ("custom_sampler", "hunyuan", "video", "model_advanced", "qwen", "string")
 
 
 def _load() -> tuple[float, set[str]]:
@@ -130,7 +130,7 @@ class Queue:
     """Runs graphs one after another with one cache, as a server does."""
 
     def __init__(self) -> None:
-        self.server = Server()
+        self.server, self.queued = Server(), 0
         newer = "cache_args" in inspect.signature(execution.PromptExecutor.__init__).parameters
         size = {"cache_args": {"lru": 0, "ram": 0}} if newer else {"cache_size": 0}
         self.executor = execution.PromptExecutor(self.server, cache_type=execution.CacheType.CLASSIC, **size)
@@ -140,7 +140,8 @@ class Queue:
         valid, error, outputs, node_errors = validate(graph)
         assert valid, (error, node_errors)
         self.server.sent.clear()
-        self.executor.execute(graph, "test", {"client_id": "test"}, outputs)
+        self.queued += 1
+        self.executor.execute(graph, f"test {self.queued}", {"client_id": "test"}, outputs)
         assert self.executor.success, self.executor.status_messages
         return dict(self.executor.history_result["outputs"])
 

@@ -1,0 +1,41 @@
+"""Look up the queued graph: what comes before an input of a node, and which texts somebody typed there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Graph = Mapping[str, Mapping[str, Any]]
+
+TEXT_INPUTS = ("text", "prompt", "string", "value", "positive")
+
+
+def before(graph: Graph, node: str | None, inputs: tuple[str, ...]) -> list[str]:
+    """Return the nodes that lead to some inputs of a node, the nearest first; none for inputs without a wire."""
+    start = graph.get(node or "", {}).get("inputs", {})
+    waiting = [_origin(start[name]) for name in inputs if name in start]
+    found: dict[str, None] = {}
+    while waiting:
+        name, waiting = waiting[0], waiting[1:]
+        if name is None or name in found or name not in graph:
+            continue
+        found[name] = None
+        waiting += [_origin(value) for value in graph[name].get("inputs", {}).values()]
+    return list(found)
+
+
+def typed_texts(graph: Graph, nodes: list[str]) -> list[str]:
+    """Return the texts typed on some nodes, those in inputs that usually hold a prompt first; each once."""
+    found: list[tuple[bool, str]] = []
+    for name in nodes:
+        for key, value in graph[name].get("inputs", {}).items():
+            if isinstance(value, str):
+                likely = any(word in key.lower() for word in TEXT_INPUTS)
+                found.append((not likely, value))
+    return list(dict.fromkeys(text for _, text in sorted(found, key=lambda pair: pair[0])))
+
+
+def _origin(value: Any) -> str | None:
+    """Return which node a wire comes from; None for a value that was typed."""
+    wired = isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
+    return str(value[0]) if wired else None

@@ -1,0 +1,95 @@
+"""Safety Report: draw what steering did to a prompt, and give it as text and as data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from comfy_api.latest import io, ui
+
+from ..safety_steer.report import SafetyReport, measure, with_words
+from ..safety_steer.report_picture import draw_reports
+from ..safety_steer.report_text import as_text, sentence
+from . import graph, pictures
+from .prompt_words import find_words
+from .run_log import RunLog
+from .sockets import CATEGORY, ReportSocket
+
+if TYPE_CHECKING:
+    from comfy.sd import CLIP
+
+NOT_YET = (
+    "Nothing was sampled yet. Connect what your sampler makes (its LATENT, or the finished IMAGE) to the after input of "
+    "Safety Report, so that it runs after sampling."
+)
+NOT_SEEN = (
+    "No sampler behind Apply Safety Steer led to this. Connect the MODEL of Apply Safety Steer to your sampler, and what that "
+    "sampler makes to the after input. If ComfyUI kept the picture from before, queue it with another seed."
+)
+NO_TEXT = "The positive prompt has no text, so there was nothing to steer."
+
+
+class SafetyReportNode(io.ComfyNode):
+    """Measure and draw what an Apply node did; what comes in at `after` goes out unchanged."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node to ComfyUI."""
+        return io.Schema(
+            node_id="SafetyReport",
+            display_name="Safety Report",
+            category=CATEGORY,
+            description="See what Apply Safety Steer did: which words were flagged, how far each moved, and how your prompt "
+            "stands among harmless ones.",
+            inputs=[
+                ReportSocket.Input("report", tooltip="The report of an Apply Safety Steer node."),
+                pictures.theme_input(),
+                io.AnyType.Input(
+                    "after",
+                    optional=True,
+                    tooltip="What your sampler makes, or the finished picture. It makes the report wait for sampling, and "
+                    "comes out again unchanged. Apply Safety Steer (Conditioning) does not need it.",
+                ),
+                pictures.clip_input(),
+                pictures.prompt_input(),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image", tooltip="The picture of the report."),
+                io.String.Output(display_name="text", tooltip="The report in words."),
+                io.String.Output(display_name="json", tooltip="The report as data (JSON), with every number that is drawn."),
+                io.AnyType.Output(display_name="after", tooltip="What came in at after, unchanged."),
+            ],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls, report: RunLog, theme: str = "dark", after: Any = None, clip: CLIP | None = None, prompt: str = ""
+    ) -> io.NodeOutput:
+        """Measure what was kept, find the words of the prompts where a CLIP is there, and draw."""
+        queued, node = cls.hidden.prompt or {}, cls.hidden.unique_id
+        nearest = graph.before(queued, node, ("after", "report"))
+        samplers = graph.before(queued, node, ("after",)) if after is not None and queued else None
+        texts = [prompt, *graph.typed_texts(queued, nearest)] if clip is not None else []
+        reports = measure_all(report, samplers, clip, texts)
+        nothing = _why_nothing(report, samplers, after)
+        text = "\n".join(as_text(one, sentence(one)) for one in reports) or nothing
+        picture = draw_reports(reports, pictures.checked(theme, "Safety Report"), report.how, nothing=nothing)
+        image = pictures.as_image(picture)
+        data = json.dumps({"how": report.how, "prompts": [one.document() for one in reports]}, allow_nan=False)
+        return io.NodeOutput(image, text, data, after, ui=ui.PreviewImage(image, cls=cls))
+
+
+def measure_all(log: RunLog, samplers: Iterable[str] | None, clip: CLIP | None, texts: Iterable[str]) -> list[SafetyReport]:
+    """Report on every prompt of a log, with its words where one of the texts gives its text states."""
+    records = log.records(samplers)
+    words = find_words(clip, texts, records, log.direction) if clip is not None else [{}] * len(records)
+    return [with_words(one, known) for kept, known in zip(records, words, strict=True) for one in measure(kept, log.direction)]
+
+
+def _why_nothing(log: RunLog, samplers: Iterable[str] | None, after: Any) -> str:
+    if not log.during_sampling or log.ran(samplers):
+        return NO_TEXT
+    return NOT_YET if after is None else NOT_SEEN

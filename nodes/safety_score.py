@@ -1,0 +1,93 @@
+"""Safety Score: what the gate thinks of a prompt, before anything is sampled."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from comfy_api.latest import io, ui
+
+from ..safety_steer.aligned import AlignedDirection
+from ..safety_steer.apply import Outcome, SteerSettings
+from ..safety_steer.errors import DataError
+from ..safety_steer.report_picture import draw_reports
+from ..safety_steer.report_text import as_text, verdict
+from . import graph, pictures
+from .apply_conditioning import Conditioning, entry_of
+from .entries import each_with_text, steer_text
+from .run_log import finished
+from .safety_report import measure_all
+from .sockets import CATEGORY, AlignedDirectionSocket
+from .windows import Entry
+
+if TYPE_CHECKING:
+    from comfy.sd import CLIP
+
+LOWEST = -1000.0  # for a prompt without any text, whose score has no lower bound
+
+
+class SafetyScoreNode(io.ComfyNode):
+    """Measure a CONDITIONING and change nothing."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node to ComfyUI."""
+        return io.Schema(
+            node_id="SafetyScore",
+            display_name="Safety Score",
+            category=CATEGORY,
+            description="Ask the gate about a prompt before sampling. It changes nothing. Of several prompts, the most unsafe "
+            "one decides.",
+            inputs=[
+                AlignedDirectionSocket.Input(
+                    "direction", tooltip="The direction, fitted with Align Direction to the CLIP that encoded this prompt."
+                ),
+                io.Conditioning.Input("conditioning", tooltip="The encoded prompt."),
+                pictures.theme_input(),
+                pictures.clip_input(),
+                pictures.prompt_input(),
+            ],
+            outputs=[
+                io.Float.Output(
+                    display_name="score",
+                    tooltip="How far the prompt is beyond the limit of the gate. Above 0 it is flagged; at 0, it is as unusual "
+                    "as 1 in 200 harmless prompts; every step of 1 down is about 2.7 times as common.",
+                ),
+                io.Boolean.Output(display_name="flagged", tooltip="Whether Apply Safety Steer would steer this prompt."),
+                io.String.Output(display_name="category", tooltip="The likeliest category, whether flagged or not."),
+                io.Image.Output(display_name="image", tooltip="The picture of the score."),
+                io.String.Output(display_name="text", tooltip="The score in words."),
+            ],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        direction: AlignedDirection,
+        conditioning: Conditioning,
+        theme: str = "dark",
+        clip: CLIP | None = None,
+        prompt: str = "",
+    ) -> io.NodeOutput:
+        """Measure every prompt as it is, and answer for the most unsafe one."""
+        entries = [entry_of(*pair) for pair in conditioning]
+        _, outcomes = each_with_text(entries, lambda entry: _scored(entry, direction))
+        queued = cls.hidden.prompt or {}
+        nearest = graph.before(queued, cls.hidden.unique_id, ("conditioning",))
+        texts = [prompt, *graph.typed_texts(queued, nearest)] if clip is not None else []
+        reports = measure_all(finished(outcomes, direction, ""), None, clip, texts)
+        if not reports:
+            raise DataError("This conditioning has no text to score. Connect the output of CLIP Text Encode to Safety Score.")
+        worst = max(reports, key=lambda one: one.before.score)
+        beyond = worst.before.score - worst.threshold
+        text = "\n".join(as_text(one, verdict(one)) for one in reports)
+        image = pictures.as_image(draw_reports(reports, pictures.checked(theme, "Safety Score"), headline=verdict))
+        score = beyond if math.isfinite(beyond) else LOWEST
+        return io.NodeOutput(score, worst.flagged, worst.category, image, text, ui=ui.PreviewImage(image, cls=cls))
+
+
+def _scored(entry: Entry, direction: AlignedDirection) -> tuple[list[Entry], Outcome]:
+    same, outcome = steer_text(entry, direction, SteerSettings(strength=0.0))
+    return [same], outcome

@@ -1,0 +1,46 @@
+"""Words of a prompt, found in the rows of every family's text: the row that changes with a word is the word's own."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import world  # isort: skip
+import family_clips
+import pytest
+
+PROMPT, OTHER = "a small boat near the blue harbour at night", "a small boat near the blue mountain at night"
+# LTX-2 makes rows of its own out of the tokens.
+NUMBERED = ("ltxav",)
+ENCODERS = [name for name in family_clips.FAMILIES if family_clips.available(name)]
+
+
+def record_of(clip: Any, prompt: str) -> tuple[Any, Any]:
+    """Return a record of a prompt that was not steered, and the places of its text."""
+    clip_text, spaces = world.module("nodes.clip_text"), world.module("safety_steer.text_spaces")
+    places = clip_text.study(clip).places
+    [[states, extras]] = clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
+    entry = {**extras, "cross_attn": states}
+    kept = {name: spaces.take(entry, place) for name, place in places.items() if spaces.fits(entry, place)}
+    return world.module("safety_steer.report").Record(kept, kept), SimpleNamespace(places=places)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_the_row_that_changes_with_a_word_is_the_words_own(encoder: str) -> None:
+    clip = family_clips.clip(encoder)
+    kept, direction = record_of(clip, PROMPT)
+    other, _ = record_of(clip, OTHER)
+    [found] = world.module("nodes.prompt_words").find_words(clip, ["no", PROMPT], [kept], direction)
+    [others] = world.module("nodes.prompt_words").find_words(clip, [OTHER], [other], direction)
+    texts = {name: states for name, states in kept.before.items() if states.ndim == 3}
+    assert texts
+    assert set(found) == (set() if encoder in NUMBERED else set(texts))
+    for name, named in found.items():
+        said = [word for word in named if not word.special]
+        assert PROMPT.replace(" ", "") in "".join(word.text for word in said), name
+        assert named[-1].stop == texts[name].shape[1]
+        if [word.first for word in named] != [word.first for word in others[name]]:
+            continue
+        changes = (texts[name] - other.before[name]).norm(dim=-1)[0] / texts[name].norm(dim=-1)[0].clamp(min=1e-6)
+        most = max(said, key=lambda word: float(changes[word.first : word.stop].max()))
+        assert most.text == "harbour", name
