@@ -22,6 +22,7 @@ from safety_steer.image_rows import (
     left_alone,
     with_image_readings,
 )
+from safety_steer.report import measure, record
 
 WIDTH = builders.TARGET_WIDTH
 ALL_OF_IT = SteerSettings(strength=2.0, operator="add", gate="off")
@@ -261,3 +262,14 @@ def test_readings_that_see_pictures_in_plain_prompts_are_given_up() -> None:
 
 def test_the_fit_is_told_the_rows_around_a_picture() -> None:
     assert pictured(torch.zeros(2, WIDTH), (2, 1), 0).kinds.tolist() == [2, 1, 1, 3, 2, 1, 3, 0, 0]
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_a_report_tells_of_the_words_and_counts_image_rows_as_padding(strength: float) -> None:
+    [sample] = unsafe((16,), 1)
+    outcome = steered(sample, seeing(), SteerSettings(strength=strength, operator="project", gate="off"))
+    [found] = [space for space in measure(record(outcome), seeing())[0].spaces if space.name == "cross_attn"]
+    assert all(padding for padding, image in zip(found.padding, sample.image.tolist(), strict=True) if image)
+    moved = torch.tensor(found.moved) > 0
+    assert not bool(moved[sample.image].any())
+    assert bool(moved.any()) == (strength > 0)
