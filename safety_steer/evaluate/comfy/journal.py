@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ...container import write_bytes
+from ...files import write_bytes
 from ...errors import DataError, StorageError
 from .prompts import Prompt
 
