@@ -27,7 +27,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="one-thread processes that train together")
     parser.add_argument("--pictures", type=int, default=80000, help="how many scenes to render for training")
     parser.add_argument("--from-weights", action="store_true", help="start from the stage's own weights in the repository")
-    parser.add_argument("--compile", action="store_true", help="compile a generator's blocks: a third faster, wants a C++ compiler")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile a generator's blocks: a third faster, wants a C++ compiler"
+    )
     arguments = parser.parse_args()
     if arguments.stage == "sprites":
         from sprites import write_atlas

@@ -3,6 +3,7 @@
 Data flows one way: file -> `SafetyDirection` -> `align` -> `AlignedDirection` -> `steer_conditioning`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .errors import SafetySteerError
@@ -28,12 +29,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch when it is asked for, so that a workflow can be edited without waiting for it."""
-    if name in ("AlignedDirection", "AlignedSpace"):
-        from . import aligned as home
-    elif name in ("Outcome", "SteerSettings", "steer_conditioning"):
-        from . import apply as home
-    elif name == "SafetyDirection":
-        from . import direction as home
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(home, name)
+    homes = {"aligned": ("AlignedDirection", "AlignedSpace"), "direction": ("SafetyDirection",)}
+    homes["apply"] = ("Outcome", "SteerSettings", "steer_conditioning")
+    for home, names in homes.items():
+        if name in names:
+            return getattr(import_module(f".{home}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from safety_steer import data
+from safety_steer import data, files
 from safety_steer.data import Pair, category_rows, clean_prompts, read_pairs, read_prompts
 from safety_steer.errors import DataError
 

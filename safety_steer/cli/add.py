@@ -87,7 +87,7 @@ def _one(path: Path, target: Path | None, options: argparse.Namespace) -> dict[s
     return found
 
 
-def _added(workflow: WorkflowFile, options: argparse.Namespace) -> tuple[Sequence[Verdict], Mapping[str, Any]]:
+def _added(workflow: WorkflowFile, options: argparse.Namespace) -> tuple[Sequence[Verdict], dict[str, Any]]:
     if options.check:
         return check(workflow.data), workflow.data
     change = add(workflow.data)
@@ -98,7 +98,12 @@ def _summary(verdicts: Sequence[Verdict], checked: bool) -> dict[str, Any]:
     """Sum up the verdicts of one file."""
     states = [verdict.state for verdict in verdicts]
     samplers = [
-        {"sampler": verdict.sampler.label, "type": verdict.sampler.node["type"], "state": verdict.state, "reason": verdict.reason}
+        {
+            "sampler": verdict.sampler.label,
+            "type": verdict.sampler.node["type"],
+            "state": verdict.state,
+            "reason": verdict.reason,
+        }
         for verdict in verdicts
     ]
     reasons = list(dict.fromkeys(verdict.reason for verdict in verdicts if verdict.state != STEER and verdict.reason))
@@ -125,5 +130,6 @@ def _line(found: Mapping[str, Any]) -> str:
 def _details(found: Mapping[str, Any]) -> list[str]:
     """List the samplers of one file."""
     return [
-        f"  {one['sampler']}: {one['state']}{', ' + one['reason'] if one['reason'] else ''}" for one in found.get("samplers", ())
+        f"  {one['sampler']}: {one['state']}{', ' + one['reason'] if one['reason'] else ''}"
+        for one in found.get("samplers", ())
     ]

@@ -3,8 +3,8 @@
 Pure functions on parsed JSON; nothing here imports torch or ComfyUI.
 """
 
-from .add import Change, add, check
-from .remove import remove
+from .adding import Change, add, check
+from .removing import remove
 from .source import WorkflowFile, read_workflow, write_workflow
 
 __all__ = ["Change", "WorkflowFile", "add", "check", "read_workflow", "remove", "write_workflow"]

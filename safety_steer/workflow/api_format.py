@@ -73,7 +73,6 @@ def insert(data: Json, verdicts: Sequence[Verdict]) -> Json:
     """Return a copy with steering on every sampler that a verdict says to steer."""
     result: Json = copy.deepcopy(data)
     last = max((int(part) for key in data for part in key.split(":") if part.isdecimal()), default=0)
-    load: list[str] = []
     made: dict[object, str] = {}
 
     def put(key: object, type: str, **wires: list[Any]) -> list[Any]:
@@ -104,9 +103,7 @@ def remove(data: Json) -> tuple[Json, int]:
     """Return a copy without the pack's steering nodes, wires led past them, and how many nodes went."""
     result: Json = copy.deepcopy(data)
     past = {
-        key: next((value for value in node["inputs"].values() if _is_wire(value)), None)
-        for key, node in data.items()
-        if node["class_type"] in STEERING
+        key: node["inputs"].get(STEERING[node["class_type"]]) for key, node in data.items() if node["class_type"] in STEERING
     }
     for node in result.values():
         for name, value in list(node["inputs"].items()):
@@ -137,4 +134,3 @@ def _is_wire(value: object) -> bool:
         and isinstance(value[1], int)
         and not isinstance(value[1], bool)
     )
-

@@ -25,7 +25,7 @@ class Editor:
         self.last_link = max(max(_numbers(graph.links), default=0) for graph in graphs)
         for graph in graphs:
             self.last_node = max(self.last_node, _counter(graph, "node"))
-            self.last_link = max(self.last_link, _counter(graph, "link"))
+            self.last_link = max(self.last_link, _counter(graph, "link"), *(link["id"] for link in graph.loose))
 
     def add_node(self, graph: Graph, type: str, position: tuple[int, int]) -> Json:
         """Put a new node of the pack into a graph."""
@@ -100,19 +100,20 @@ class Editor:
 
 def listed(graph: Graph, wire: Wire) -> list[int]:
     """Return the list of links that an output keeps; an empty one when there is none."""
-    sockets = inputs(graph.data) if wire.origin == ENTRY else outputs(graph.nodes.get(wire.origin, {}))
-    socket = sockets[wire.slot] if 0 <= wire.slot < len(sockets) else {}
-    return socket.get("linkIds" if wire.origin == ENTRY else "links") or []
+    if wire.origin == ENTRY:
+        return inputs(graph.data)[wire.slot].get("linkIds") or []
+    return outputs(graph.nodes[wire.origin])[wire.slot].get("links") or []
 
 
 def _subgraph_socket(graph: Graph, side: str, name: str, kind: str, others: list[Json]) -> Json:
     number = uuid.uuid5(uuid.NAMESPACE_OID, f"{graph.key} {side} {name}")
     socket: Json = {"id": str(number), "name": name, "type": kind, "linkIds": []}
-    if others and isinstance(others[-1].get("pos"), list):
-        left, top = others[-1]["pos"]
-        socket["pos"] = [left, top + ROW]
-    bounding = (graph.data.get(f"{side}Node") or {}).get("bounding")
-    if isinstance(bounding, list) and len(bounding) == 4:
+    place = others[-1].get("pos") if others else None
+    if isinstance(place, list) and len(place) == 2 and isinstance(place[1], int | float):
+        socket["pos"] = [place[0], place[1] + ROW]
+    end = graph.data.get(f"{side}Node")
+    bounding = end.get("bounding") if isinstance(end, dict) else None
+    if isinstance(bounding, list) and len(bounding) == 4 and isinstance(bounding[3], int | float):
         bounding[3] += ROW
     return socket
 

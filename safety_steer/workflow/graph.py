@@ -49,17 +49,33 @@ class Link:
 
 @dataclass
 class Graph:
-    """One layer of a workflow: the root, or a subgraph's definition. `key` is the subgraph's id."""
+    """One layer of a workflow: the root, or a subgraph's definition. `key` is the subgraph's id.
+
+    `links` are those with a socket at both ends; `loose` are the others, which files can have and ComfyUI ignores.
+    """
 
     key: str
     data: Json
     nodes: dict[NodeId, Json] = field(init=False)
     links: dict[int, Link] = field(init=False)
+    loose: list[Link] = field(init=False)
 
     def __post_init__(self) -> None:
         """Index nodes and links by id."""
         self.nodes = {node["id"]: node for node in self.data["nodes"]}
-        self.links = {link["id"]: link for link in map(Link, self.data["links"])}
+        links = [Link(item) for item in self.data["links"]]
+        self.links = {link["id"]: link for link in links if self._origin(link) and self._target(link)}
+        self.loose = [link for link in links if link["id"] not in self.links]
+
+    def _origin(self, link: Link) -> bool:
+        within = self.key != ROOT and link["origin_id"] == ENTRY
+        owner = self.data if within else self.nodes.get(link["origin_id"], {})
+        return 0 <= link["origin_slot"] < len((inputs if within else outputs)(owner))
+
+    def _target(self, link: Link) -> bool:
+        within = self.key != ROOT and link["target_id"] == EXIT
+        owner = self.data if within else self.nodes.get(link["target_id"], {})
+        return 0 <= link["target_slot"] < len((outputs if within else inputs)(owner))
 
     @property
     def name(self) -> str:
@@ -75,6 +91,11 @@ class Graph:
         """Return the link into an input."""
         number = socket.get("link")
         return self.links.get(number) if number is not None else None
+
+    def into(self, node: Mapping[str, Any], name: str) -> Wire | None:
+        """Return where the link into a node's input of that name starts."""
+        slot = named(inputs(node), name)
+        return self.source(inputs(node)[slot]) if slot is not None else None
 
     def leaving(self, origin: NodeId) -> list[Link]:
         """Return the links that start at a node, in file order."""

@@ -9,7 +9,7 @@ from .edit import Editor
 from .graph import ENTRY, EXIT, Document, Graph, Json, Wire, inputs, named, outputs
 from .own_nodes import ALIGN, ALIGNED, APPLY, DIRECTION, LOAD, OWN_NODES
 from .plan import STEER, Verdict
-from .prompts import CLIP, FromInside, FromOutside, Source, used_with
+from .prompts import CLIP, FromInside, FromOutside, OwnClip, Source, used_with
 from .trace import Walker
 
 SOCKET = "safety_direction"
@@ -27,8 +27,16 @@ class Inserter:
     applied: dict[tuple[str, Wire, Wire], Json] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Start counting ids."""
+        """Start counting ids, and take over what a user has put in already."""
         self.editor = Editor(self.document)
+        walker = Walker(self.document)
+        for graph in self.document.graphs.values():
+            for node in graph.nodes.values():
+                clip = graph.into(node, "clip") if node["type"] == ALIGN and graph.into(node, "direction") else None
+                if node["type"] == LOAD and not walker.off(node):
+                    self.loads.setdefault(graph.key, Wire(node["id"], 0))
+                elif clip and not walker.off(node):
+                    self.aligned.setdefault((graph.key, walker.plain(graph, clip, CLIP)), Wire(node["id"], 0))
 
     def insert(self, verdict: Verdict) -> None:
         """Steer one sampler."""
@@ -53,12 +61,7 @@ class Inserter:
 
     def _aligned(self, walker: Walker, graph: Graph, source: Source) -> Wire:
         """Return the wire of the aligned direction for a CLIP in a graph; make what it needs."""
-        start: object = source
-        if isinstance(source, FromInside):
-            start = (source.node, source.graph, source.source)
-        elif not isinstance(source, FromOutside):
-            start = walker.plain(graph, source.wire, CLIP)
-        key = (graph.key, start)
+        key = (graph.key, walker.plain(graph, source.wire, CLIP) if isinstance(source, OwnClip) else source)
         if key not in self.aligned:
             if isinstance(source, FromOutside):
                 self.aligned[key] = self._brought_in(walker, graph, source)
@@ -122,4 +125,3 @@ def _drawn_over_reroutes(graph: Graph, number: int, item: object) -> bool:
     return (isinstance(item, dict) and item.get("parentId") is not None) or any(
         isinstance(one, dict) and one.get("id") == number for one in listed or []
     )
-

@@ -12,8 +12,8 @@ from .graph import Json, NodeId, inputs
 DIRECTION, ALIGNED = "SAFETY_DIRECTION", "ALIGNED_DIRECTION"
 LOAD, ALIGN, APPLY = "LoadSafetyDirection", "AlignSafetyDirection", "ApplySafetySteer"
 MIXER, ON_CONDITIONING, ON_WAN_WRAPPER = "SafetyCategoryMixer", "ApplySafetySteerConditioning", "ApplySafetySteerWanVideo"
-STEERING = (APPLY, ON_CONDITIONING, ON_WAN_WRAPPER)
-"""Nodes on a wire of the workflow: taken out, their first input leads to where their output led."""
+STEERING = {APPLY: "model", ON_CONDITIONING: "conditioning", ON_WAN_WRAPPER: "text_embeds"}
+"""Nodes on a wire of the workflow, and the input it comes in by: taken out, that leads to where their output led."""
 SUPPLYING = (LOAD, ALIGN, MIXER)
 """Nodes that only serve steering."""
 PACK = "safety-steer"
@@ -130,9 +130,10 @@ def check_version(node: Mapping[str, Any]) -> None:
     """Raise DataError for a saved node of the pack that lacks a socket this version's node has."""
     own = OWN_NODES.get(node["type"])
     sockets = {socket.get("name") for socket in inputs(node)}
-    missing = [item.name for item in own.inputs if not item.widget and item.name not in sockets] if own else []
+    wires = [item.name for item in own.inputs if not item.widget] if own else []
+    missing = [name for name in wires if name not in sockets]
     if missing:
         raise DataError(
             f"Node {node['id']} ({node['type']}) has no input '{missing[0]}': it was saved by another version of Safety Steer. "
-            "Delete it in ComfyUI, save, and add again."
+            "Take it out with --remove, and add again."
         )

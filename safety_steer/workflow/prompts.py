@@ -87,9 +87,7 @@ def _clips(graph: Graph, node: Json) -> list[Wire]:
     return [wire for socket in inputs(node) if is_kind(socket, CLIP) and (wire := graph.source(socket))]
 
 
-def _within(
-    walker: Walker, graph: Graph, node: Json, inner: Graph, slot: int, found: Prompt, depth: int
-) -> list[Wire]:
+def _within(walker: Walker, graph: Graph, node: Json, inner: Graph, slot: int, found: Prompt, depth: int) -> list[Wire]:
     """Read the prompt inside a subgraph and bring what it found out; return the wires of this graph to go on with."""
     waiting = []
     for wire in walker.inner_wires(inner, node, slot):
@@ -131,9 +129,7 @@ def origins(walker: Walker, graph: Graph, source: Source, depth: int = 0) -> fro
     wire = walker.plain(graph, source.wire, CLIP)
     if wire.origin == ENTRY:
         places = ((outer, walker.outside(graph, wire.slot, node, outer)) for outer, node in walker.document.places(graph))
-        return frozenset(
-            origin for outer, one in places if one for origin in origins(walker, outer, OwnClip(one), depth + 1)
-        )
+        return frozenset(origin for outer, one in places if one for origin in origins(walker, outer, OwnClip(one), depth + 1))
     node = graph.nodes.get(wire.origin)
     inner = walker.document.inside(node) if node else None
     if inner and node and not walker.off(node):

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import DataError
-from .graph import LINK_FIELDS, Json, nested_definitions
-from .own_nodes import check_version
+from .graph import ENTRY, EXIT, LINK_FIELDS, Json, nested_definitions
 
 EDITOR, API = "editor", "api"
 VERSIONS = (0.4, 1)
+STATE = ("lastNodeId", "lastLinkId")
 MAX_NODES = 20_000
 MAX_NESTING = 32
 HINT = "Give a file that ComfyUI has saved or exported."
@@ -24,8 +24,6 @@ def kind_of(data: object) -> str:
     if isinstance(data, dict) and data and all(map(_is_api_node, data.values())):
         if len(data) > MAX_NODES:
             raise DataError(f"It has {len(data):,} nodes; at most {MAX_NODES:,} are read.")
-        for key, node in data.items():
-            check_version({"id": key, "type": node["class_type"], "inputs": [{"name": name} for name in node["inputs"]]})
         return API
     raise DataError(f"This is not a ComfyUI workflow. {HINT}")
 
@@ -69,10 +67,12 @@ def _check_graph(graph: Mapping[str, Any]) -> None:
             raise DataError(f"One of its nodes has no id or no type. {HINT}")
         if node["id"] in seen:
             raise DataError(f"Two of its nodes have the id {node['id']}. Open it in ComfyUI and save it again.")
+        if node["id"] in (ENTRY, EXIT):
+            raise DataError(f"The id {node['id']} of one of its nodes stands for the edge of a subgraph. {HINT}")
         seen.add(node["id"])
         _check_sockets(node)
-        check_version(node)
     _check_sockets(graph)
+    _check_frame(graph)
     links: set[int] = set()
     for link in graph["links"]:
         if not _is_link(link):
@@ -83,6 +83,16 @@ def _check_graph(graph: Mapping[str, Any]) -> None:
         links.add(number)
 
 
+def _check_frame(graph: Mapping[str, Any]) -> None:
+    """Check what a graph has besides nodes and links: counters, groups and the boxes of a subgraph's ends."""
+    state = graph.get("state") or {}
+    counters = [graph.get(key) for key in ("last_node_id", "last_link_id")]
+    if not isinstance(state, dict) or not all(map(_is_number, [*counters, *(state.get(key) for key in STATE)])):
+        raise DataError(f"Its counters cannot be read. {HINT}")
+    if not isinstance(graph.get("groups"), list | None):
+        raise DataError(f"Its groups cannot be read. {HINT}")
+
+
 def _check_sockets(owner: Mapping[str, Any]) -> None:
     for side, key in (("inputs", "links"), ("outputs", "links"), ("inputs", "linkIds"), ("outputs", "linkIds")):
         sockets = owner.get(side)
@@ -91,11 +101,17 @@ def _check_sockets(owner: Mapping[str, Any]) -> None:
 
 
 def _is_socket(value: object, key: str) -> bool:
-    return isinstance(value, dict) and isinstance(value.get(key), list | None) and _is_number(value.get("link"))
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get(key), list | None)
+        and all(map(_is_number, value.get(key) or []))
+        and _is_number(value.get("link"))
+        and isinstance(value.get("name"), str | None)
+    )
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool)
+    return isinstance(value, int | str) and not isinstance(value, bool) and value != ""
 
 
 def _is_number(value: object) -> bool:
@@ -103,14 +119,14 @@ def _is_number(value: object) -> bool:
 
 
 def _is_link(link: object) -> bool:
-    if isinstance(link, dict):
-        values = [link.get(name) for name in LINK_FIELDS]
+    if isinstance(link, dict) and all(name in link for name in LINK_FIELDS):
+        values = [link[name] for name in LINK_FIELDS]
     elif isinstance(link, list) and len(link) >= len(LINK_FIELDS):
         values = link[: len(LINK_FIELDS)]
     else:
         return False
     number, origin, origin_slot, target, target_slot, _ = values
-    return all(isinstance(one, int) for one in (number, origin_slot, target_slot)) and _is_id(origin) and _is_id(target)
+    return all(type(one) is int for one in (number, origin_slot, target_slot)) and _is_id(origin) and _is_id(target)
 
 
 def _check_nesting(data: Json, definitions: Mapping[str, Json]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from . import api_format, record
 from .graph import Document, Json
 from .insert import Inserter
+from .own_nodes import check_version
 from .plan import STEER, Verdict, plan
 from .shape import EDITOR, kind_of
 
@@ -28,9 +29,15 @@ class Change:
 
 def check(data: Json) -> Sequence[Verdict]:
     """Judge every sampler of a workflow; raises DataError for JSON that is no workflow."""
-    if kind_of(data) == EDITOR:
-        return plan(Document(data))
-    return plan(api_format.as_document(data))
+    return plan(_seen(data) if kind_of(data) == EDITOR else api_format.as_document(data))
+
+
+def _seen(data: Json) -> Document:
+    document = Document(data)
+    for graph in document.graphs.values():
+        for node in graph.nodes.values():
+            check_version(node)
+    return document
 
 
 def add(data: Json) -> Change:
@@ -45,7 +52,7 @@ def add(data: Json) -> Change:
         return Change(api_format.insert(data, verdicts), verdicts)
     before, earlier = record.split(data)
     result: Json = copy.deepcopy(before)
-    document = Document(result)
+    document = _seen(result)
     verdicts = plan(document)
     if not any(verdict.state == STEER for verdict in verdicts):
         return Change(data, verdicts)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 from ..errors import DataError
 from . import api_format, record
-from .check import wrong_wires
 from .edit import Editor, listed
 from .graph import ENTRY, EXIT, Document, Graph, Json, Link, NodeId, Wire, inputs, named, outputs
 from .own_nodes import ALIGNED, DIRECTION, STEERING, SUPPLYING
 from .shape import EDITOR, kind_of
+from .soundness import wrong_wires
 
 OWN_TYPES = (*STEERING, *SUPPLYING)
 ORIGIN, TARGET = ("origin_id", "origin_slot"), ("target_id", "target_slot")
@@ -41,9 +40,7 @@ def remove(data: Json) -> Removal:
     if restored is not None and _is_clean(restored, data):
         return Removal(restored, before, exact=True)
     document = Document(stripped)
-    mender = _Mender(document, Editor(document))
-    for graph in document.graphs.values():
-        mender.mend(graph)
+    _Mender(document, Editor(document)).mend_all()
     return Removal(stripped, before - count_own(document), exact=False)
 
 
@@ -70,8 +67,22 @@ class _Mender:
     document: Document
     editor: Editor
 
-    def mend(self, graph: Graph) -> None:
-        """Take all steering out of one graph."""
+    def mend_all(self) -> None:
+        """Take all steering out, one round after the other: what goes in one graph can leave something spare in another."""
+        left = None
+        while (now := self._left()) != left:
+            left = now
+            for graph in self.document.graphs.values():
+                self._mend(graph)
+
+    def _left(self) -> int:
+        """Count the nodes and the sockets of subgraphs that there still are."""
+        return sum(
+            len(graph.nodes) + len(inputs(graph.data)) + len(outputs(graph.data)) for graph in self.document.graphs.values()
+        )
+
+    def _mend(self, graph: Graph) -> None:
+        """Take steering out of one graph, as far as nothing outside of it needs it."""
         for node in [node for node in graph.nodes.values() if node["type"] in STEERING]:
             self._lead_past(graph, node)
             self._drop(graph, node)
@@ -81,12 +92,13 @@ class _Mender:
 
     def _lead_past(self, graph: Graph, node: Json) -> None:
         """Let the wire into a steering node end where the node's output led."""
-        incoming = graph.link(inputs(node)[0]) if inputs(node) else None
+        slot_in = named(inputs(node), STEERING[node["type"]])
+        incoming = graph.link(inputs(node)[slot_in]) if slot_in is not None else None
         for link in sorted(graph.leaving(node["id"]), key=lambda link: -link["id"]):
             target, slot = link["target_id"], link["target_slot"]
             if incoming is not None and incoming["target_id"] == node["id"] and target != EXIT:
                 self._cut(graph, link)
-                inputs(node)[0]["link"] = None
+                inputs(node)[slot_in or 0]["link"] = None
                 self.editor.move_end(graph, incoming, target, slot)
             elif incoming is not None:
                 self.editor.move_start(graph, link, incoming.wire)
@@ -123,7 +135,6 @@ class _Mender:
                 for link in [one for one in self._entering(graph, EXIT) if one["target_slot"] == slot]:
                     self._cut(graph, link)
                 self._drop_socket(graph, "outputs", slot)
-                self.mend(graph)
 
     def _drop_socket(self, graph: Graph, side: str, slot: int) -> None:
         """Delete a socket of a subgraph, where it is used too, and move the links of later sockets up."""
@@ -138,7 +149,6 @@ class _Mender:
                 self._cut(outer, link)
             node[side].pop(index)
             _move_up(outer, around, node["id"], index)
-            self.mend(outer)
 
     def _entering(self, graph: Graph, target: NodeId) -> list[Link]:
         return [link for link in graph.links.values() if link["target_id"] == target]
