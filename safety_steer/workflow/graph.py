@@ -70,12 +70,12 @@ class Graph:
     def _origin(self, link: Link) -> bool:
         within = self.key != ROOT and link["origin_id"] == ENTRY
         owner = self.data if within else self.nodes.get(link["origin_id"], {})
-        return 0 <= link["origin_slot"] < len((inputs if within else outputs)(owner))
+        return link["origin_slot"] in range(len((inputs if within else outputs)(owner)))
 
     def _target(self, link: Link) -> bool:
         within = self.key != ROOT and link["target_id"] == EXIT
         owner = self.data if within else self.nodes.get(link["target_id"], {})
-        return 0 <= link["target_slot"] < len((outputs if within else inputs)(owner))
+        return link["target_slot"] in range(len((outputs if within else inputs)(owner)))
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ from .graph import Graph, Json
 TITLE = 30
 GAP = 40
 STEP = 40
-REACH = 60
+REACH = 40
 """How many steps around the wanted place are tried before the room below everything is taken."""
 SOMEWHERE = (210.0, 100.0)
 """The size taken for a node that saves none."""

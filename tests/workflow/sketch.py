@@ -175,8 +175,10 @@ class Wiring:
             if one["type"] == "ApplySafetySteer" or not model or self.node(model[0])["type"] != "ApplySafetySteer":
                 continue
             align = self.source(model[0], "direction")
-            assert align and self.node(align[0])["type"] == "AlignSafetyDirection", path
+            assert align
+            assert self.node(align[0])["type"] == "AlignSafetyDirection", path
             load = self.source(align[0], "direction")
-            assert load and self.node(load[0])["type"] == "LoadSafetyDirection", path
+            assert load
+            assert self.node(load[0])["type"] == "LoadSafetyDirection", path
             found[path] = (self.source(model[0], "model"), self.source(align[0], "clip"))
         return found

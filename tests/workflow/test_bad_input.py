@@ -74,7 +74,7 @@ def test_what_is_no_workflow_is_refused_with_the_reason(name: str, call: Callabl
 def test_nodes_of_another_version_can_be_taken_out_but_not_added_to() -> None:
     old = node(5, "ApplySafetySteer", "model:MODEL<1.0", "model:MODEL")
     data = workflow(loader(), text(2, "1.1"), old, sampler(3, "5.0", "2.0"))
-    with pytest.raises(DataError, match="Node 5 .ApplySafetySteer. has no input 'direction'.*--remove"):
+    with pytest.raises(DataError, match=r"Node 5 .ApplySafetySteer. has no input 'direction'.*--remove"):
         add(data)
     assert [one["id"] for one in remove(data).data["nodes"]] == [1, 2, 3]
 
