@@ -45,12 +45,15 @@ def read_workflow(path: str | os.PathLike[str]) -> WorkflowFile:
 
 def write_workflow(data: Json, like: WorkflowFile, target: Path) -> None:
     """Write a workflow with the indentation, line end and letters of the file it came from, moved into place at the end."""
-    if data == like.data:
-        text = like.text
-    else:
-        indented = re.match(r"\s*\{\r?\n([ \t]+)", like.text)
-        ending = like.text[len(like.text.rstrip()) :]
-        indent = indented.group(1) if indented else None
-        separators = None if indented or re.match(r'\s*\{"[^"]*": ', like.text) else (",", ":")
-        text = json.dumps(data, indent=indent, separators=separators, ensure_ascii=like.text.isascii()) + ending
-    write_bytes(target, text.encode("utf-8", errors="surrogatepass"))
+    write_bytes(target, (like.text if data == like.data else _in_style(data, like.text)).encode())
+
+
+def _in_style(data: Json, text: str) -> str:
+    """Write JSON with the indentation, separators, letters and end of another text."""
+    indented = re.match(r"\s*\{\r?\n([ \t]+)", text)
+    spaced = indented or re.match(r'\s*\{"[^"]*": ', text)
+    # Half of a letter that takes two can stand in JSON as an escape, but not in UTF-8.
+    escaped = text.isascii() or re.search(r"\\u[dD][89a-fA-F]", text) is not None
+    indent, separators = indented.group(1) if indented else None, None if spaced else (",", ":")
+    ending = text[len(text.rstrip()) :]
+    return json.dumps(data, indent=indent, separators=separators, ensure_ascii=escaped) + ending
