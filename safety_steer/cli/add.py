@@ -121,8 +121,7 @@ def _line(found: Mapping[str, Any]) -> str:
     if "samplers" not in found:
         return f"{name}: {found['state']}{reason}"
     states = [sampler["state"] for sampler in found["samplers"]]
-    words = {STEER: "would be steered" if found["state"] == "would change" else "steered now", STEERED: "steered already"}
-    counts = [f"{states.count(state)} {words.get(state, state)}" for state in (STEER, STEERED, LEFT) if state in states]
+    counts = [f"{states.count(state)} {_words(found, state)}" for state in (STEER, STEERED, LEFT) if state in states]
     total = f"{len(states)} sampler{'s' if len(states) != 1 else ''}"
     return f"{name}: {': '.join([total, ', '.join(counts)]) if states else found['state']}{reason}"
 
@@ -130,6 +129,12 @@ def _line(found: Mapping[str, Any]) -> str:
 def _details(found: Mapping[str, Any]) -> list[str]:
     """List the samplers of one file."""
     return [
-        f"  {one['sampler']}: {one['state']}{', ' + one['reason'] if one['reason'] else ''}"
+        f"  {one['sampler']}: {_words(found, one['state'])}{', ' + one['reason'] if one['reason'] else ''}"
         for one in found.get("samplers", ())
     ]
+
+
+def _words(found: Mapping[str, Any], state: str) -> str:
+    """Say a sampler's state as a person would."""
+    now = "would be steered" if found["state"] == "would change" else "steered now"
+    return {STEER: now, STEERED: "steered already"}.get(state, state)

@@ -47,7 +47,7 @@ def test_a_file_is_written_and_told_about(tmp_path: Path, capsys: Capture) -> No
     source, out = saved(tmp_path / "in.json", plain()), tmp_path / "out.json"
     code, printed, _ = run(capsys, source, "-o", out)
     assert code == 0
-    assert printed == "in.json: 1 sampler: 1 steered now\n  KSampler #3: steer\n"
+    assert printed == "in.json: 1 sampler: 1 steered now\n  KSampler #3: steered now\n"
     assert json.loads(out.read_text()) == add(plain()).data
     assert json.loads(source.read_text()) == plain()
     code, printed, _ = run(capsys, out, "-o", tmp_path / "again.json")
@@ -100,7 +100,7 @@ def test_check_writes_nothing_and_tells_everything(tmp_path: Path, capsys: Captu
     reason = "its prompt is not text: it comes from LotusConditioning"
     assert printed.splitlines() == [
         f"in.json: 2 samplers: 1 would be steered, 1 left alone ({reason})",
-        "  KSampler #3: steer",
+        "  KSampler #3: would be steered",
         f"  KSampler #6: left alone, {reason}",
     ]
     code, printed, _ = run(capsys, source, "--check", "--json")
