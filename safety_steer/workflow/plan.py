@@ -34,15 +34,17 @@ def _judge(document: Document, sampler: Sampler) -> Verdict:
     model, positive = (sampler.graph.source(sampler.socket(slot)) for slot in (sampler.model, sampler.positive))
     if model is None:
         return Verdict(sampler, LEFT, messages.nothing_connected(sampler.socket(sampler.model)))
-    if steering := _steering(Walker(document), sampler.graph, model):
-        return _already(sampler, steering)
+    if steering := _steering(document, sampler.graph, model, "MODEL", APPLY):
+        switched_off = steering.get("mode") in (MUTED, BYPASSED)
+        return Verdict(sampler, STEERED, messages.switched_off(steering) if switched_off else "")
     if positive is None:
         return Verdict(sampler, LEFT, messages.nothing_connected(sampler.socket(sampler.positive)))
+    steering = _steering(document, sampler.graph, positive, CONDITIONING, ON_CONDITIONING)
+    if steering and steering.get("mode") not in (MUTED, BYPASSED):
+        return Verdict(sampler, STEERED)
     for live in (True, False):
         walker = Walker(document, live)
         prompt = read_prompt(walker, sampler.graph, positive)
-        if live and prompt.steered:
-            return _already(sampler, prompt.steered[0])
         sources = distinct(walker, sampler.graph, prompt.sources)
         reason = _obstacle(walker, sampler.graph, sources, prompt)
         if not reason:
@@ -50,15 +52,10 @@ def _judge(document: Document, sampler: Sampler) -> Verdict:
     return Verdict(sampler, LEFT, reason)
 
 
-def _steering(walker: Walker, graph: Graph, model: Wire) -> Json | None:
-    """Return the Apply Safety Steer a model wire comes through, one that is switched on if there is one."""
-    found = [node for _, node in Walker(walker.document, live=False).upstream(graph, model, "MODEL") if node["type"] == APPLY]
+def _steering(document: Document, graph: Graph, wire: Wire, kind: str, type: str) -> Json | None:
+    """Return the steering node a wire comes through, in any graph; one that is switched on if there is one."""
+    found = [node for _, node in Walker(document, live=False).upstream(graph, wire, kind) if node["type"] == type]
     return min(found, key=lambda node: node.get("mode") in (MUTED, BYPASSED), default=None)
-
-
-def _already(sampler: Sampler, node: Json) -> Verdict:
-    switched_off = node["type"] != ON_CONDITIONING and node.get("mode") in (MUTED, BYPASSED)
-    return Verdict(sampler, STEERED, messages.switched_off(node) if switched_off else "")
 
 
 def _obstacle(walker: Walker, graph: Graph, sources: list[Source], prompt: Prompt) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .graph import BYPASSED, ENTRY, MUTED, Graph, Json, NodeId, Wire, inputs, is_kind, outputs
-from .own_nodes import ON_CONDITIONING
+from .graph import ENTRY, MUTED, Graph, Json, NodeId, Wire, inputs, is_kind, outputs
 from .trace import Walker
 
 CONDITIONING, CLIP = "CONDITIONING", "CLIP"
@@ -43,10 +42,9 @@ Source = OwnClip | FromOutside | FromInside
 
 @dataclass
 class Prompt:
-    """What lies behind a conditioning: sources of CLIP in order, whether it is steered already, nodes where no text is."""
+    """What lies behind a conditioning: sources of CLIP in order, and nodes it starts at that hold no text."""
 
     sources: list[Source] = field(default_factory=list)
-    steered: list[Json] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
 
 
@@ -69,8 +67,6 @@ def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Pro
         if not off and inner and depth < MAX_DEPTH:
             waiting += _within(walker, graph, node, inner, wire.slot, found, depth)
             continue
-        if node["type"] == ON_CONDITIONING and node.get("mode") not in (MUTED, BYPASSED):
-            found.steered.append(node)
         clips = [] if off or node["type"] in WRITES_MUSIC else _clips(graph, node)
         further = walker.behind(graph, wire, CONDITIONING)
         found.sources += [OwnClip(clip) for clip in clips]
@@ -92,7 +88,6 @@ def _within(walker: Walker, graph: Graph, node: Json, inner: Graph, slot: int, f
     waiting = []
     for wire in walker.inner_wires(inner, node, slot):
         prompt = read_prompt(walker, inner, wire, depth + 1)
-        found.steered += prompt.steered
         found.ends += prompt.ends
         for source in prompt.sources:
             outer = _brought_out(walker, graph, node, inner, source)

@@ -151,6 +151,14 @@ class TestSteeredAlready:
         apply = node(5, "ApplySafetySteer", "model:MODEL<1.0 direction:ALIGNED_DIRECTION", "model:MODEL", mode=4)
         assert "switched off" in self.check(workflow(loader(), text(2, "1.1"), apply, sampler(3, "5.0", "2.0")))
 
+    def test_on_the_conditioning_outside_the_subgraph(self) -> None:
+        apply = node(
+            5, "ApplySafetySteerConditioning", "conditioning:CONDITIONING<2.0 direction:ALIGNED_DIRECTION", "CONDITIONING"
+        )
+        inner = subgraph("sample", "model:MODEL positive:CONDITIONING", "LATENT:LATENT<3.0", sampler(3, "-10.0", "-10.1"))
+        outer = node(10, "sample", "model:MODEL<1.0 positive:CONDITIONING<5.0", "LATENT")
+        assert self.check(workflow(loader(), text(2, "1.1"), apply, outer, subgraphs=(inner,))) == ""
+
     @pytest.mark.parametrize(("mode", "state"), [(0, STEERED), (4, STEER)])
     def test_on_the_conditioning(self, mode: int, state: str) -> None:
         takes = "conditioning:CONDITIONING<2.0 direction:ALIGNED_DIRECTION"
