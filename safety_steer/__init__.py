@@ -3,10 +3,15 @@
 Data flows one way: file -> `SafetyDirection` -> `align` -> `AlignedDirection` -> `steer_conditioning`.
 """
 
-from .aligned import AlignedDirection, AlignedSpace
-from .apply import Outcome, SteerSettings, steer_conditioning
-from .direction import SafetyDirection
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .errors import SafetySteerError
+
+if TYPE_CHECKING:
+    from .aligned import AlignedDirection, AlignedSpace
+    from .apply import Outcome, SteerSettings, steer_conditioning
+    from .direction import SafetyDirection
 
 __version__ = "0.1.0"
 
@@ -20,3 +25,13 @@ __all__ = [
     "__version__",
     "steer_conditioning",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch when it is asked for, so that a workflow can be edited without waiting for it."""
+    homes = {"aligned": ("AlignedDirection", "AlignedSpace"), "direction": ("SafetyDirection",)}
+    homes["apply"] = ("Outcome", "SteerSettings", "steer_conditioning")
+    for home, names in homes.items():
+        if name in names:
+            return getattr(import_module(f".{home}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

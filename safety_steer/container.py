@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import struct
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from .errors import FileFormatError
+from .files import write_bytes
 
 MAX_FILE_BYTES = 512 * 2**20
 MAX_HEADER_BYTES = 2**20
@@ -73,21 +73,6 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     if target.is_dir() or not os.access(target.parent, os.W_OK):
         raise FileFormatError(f"Cannot write '{target}'. Choose another place.")
     return target
-
-
-def write_bytes(target: Path, data: bytes) -> None:
-    """Write `data` to a temporary name beside `target`, flush it to disk and move it into place."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:

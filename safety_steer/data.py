@@ -12,8 +12,8 @@ from pathlib import Path
 
 from .direction import GLOBAL
 from .errors import DataError
+from .files import read_text
 
-MAX_BYTES = 256 * 2**20
 MAX_PROMPTS = 200_000
 MAX_CHARACTERS = 20_000
 
@@ -81,19 +81,6 @@ def category_rows(pairs: Sequence[Pair]) -> dict[str, list[int]]:
     for category in sorted({pair.category for pair in pairs}):
         rows[category] = [number for number, pair in enumerate(pairs) if pair.category == category]
     return rows
-
-
-def read_text(path: str | os.PathLike[str]) -> tuple[Path, str]:
-    """Return a file's path and its text; raises DataError for one that is missing, absurdly large or not UTF-8."""
-    source = Path(path)
-    if not source.is_file():
-        raise DataError(f"There is no file '{source}'. Check the name and the folder.")
-    if source.stat().st_size > MAX_BYTES:
-        raise DataError(f"'{source.name}' is larger than {MAX_BYTES:,} bytes. Split it, or check that it is the right file.")
-    try:
-        return source, source.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"'{source.name}' is not UTF-8 text. Save it as UTF-8.") from error
 
 
 def read_table(source: Path, text: str, delimiter: str) -> list[dict[str, str]]:

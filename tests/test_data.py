@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from safety_steer import data
+from safety_steer import data, files
 from safety_steer.data import Pair, category_rows, clean_prompts, read_pairs, read_prompts
 from safety_steer.errors import DataError
 
@@ -102,7 +102,7 @@ def test_missing_files_folders_and_binary_files_are_refused(tmp_path: Path) -> N
 
 def test_an_oversized_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = lines(tmp_path / "list.txt", "a kite", "a map")
-    monkeypatch.setattr(data, "MAX_BYTES", 5)
+    monkeypatch.setattr(files, "MAX_BYTES", 5)
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: pytest.fail("the file was read"))
     for read in (read_pairs, read_prompts):
         with pytest.raises(DataError, match="larger than 5 bytes"):

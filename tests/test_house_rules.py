@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import safety_steer
+
 ROOT = Path(__file__).parent.parent
 LIBRARY = sorted((ROOT / "safety_steer").rglob("*.py"))
 NODES = sorted((ROOT / "nodes").rglob("*.py"))
@@ -137,6 +139,12 @@ def test_everything_public_has_a_docstring(path: Path) -> None:
 @pytest.mark.parametrize("path", LOADED, ids=named)
 def test_nothing_is_left_to_do(path: Path) -> None:
     assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b", path.read_text())
+
+
+def test_every_public_name_is_there_when_asked_for() -> None:
+    assert [name for name in safety_steer.__all__ if not hasattr(safety_steer, name)] == []
+    with pytest.raises(AttributeError, match="no attribute 'steer_everything'"):
+        _ = safety_steer.steer_everything
 
 
 def test_importing_the_library_imports_nothing_heavy() -> None:

@@ -7,22 +7,22 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from .. import __version__
 from ..errors import SafetySteerError
-from . import align, demo, evaluate, extract, inspect, score
 from .console import Result
 
-COMMANDS = (extract, align, inspect, score, demo, evaluate)
+COMMANDS = ("extract", "align", "inspect", "score", "add", "demo", "evaluate")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of all commands."""
+def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Build the parser of these commands."""
     parser = argparse.ArgumentParser(prog="safety-steer", description="Portable safety directions for text encoders.")
     parser.add_argument("--version", action="version", version=f"safety-steer {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in COMMANDS:
-        name = module.__name__.rpartition(".")[2]
+    for name in names:
+        module = import_module(f".{name}", __name__)
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         command.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
         command.add_argument("--quiet", action="store_true", help="no progress on stderr")
@@ -34,7 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0 when done, 2 for input that has to be changed, 130 when interrupted."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # model loaders draw bars of their own over our progress line
-    options = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    # A command named at once is imported alone: `add` need not wait for the libraries of the others.
+    options = build_parser(words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS).parse_args(words)
     try:
         result: Result = options.run(options)
     except (SafetySteerError, OSError) as error:

@@ -6,9 +6,10 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..encode import Progress
+if TYPE_CHECKING:
+    from ..encode import Progress
 
 
 @dataclass(frozen=True)

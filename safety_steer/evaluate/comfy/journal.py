@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ...container import write_bytes
 from ...errors import DataError, StorageError
+from ...files import write_bytes
 from .prompts import Prompt
 
 ROWS = "comfy_evaluate.jsonl"

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...data import MAX_CHARACTERS, MAX_PROMPTS, read_table, read_text
+from ...data import MAX_CHARACTERS, MAX_PROMPTS, read_table
 from ...errors import DataError
+from ...files import read_text
 
 CATEGORY_COLUMNS = ("categories", "category")
 SEED_COLUMNS = ("sd_seed", "evaluation_seed", "seed")

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...data import read_text
 from ...errors import DataError
+from ...files import read_text
 
 Graph = dict[str, dict[str, Any]]
 Link = tuple[str, int]

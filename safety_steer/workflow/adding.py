@@ -1,0 +1,63 @@
+"""Put safety steering into a workflow: one call for every format."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import api_format, record
+from .graph import Document, Json
+from .insert import Inserter
+from .own_nodes import check_version
+from .plan import STEER, Verdict, plan
+from .shape import EDITOR, kind_of
+
+
+@dataclass(frozen=True)
+class Change:
+    """A workflow with steering in it, and what was decided for each of its samplers."""
+
+    data: Json
+    verdicts: Sequence[Verdict]
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether anything was put in."""
+        return any(verdict.state == STEER for verdict in self.verdicts)
+
+
+def check(data: Json) -> Sequence[Verdict]:
+    """Judge every sampler of a workflow; raises DataError for JSON that is no workflow."""
+    return plan(_seen(data) if kind_of(data) == EDITOR else api_format.as_document(data))
+
+
+def _seen(data: Json) -> Document:
+    document = Document(data)
+    for graph in document.graphs.values():
+        for node in graph.nodes.values():
+            check_version(node)
+    return document
+
+
+def add(data: Json) -> Change:
+    """Return a workflow with steering before every sampler whose prompt has a CLIP; `data` itself stays as it is.
+
+    Samplers that are steered already, or cannot be, stay as they are: a second call changes nothing. In the editor's
+    format what was changed is kept under `extra`, so that `remove` gives back the original. Raises DataError for JSON
+    that is no workflow.
+    """
+    if kind_of(data) != EDITOR:
+        verdicts = check(data)
+        return Change(api_format.insert(data, verdicts), verdicts)
+    before, earlier = record.split(data)
+    result: Json = copy.deepcopy(before)
+    document = _seen(result)
+    verdicts = plan(document)
+    if not any(verdict.state == STEER for verdict in verdicts):
+        return Change(data, verdicts)
+    inserter = Inserter(document)
+    for verdict in verdicts:
+        inserter.insert(verdict)
+    record.keep(result, before, earlier)
+    return Change(result, verdicts)

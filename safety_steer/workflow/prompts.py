@@ -1,0 +1,157 @@
+"""Where does a sampler's prompt get its CLIP? Every CLIP wire behind a conditioning, seen from the graph it is needed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .graph import ENTRY, MUTED, Graph, Json, NodeId, Wire, inputs, is_kind, outputs
+from .trace import Walker
+
+CONDITIONING, CLIP = "CONDITIONING", "CLIP"
+MAX_DEPTH = 32
+WRITES_MUSIC = ("YuE2GenerateMusic", "MiniMaxMusic3TextEncode")
+"""Nodes whose conditioning is music that a language model has written: it holds no text that could be steered."""
+
+
+@dataclass(frozen=True)
+class OwnClip:
+    """A CLIP wire of the graph itself."""
+
+    wire: Wire
+
+
+@dataclass(frozen=True)
+class FromOutside:
+    """The conditioning comes in through this input of the subgraph, so the CLIP is wherever the subgraph is used."""
+
+    slot: int
+
+
+@dataclass(frozen=True)
+class FromInside:
+    """The CLIP is known only within the subgraph that a node stands for."""
+
+    node: NodeId
+    graph: str
+    source: Source
+
+
+Source = OwnClip | FromOutside | FromInside
+
+
+@dataclass
+class Prompt:
+    """What lies behind a conditioning: sources of CLIP in order, and nodes it starts at that hold no text."""
+
+    sources: list[Source] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
+
+
+def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Prompt:
+    """Follow a conditioning back to the nodes that encode text, and find the wires of their CLIP."""
+    found = Prompt()
+    waiting, seen = [wire], set()
+    while waiting:
+        wire = waiting.pop(0)
+        if wire in seen:
+            continue
+        seen.add(wire)
+        if wire.origin == ENTRY:
+            found.sources.append(FromOutside(wire.slot))
+            continue
+        node = walker.node(graph, wire)
+        if node is None or (walker.live and node.get("mode") == MUTED):
+            continue
+        off, inner = walker.off(node), walker.document.inside(node)
+        if not off and inner and depth < MAX_DEPTH:
+            waiting += _within(walker, graph, node, inner, wire.slot, found, depth)
+            continue
+        clips = [] if off or node["type"] in WRITES_MUSIC else _clips(graph, node)
+        further = walker.behind(graph, wire, CONDITIONING)
+        found.sources += [OwnClip(clip) for clip in clips]
+        waiting += further
+        if not clips and not further:
+            found.ends.append(node["type"])
+    return found
+
+
+def _clips(graph: Graph, node: Json) -> list[Wire]:
+    """Return the CLIP wires into a node that makes conditioning."""
+    if not any(is_kind(socket, CONDITIONING) for socket in outputs(node)):
+        return []
+    return [wire for socket in inputs(node) if is_kind(socket, CLIP) and (wire := graph.source(socket))]
+
+
+def _within(walker: Walker, graph: Graph, node: Json, inner: Graph, slot: int, found: Prompt, depth: int) -> list[Wire]:
+    """Read the prompt inside a subgraph and bring what it found out; return the wires of this graph to go on with."""
+    waiting = []
+    for wire in walker.inner_wires(inner, node, slot):
+        prompt = read_prompt(walker, inner, wire, depth + 1)
+        found.ends += prompt.ends
+        for source in prompt.sources:
+            outer = _brought_out(walker, graph, node, inner, source)
+            if isinstance(source, FromOutside):
+                waiting += [outer] if outer else []
+            else:
+                found.sources.append(OwnClip(outer) if outer else FromInside(node["id"], inner.key, source))
+    return waiting
+
+
+def _brought_out(walker: Walker, graph: Graph, node: Json, inner: Graph, source: Source) -> Wire | None:
+    """Return the wire of the outer graph that a source inside a subgraph is, if it comes in from there."""
+    if isinstance(source, FromOutside):
+        return walker.outside(inner, source.slot, node, graph)
+    if isinstance(source, OwnClip):
+        start = walker.plain(inner, source.wire, CLIP)
+        return walker.outside(inner, start.slot, node, graph) if start.origin == ENTRY else None
+    return None
+
+
+def origins(walker: Walker, graph: Graph, source: Source, depth: int = 0) -> frozenset[tuple[str, Wire]]:
+    """Return where a source's CLIP really comes from: graph and wire, several when the subgraph is used several times."""
+    if depth > MAX_DEPTH:
+        return frozenset()
+    if isinstance(source, FromInside):
+        return origins(walker, walker.document.graphs[source.graph], source.source, depth + 1)
+    if isinstance(source, FromOutside):
+        return frozenset(
+            origin
+            for outer, _, inner_source in used_with(walker, graph, source.slot)
+            for one in inner_source
+            for origin in origins(walker, outer, one, depth + 1)
+        )
+    wire = walker.plain(graph, source.wire, CLIP)
+    if wire.origin == ENTRY:
+        places = ((outer, walker.outside(graph, wire.slot, node, outer)) for outer, node in walker.document.places(graph))
+        return frozenset(origin for outer, one in places if one for origin in origins(walker, outer, OwnClip(one), depth + 1))
+    node = graph.nodes.get(wire.origin)
+    inner = walker.document.inside(node) if node else None
+    if inner and node and not walker.off(node):
+        wires = walker.inner_wires(inner, node, wire.slot)
+        return frozenset(origin for one in wires for origin in origins(walker, inner, OwnClip(one), depth + 1))
+    return frozenset({(graph.key, wire)})
+
+
+def used_with(walker: Walker, graph: Graph, slot: int) -> list[tuple[Graph, Json, Sequence[Source]]]:
+    """Return, for every node that stands for a subgraph, the sources of CLIP of the conditioning that goes into it."""
+    found: list[tuple[Graph, Json, Sequence[Source]]] = []
+    for outer, node in walker.document.places(graph):
+        wire = walker.outside(graph, slot, node, outer)
+        found.append((outer, node, distinct(walker, outer, read_prompt(walker, outer, wire).sources) if wire else ()))
+    return found
+
+
+def distinct(walker: Walker, graph: Graph, sources: Sequence[Source]) -> list[Source]:
+    """Leave out sources that are the same CLIP as one before; a CLIP of the graph itself stands for the others."""
+    ordered = sorted(sources, key=lambda source: not isinstance(source, OwnClip))
+    plain: dict[object, Source] = {}
+    for source in ordered:
+        start: object = walker.plain(graph, source.wire, CLIP) if isinstance(source, OwnClip) else source
+        plain.setdefault(start, source)
+    if len(plain) < 2:
+        return list(plain.values())
+    kept: dict[object, Source] = {}
+    for source in plain.values():
+        kept.setdefault(origins(walker, graph, source) or source, source)
+    return list(kept.values())

@@ -1,0 +1,179 @@
+"""Take safety steering out of a workflow: to the file it was added to, or, after other edits, by mending the wires."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import DataError
+from . import api_format, record
+from .edit import Editor, listed
+from .graph import ENTRY, EXIT, Document, Graph, Json, Link, NodeId, Wire, inputs, named, outputs
+from .own_nodes import ALIGNED, DIRECTION, STEERING, SUPPLYING
+from .shape import EDITOR, kind_of
+from .soundness import wrong_wires
+
+OWN_TYPES = (*STEERING, *SUPPLYING)
+ORIGIN, TARGET = ("origin_id", "origin_slot"), ("target_id", "target_slot")
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A workflow without steering, how many nodes went, and whether it is exactly the file from before `add`."""
+
+    data: Json
+    nodes: int
+    exact: bool
+
+
+def remove(data: Json) -> Removal:
+    """Return a workflow without the pack's steering nodes; `data` itself stays as it is.
+
+    Where the record that `add` left still fits, the result is the original in every key. Otherwise each steering node
+    is taken off its wire and what only served it goes too. Raises DataError for JSON that is no workflow.
+    """
+    if kind_of(data) != EDITOR:
+        result, count = api_format.remove(data)
+        return Removal(result, count, exact=True)
+    before = count_own(Document(data))
+    stripped, undo = record.split(data)
+    restored = record.take_back(stripped, undo) if undo else None
+    if restored is not None and _is_clean(restored, data):
+        return Removal(restored, before, exact=True)
+    document = Document(stripped)
+    _Mender(document, Editor(document)).mend_all()
+    return Removal(stripped, before - count_own(document), exact=False)
+
+
+def count_own(document: Document) -> int:
+    """Count the pack's steering nodes in a workflow."""
+    return sum(node["type"] in OWN_TYPES for graph in document.graphs.values() for node in graph.nodes.values())
+
+
+def _is_clean(restored: Json, data: Json) -> bool:
+    """Tell whether a restored workflow is sound and without steering: a record can be from before other edits."""
+    try:
+        if kind_of(restored) != EDITOR:
+            return False
+    except DataError:
+        return False
+    document = Document(restored)
+    return not count_own(document) and set(wrong_wires(document)) <= set(wrong_wires(Document(data)))
+
+
+@dataclass
+class _Mender:
+    """Takes nodes out of graphs and leads the wires past them."""
+
+    document: Document
+    editor: Editor
+
+    def mend_all(self) -> None:
+        """Take all steering out, one round after the other: what goes in one graph can leave something spare in another."""
+        left = None
+        while (now := self._left()) != left:
+            left = now
+            for graph in self.document.graphs.values():
+                self._mend(graph)
+
+    def _left(self) -> int:
+        """Count the nodes and the sockets of subgraphs that there still are."""
+        return sum(
+            len(graph.nodes) + len(inputs(graph.data)) + len(outputs(graph.data)) for graph in self.document.graphs.values()
+        )
+
+    def _mend(self, graph: Graph) -> None:
+        """Take steering out of one graph, as far as nothing outside of it needs it."""
+        for node in [node for node in graph.nodes.values() if node["type"] in STEERING]:
+            self._lead_past(graph, node)
+            self._drop(graph, node)
+        while spare := next((node for node in graph.nodes.values() if self._serves_nobody(graph, node)), None):
+            self._drop(graph, spare)
+        self._drop_spare_sockets(graph)
+
+    def _lead_past(self, graph: Graph, node: Json) -> None:
+        """Let the wire into a steering node end where the node's output led."""
+        slot_in = named(inputs(node), STEERING[node["type"]])
+        incoming = graph.link(inputs(node)[slot_in]) if slot_in is not None else None
+        for link in sorted(graph.leaving(node["id"]), key=lambda link: -link["id"]):
+            target, slot = link["target_id"], link["target_slot"]
+            if incoming is not None and incoming["target_id"] == node["id"] and target != EXIT:
+                self._cut(graph, link)
+                inputs(node)[slot_in or 0]["link"] = None
+                self.editor.move_end(graph, incoming, target, slot)
+            elif incoming is not None:
+                self.editor.move_start(graph, link, incoming.wire)
+
+    def _serves_nobody(self, graph: Graph, node: Json) -> bool:
+        """Tell whether a node only served steering: nothing takes what it gives."""
+        passes = node["type"] == "Reroute" and any(socket.get("type") in (DIRECTION, ALIGNED) for socket in outputs(node))
+        return (node["type"] in SUPPLYING or passes) and not graph.leaving(node["id"])
+
+    def _drop(self, graph: Graph, node: Json) -> None:
+        """Delete a node with its links, and the inputs of the subgraph that led to nothing else."""
+        fed = [link["origin_slot"] for link in self._entering(graph, node["id"]) if link["origin_id"] == ENTRY]
+        for link in [*self._entering(graph, node["id"]), *graph.leaving(node["id"])]:
+            self._cut(graph, link)
+        graph.data["nodes"].remove(node)
+        del graph.nodes[node["id"]]
+        for slot in sorted(set(fed), reverse=True):
+            if not any(link["origin_id"] == ENTRY and link["origin_slot"] == slot for link in graph.links.values()):
+                self._drop_socket(graph, "inputs", slot)
+        for _, place in self.document.places(graph):
+            proxies = (place.get("properties") or {}).get("proxyWidgets")
+            if isinstance(proxies, list):
+                proxies[:] = [one for one in proxies if not (isinstance(one, list) and one[:1] == [str(node["id"])])]
+
+    def _drop_spare_sockets(self, graph: Graph) -> None:
+        """Delete the sockets of a subgraph that carry a direction nobody takes."""
+        for slot in _direction_slots(graph, "inputs"):
+            if not any(link.wire == Wire(ENTRY, slot) for link in graph.links.values()):
+                self._drop_socket(graph, "inputs", slot)
+        for slot in _direction_slots(graph, "outputs"):
+            name = outputs(graph.data)[slot].get("name")
+            ends = [(outer, Wire(node["id"], named(outputs(node), name) or 0)) for outer, node in self.document.places(graph)]
+            if not any(link.wire == wire for outer, wire in ends for link in outer.links.values()):
+                for link in [one for one in self._entering(graph, EXIT) if one["target_slot"] == slot]:
+                    self._cut(graph, link)
+                self._drop_socket(graph, "outputs", slot)
+
+    def _drop_socket(self, graph: Graph, side: str, slot: int) -> None:
+        """Delete a socket of a subgraph, where it is used too, and move the links of later sockets up."""
+        name = graph.data[side].pop(slot).get("name")
+        within, around = (ORIGIN, TARGET) if side == "inputs" else (TARGET, ORIGIN)
+        _move_up(graph, within, ENTRY if side == "inputs" else EXIT, slot)
+        for outer, node in self.document.places(graph):
+            index = named(node.get(side) or [], name)
+            if index is None:
+                continue
+            for link in [one for one in outer.links.values() if (one[around[0]], one[around[1]]) == (node["id"], index)]:
+                self._cut(outer, link)
+            node[side].pop(index)
+            _move_up(outer, around, node["id"], index)
+
+    def _entering(self, graph: Graph, target: NodeId) -> list[Link]:
+        return [link for link in graph.links.values() if link["target_id"] == target]
+
+    def _cut(self, graph: Graph, link: Link) -> None:
+        """Delete a link and every mention of it at its ends."""
+        kept = listed(graph, link.wire)
+        if link["id"] in kept:
+            kept.remove(link["id"])
+        if link["target_id"] == EXIT:
+            (outputs(graph.data)[link["target_slot"]].get("linkIds") or []).remove(link["id"])
+        elif link["target_id"] in graph.nodes:
+            inputs(graph.nodes[link["target_id"]])[link["target_slot"]]["link"] = None
+        graph.data["links"].remove(link.item)
+        del graph.links[link["id"]]
+
+
+def _direction_slots(graph: Graph, side: str) -> list[int]:
+    """Return the slots of a subgraph's sockets that carry a direction, the last first."""
+    sockets = graph.data.get(side) or []
+    return [slot for slot in reversed(range(len(sockets))) if sockets[slot].get("type") in (DIRECTION, ALIGNED)]
+
+
+def _move_up(graph: Graph, end: tuple[str, str], owner: NodeId, slot: int) -> None:
+    """Number the links of the sockets after a deleted one anew."""
+    for link in graph.links.values():
+        if link[end[0]] == owner and link[end[1]] > slot:
+            link[end[1]] = link[end[1]] - 1

@@ -1,0 +1,41 @@
+"""What the workflow editor knows of the pack's nodes is what they are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import world  # isort: skip
+
+import nodes
+
+own_nodes = world.module("safety_steer.workflow.own_nodes")
+WIDGETS = {"COMBO", "FLOAT", "INT", "STRING", "BOOLEAN"}
+
+
+@pytest.mark.parametrize("type", own_nodes.OWN_NODES)
+def test_a_saved_node_is_what_its_schema_says(type: str) -> None:
+    schema, own = nodes.NODE_CLASS_MAPPINGS[type].GET_SCHEMA(), own_nodes.OWN_NODES[type]
+    assert own.title == schema.display_name
+    assert [(item.name, item.kind, item.widget, item.optional) for item in own.inputs] == [
+        (item.id, item.get_io_type(), item.get_io_type() in WIDGETS, bool(item.optional)) for item in schema.inputs
+    ]
+    assert own.output == (schema.outputs[0].display_name, schema.outputs[0].get_io_type())
+    assert len(schema.outputs) == 1
+    defaults = [item.default for item in schema.inputs if item.get_io_type() in WIDGETS]
+    assert _typed(own_nodes.saved_node(type, 1, (0, 0), 0)["widgets_values"]) == _typed(defaults)
+
+
+@pytest.mark.parametrize("type", [*own_nodes.STEERING, *own_nodes.SUPPLYING])
+def test_every_node_that_is_taken_out_is_there_with_the_input_its_wire_comes_in_by(type: str) -> None:
+    schema = nodes.NODE_CLASS_MAPPINGS[type].GET_SCHEMA()
+    wire = own_nodes.STEERING.get(type)
+    if wire is not None:
+        kinds = {item.id: item.get_io_type() for item in schema.inputs}
+        assert kinds[wire] == schema.outputs[0].get_io_type()
+
+
+def _typed(values: list[Any]) -> list[tuple[str, str]]:
+    return [(type(value).__name__, json.dumps(value)) for value in values]

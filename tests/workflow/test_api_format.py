@@ -1,0 +1,112 @@
+"""The API format: the same samplers and CLIPs are found from names alone, and everything can be taken back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sketch import Json
+
+from safety_steer.workflow import add, remove
+from safety_steer.workflow.plan import LEFT, STEERED
+
+
+def base() -> Json:
+    return {
+        "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}, "_meta": {"title": "Load"}},
+        "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 512, "batch_size": 1}},
+        "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a kite", "clip": ["4", 1]}},
+        "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "", "clip": ["4", 1]}},
+        "12:3": {
+            "class_type": "KSampler",
+            "inputs": {
+                "seed": 1, "steps": 2, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0,
+                "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0],
+            },
+        },
+        "8": {"class_type": "VAEDecode", "inputs": {"samples": ["12:3", 0], "vae": ["4", 2]}},
+    }  # fmt: skip
+
+
+def test_three_nodes_come_in_and_one_wire_changes() -> None:
+    result = add(base()).data
+    assert list(result)[:6] == list(base())
+    assert result["12:3"]["inputs"]["model"] == ["15", 0]
+    assert result["15"]["class_type"] == "ApplySafetySteer"
+    assert (result["15"]["inputs"]["model"], result["15"]["inputs"]["direction"]) == (["4", 0], ["14", 0])
+    assert (result["14"]["inputs"]["clip"], result["14"]["inputs"]["direction"]) == (["4", 1], ["13", 0])
+    assert result["13"]["inputs"] == {"direction_name": "smollm2-135m-instruct.safetensors"}
+    result["12:3"]["inputs"]["model"] = ["4", 0]
+    assert {key: result[key] for key in base()} == base()
+
+
+def test_again_and_back() -> None:
+    once = add(base()).data
+    again = add(once)
+    assert json.dumps(again.data) == json.dumps(once)
+    assert [verdict.state for verdict in again.verdicts] == [STEERED]
+    assert json.dumps(remove(once).data) == json.dumps(base())
+
+
+def test_guiders_samplers_of_other_packs_and_nodes_between() -> None:
+    data = base()
+    data["20"] = {"class_type": "FluxGuidance", "inputs": {"guidance": 3.5, "conditioning": ["6", 0]}}
+    data["21"] = {"class_type": "BasicGuider", "inputs": {"model": ["4", 0], "conditioning": ["20", 0]}}
+    pair = {"positive": ["20", 0], "negative": ["7", 0], "control_net": ["30", 0], "image": ["31", 0]}
+    data["22"] = {"class_type": "ControlNetApplyAdvanced", "inputs": pair}
+    data["23"] = {"class_type": "OtherSampler", "inputs": {"model": ["4", 0], "positive": ["22", 0], "negative": ["22", 1]}}
+    data["24"] = {"class_type": "VAEDecode", "inputs": {"samples": ["23", 0], "vae": ["4", 2]}}
+    data["25"] = {"class_type": "AnySwitch", "inputs": {"any_01": ["22", 0]}}
+    data["26"] = {"class_type": "SamplerCustom", "inputs": {"model": ["4", 0], "positive": ["25", 0]}}
+    result = add(data).data
+    applied = result["12:3"]["inputs"]["model"]
+    assert result[applied[0]]["class_type"] == "ApplySafetySteer"
+    assert {tuple(result[key]["inputs"]["model"]) for key in ("21", "23", "26")} == {tuple(applied)}
+    assert json.dumps(remove(result).data) == json.dumps(data)
+
+
+def test_training_is_no_sampling() -> None:
+    data = base()
+    data["20"] = {"class_type": "TrainLoraNode", "inputs": {"model": ["4", 0], "positive": ["6", 0]}}
+    assert add(data).data["20"] == data["20"]
+
+
+@pytest.mark.parametrize(
+    ("node", "reason"),
+    [
+        ({"class_type": "LotusConditioning", "inputs": {}}, "comes from LotusConditioning"),
+        (
+            {"class_type": "ConditioningCombine", "inputs": {"conditioning_1": ["7", 0], "conditioning_2": ["9", 0]}},
+            "2 different CLIPs",
+        ),
+        ({"class_type": "CLIPTextEncode", "inputs": {"text": "a", "clip": ["99", 0]}}, "comes from CLIPTextEncode"),
+    ],
+)
+def test_what_cannot_be_steered_is_left_alone(node: Json, reason: str) -> None:
+    data = base()
+    data["6"] = node
+    data["9"] = {"class_type": "CLIPTextEncode", "inputs": {"text": "b", "clip": ["10", 0]}}
+    data["10"] = {"class_type": "CLIPLoader", "inputs": {}}
+    change = add(data)
+    assert [verdict.state for verdict in change.verdicts] == [LEFT]
+    assert reason in change.verdicts[0].reason
+    assert json.dumps(change.data) == json.dumps(data)
+
+
+def test_a_model_that_is_not_there_is_named() -> None:
+    data = base()
+    data["12:3"]["inputs"]["model"] = ["99", 0]
+    assert "the wire into its model input is broken" in add(data).verdicts[0].reason
+
+
+def test_nodes_in_a_row_and_in_a_ring_come_out() -> None:
+    data = base()
+    data["12:3"]["inputs"]["model"] = ["31", 0]
+    data["30"] = {"class_type": "ApplySafetySteer", "inputs": {"model": ["4", 0], "direction": ["33", 0]}}
+    data["31"] = {"class_type": "ApplySafetySteer", "inputs": {"model": ["30", 0], "direction": ["33", 0]}}
+    data["32"] = {"class_type": "LoadSafetyDirection", "inputs": {}}
+    data["33"] = {"class_type": "AlignSafetyDirection", "inputs": {"direction": ["32", 0], "clip": ["4", 1]}}
+    assert json.dumps(remove(data).data) == json.dumps(base())
+    data["30"]["inputs"]["model"] = ["31", 0]
+    remaining = remove(data).data
+    assert not any("Safety" in one["class_type"] for one in remaining.values())
