@@ -102,19 +102,18 @@ def insert(data: Json, verdicts: Sequence[Verdict]) -> Json:
 def remove(data: Json) -> tuple[Json, int]:
     """Return a copy without the pack's steering nodes, wires led past them, and how many nodes went."""
     result: Json = copy.deepcopy(data)
-    past = {
-        key: node["inputs"].get(STEERING[node["class_type"]]) for key, node in data.items() if node["class_type"] in STEERING
-    }
+    passages = {key: STEERING[node["class_type"]] for key, node in data.items() if node["class_type"] in STEERING}
     for node in result.values():
         for name, value in list(node["inputs"].items()):
             steps = 0
-            while _is_wire(value) and str(value[0]) in past and steps <= len(past):
-                value, steps = past[str(value[0])], steps + 1
+            while _is_wire(value) and (passage := passages.get(str(value[0]))) and steps <= len(passages):
+                value = data[str(value[0])]["inputs"].get(passage.input) if value[1] == passage.output else None
+                steps += 1
             if value is None:
                 del node["inputs"][name]
             else:
                 node["inputs"][name] = value
-    for key in past:
+    for key in passages:
         del result[key]
     while spare := next((key for key in result if _serves_nobody(result, key)), None):
         del result[spare]

@@ -9,11 +9,28 @@ from typing import Any
 from ..errors import DataError
 from .graph import Json, NodeId, inputs
 
-DIRECTION, ALIGNED = "SAFETY_DIRECTION", "ALIGNED_DIRECTION"
+DIRECTION, ALIGNED, REPORT = "SAFETY_DIRECTION", "ALIGNED_DIRECTION", "SAFETY_REPORT"
 LOAD, ALIGN, APPLY = "LoadSafetyDirection", "AlignSafetyDirection", "ApplySafetySteer"
 MIXER, ON_CONDITIONING, ON_WAN_WRAPPER = "SafetyCategoryMixer", "ApplySafetySteerConditioning", "ApplySafetySteerWanVideo"
-STEERING = {APPLY: "model", ON_CONDITIONING: "conditioning", ON_WAN_WRAPPER: "text_embeds"}
-"""Nodes on a wire of the workflow, and the input it comes in by: taken out, that leads to where their output led."""
+REPORTING, SCORING = "SafetyReport", "SafetyScore"
+
+
+@dataclass(frozen=True)
+class Passage:
+    """The input by which a wire of the workflow comes into a node, and the output by which it goes on."""
+
+    input: str
+    output: int = 0
+
+
+STEERING = {
+    APPLY: Passage("model"),
+    ON_CONDITIONING: Passage("conditioning"),
+    ON_WAN_WRAPPER: Passage("text_embeds"),
+    REPORTING: Passage("after", 3),
+    SCORING: Passage("conditioning", -1),
+}
+"""Nodes that are taken out. Their passage's output is led past them; what else they gave is given no more."""
 SUPPLYING = (LOAD, ALIGN, MIXER)
 """Nodes that only serve steering."""
 PACK = "safety-steer"
@@ -32,12 +49,12 @@ class Input:
 
 @dataclass(frozen=True)
 class OwnNode:
-    """One of the pack's nodes: its inputs in order, its only output, and the size it needs on the canvas."""
+    """One of the pack's nodes: its inputs and outputs in order, and the size it needs on the canvas."""
 
     type: str
     title: str
     inputs: tuple[Input, ...]
-    output: tuple[str, str]
+    outputs: tuple[tuple[str, str], ...]
     size: tuple[int, int]
 
     def slot(self, name: str) -> int:
@@ -52,7 +69,7 @@ OWN_NODES = {
             LOAD,
             "Load Safety Direction",
             (Input("direction_name", "COMBO", "smollm2-135m-instruct.safetensors"),),
-            ("direction", DIRECTION),
+            (("direction", DIRECTION),),
             (385, 100),
         ),
         OwnNode(
@@ -66,7 +83,7 @@ OWN_NODES = {
                 Input("anchors", "STRING", "", optional=True),
                 Input("thresholds", "COMBO", "all", optional=True),
             ),
-            ("direction", ALIGNED),
+            (("direction", ALIGNED),),
             (385, 260),
         ),
         OwnNode(
@@ -85,7 +102,7 @@ OWN_NODES = {
                 Input("fade", "FLOAT", 0.0, optional=True),
                 Input("blocks", "STRING", "", optional=True),
             ),
-            ("model", "MODEL"),
+            (("model", "MODEL"), ("report", REPORT)),
             (420, 410),
         ),
     )
@@ -104,7 +121,7 @@ def saved_node(type: str, number: NodeId, position: tuple[int, int], order: int)
         "order": order,
         "mode": 0,
         "inputs": [_saved_input(item) for item in node.inputs],
-        "outputs": [{"name": node.output[0], "type": node.output[1], "links": None}],
+        "outputs": [{"name": name, "type": kind, "links": None} for name, kind in node.outputs],
         "properties": {"cnr_id": PACK, "Node name for S&R": type},
         "widgets_values": [item.value for item in node.inputs if item.widget],
     }

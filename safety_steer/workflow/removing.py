@@ -91,10 +91,12 @@ class _Mender:
         self._drop_spare_sockets(graph)
 
     def _lead_past(self, graph: Graph, node: Json) -> None:
-        """Let the wire into a steering node end where the node's output led."""
-        slot_in = named(inputs(node), STEERING[node["type"]])
+        """Let the wire into a steering node end where the output of its passage led."""
+        passage = STEERING[node["type"]]
+        slot_in = named(inputs(node), passage.input)
         incoming = graph.link(inputs(node)[slot_in]) if slot_in is not None else None
-        for link in sorted(graph.leaving(node["id"]), key=lambda link: -link["id"]):
+        onward = [link for link in graph.leaving(node["id"]) if link["origin_slot"] == passage.output]
+        for link in sorted(onward, key=lambda link: -link["id"]):
             target, slot = link["target_id"], link["target_slot"]
             if incoming is not None and incoming["target_id"] == node["id"] and target != EXIT:
                 self._cut(graph, link)

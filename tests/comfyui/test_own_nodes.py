@@ -22,8 +22,7 @@ def test_a_saved_node_is_what_its_schema_says(type: str) -> None:
     assert [(item.name, item.kind, item.widget, item.optional) for item in own.inputs] == [
         (item.id, item.get_io_type(), item.get_io_type() in WIDGETS, bool(item.optional)) for item in schema.inputs
     ]
-    assert own.output == (schema.outputs[0].display_name, schema.outputs[0].get_io_type())
-    assert len(schema.outputs) == 1
+    assert list(own.outputs) == [(item.display_name, item.get_io_type()) for item in schema.outputs]
     defaults = [item.default for item in schema.inputs if item.get_io_type() in WIDGETS]
     assert _typed(own_nodes.saved_node(type, 1, (0, 0), 0)["widgets_values"]) == _typed(defaults)
 
@@ -31,10 +30,12 @@ def test_a_saved_node_is_what_its_schema_says(type: str) -> None:
 @pytest.mark.parametrize("type", [*own_nodes.STEERING, *own_nodes.SUPPLYING])
 def test_every_node_that_is_taken_out_is_there_with_the_input_its_wire_comes_in_by(type: str) -> None:
     schema = nodes.NODE_CLASS_MAPPINGS[type].GET_SCHEMA()
-    wire = own_nodes.STEERING.get(type)
-    if wire is not None:
+    passage = own_nodes.STEERING.get(type)
+    if passage is not None:
         kinds = {item.id: item.get_io_type() for item in schema.inputs}
-        assert kinds[wire] == schema.outputs[0].get_io_type()
+        assert passage.input in kinds
+        if passage.output >= 0:
+            assert kinds[passage.input] == schema.outputs[passage.output].get_io_type()
 
 
 def _typed(values: list[Any]) -> list[tuple[str, str]]:

@@ -48,6 +48,22 @@ def test_again_and_back() -> None:
     assert json.dumps(remove(once).data) == json.dumps(base())
 
 
+def test_reports_and_scores_come_out_too() -> None:
+    data = add(base()).data
+    align, apply = (
+        next(key for key, one in data.items() if one["class_type"] == type)
+        for type in ("AlignSafetyDirection", "ApplySafetySteer")
+    )
+    data["40"] = {"class_type": "SafetyReport", "inputs": {"report": [apply, 1], "theme": "dark", "after": ["12:3", 0]}}
+    data["41"] = {"class_type": "SafetyScore", "inputs": {"direction": [align, 0], "conditioning": ["6", 0], "theme": "dark"}}
+    data["42"] = {"class_type": "PreviewImage", "inputs": {"images": ["40", 0]}}
+    data["43"] = {"class_type": "PreviewImage", "inputs": {"images": ["41", 3]}}
+    data["8"]["inputs"]["samples"] = ["40", 3]
+    after = remove(data).data
+    assert {key: after[key] for key in base()} == base()
+    assert {key: after[key]["inputs"] for key in after.keys() - base().keys()} == {"42": {}, "43": {}}
+
+
 def test_guiders_samplers_of_other_packs_and_nodes_between() -> None:
     data = base()
     data["20"] = {"class_type": "FluxGuidance", "inputs": {"guidance": 3.5, "conditioning": ["6", 0]}}

@@ -102,6 +102,35 @@ def test_nodes_placed_by_hand_go_and_their_wires_lead_on() -> None:
     assert {after.source(path, "positive") for path in ("3", "4")} == {("2", 0)}
 
 
+def test_reports_and_scores_go_and_what_passed_through_them_leads_on() -> None:
+    data = workflow(
+        loader(),
+        node(20, "LoadSafetyDirection", "", "SAFETY_DIRECTION"),
+        node(21, "AlignSafetyDirection", "direction:SAFETY_DIRECTION<20.0 clip:CLIP<1.1", "ALIGNED_DIRECTION"),
+        node(24, "ApplySafetySteer", "model:MODEL<1.0 direction:ALIGNED_DIRECTION<21.0", "model:MODEL report:SAFETY_REPORT"),
+        text(2, "1.1"),
+        sampler(3, "24.0", "2.0"),
+        node(
+            30, "SafetyReport", "report:SAFETY_REPORT<24.1 after:*<3.0 clip:CLIP<1.1", "IMAGE text:STRING json:STRING after:*"
+        ),
+        node(31, "VAEDecode", "samples:LATENT<30.3", "IMAGE"),
+        node(32, "PreviewImage", "images:IMAGE<30.0"),
+        node(
+            33,
+            "SafetyScore",
+            "direction:ALIGNED_DIRECTION<21.0 conditioning:CONDITIONING<2.0",
+            "score:FLOAT flagged:BOOLEAN category:STRING IMAGE text:STRING",
+        ),
+        node(34, "Switch", "on:BOOLEAN<33.1"),
+    )
+    after = Wiring(mended(data))
+    assert sorted(path for path, _ in after.nodes()) == ["1", "2", "3", "31", "32", "34"]
+    assert after.source("3", "model") == ("1", 0)
+    assert after.source("31", "samples") == ("3", 0)
+    assert after.source("32", "images") is None
+    assert after.source("34", "on") is None
+
+
 def test_a_direction_that_is_saved_stays() -> None:
     data = workflow(
         loader(),
