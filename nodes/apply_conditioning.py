@@ -36,6 +36,7 @@ class ApplySafetySteerConditioning(io.ComfyNode):
                     tooltip="The direction, fitted with Align Direction to the CLIP that encoded this prompt.",
                 ),
                 *settings.inputs(),
+                settings.preset_input(),
             ],
             outputs=[
                 io.Conditioning.Output(

@@ -71,6 +71,7 @@ class ApplySafetySteer(io.ComfyNode):
                     tooltip="For cross-attention in SD 1.5, SD 2, SDXL: which blocks to steer, such as 'middle, output 3-5'. "
                     "Leave it empty for all.",
                 ),
+                settings.preset_input(),
             ],
             outputs=[
                 io.Model.Output(

@@ -9,9 +9,11 @@ from comfy_api.latest import io
 from ..safety_steer.apply import SteerSettings
 from ..safety_steer.errors import DataError
 from ..safety_steer.gate import MODES
+from ..safety_steer.presets import PRESETS
 from ..safety_steer.steer import OPERATORS
 
 MAX_STRENGTH = 10.0
+AS_SET = "as set"
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,32 @@ def inputs() -> list[io.Input]:
     ]
 
 
+def preset_input() -> io.Input:
+    """Return the input that chooses settings by name; it came after the others, so it is the last of every node."""
+    return io.Combo.Input(
+        "preset",
+        options=[AS_SET, *PRESETS],
+        default=AS_SET,
+        optional=True,
+        tooltip="Settings by name, in place of strength, operator, gate and preserve_norm. 'as set' takes those. 'off' changes "
+        "nothing. 'gentle' turns only clearly unsafe prompts, half way. 'standard' is what the node starts with. 'strict' also "
+        "steers prompts that are only suspicious: about 1 in 50 harmless ones changes too.",
+    )
+
+
 def read(
-    strength: float, operator: str, gate: str, start_percent: float, end_percent: float, preserve_norm: bool
+    strength: float,
+    operator: str,
+    gate: str,
+    start_percent: float,
+    end_percent: float,
+    preserve_norm: bool,
+    preset: str = AS_SET,
 ) -> tuple[SteerSettings, Window]:
-    """Check the values of `inputs`; raises DataError naming the input to change."""
+    """Check the values of `inputs` and `preset_input`; raises DataError naming the input to change."""
     # Not every ComfyUI checks a dropdown against its list.
-    for name, value, allowed in (("operator", operator, OPERATORS), ("gate", gate, MODES)):
+    choices = (("operator", operator, OPERATORS), ("gate", gate, MODES), ("preset", preset, (AS_SET, *PRESETS)))
+    for name, value, allowed in choices:
         if value not in allowed:
             raise DataError(f"Expected {name} {', '.join(allowed)}, but got '{value[:40]}'. Change {name} on the node.")
     if start_percent > end_percent:
@@ -91,13 +113,14 @@ def read(
             f"Expected start_percent to come before end_percent, but got {start_percent} and {end_percent}. "
             "Change one of them on the node."
         )
-    settings = SteerSettings(strength=strength, operator=operator, gate=gate, preserve_norm=preserve_norm)
-    return settings, Window(start_percent, end_percent)
+    own = SteerSettings(strength=strength, operator=operator, gate=gate, preserve_norm=preserve_norm)
+    return PRESETS.get(preset, own), Window(start_percent, end_percent)
 
 
 def sentence(settings: SteerSettings, window: Window) -> str:
     """Say the settings in one line."""
+    limit = "" if settings.gate == "off" else f" (1 in {1 / settings.false_positive_rate:.0f} harmless prompts opens it)"
     return (
-        f"{settings.operator} at strength {settings.strength:g}, gate {settings.gate}, "
+        f"{settings.operator} at strength {settings.strength:g}, gate {settings.gate}{limit}, "
         f"steps {window.start:.0%} to {window.end:.0%}"
     )

@@ -38,6 +38,7 @@ class ApplySafetySteerWanVideo(io.ComfyNode):
                     "direction", tooltip="The direction, fitted with Align Direction to the same UMT5 text encoder."
                 ),
                 *shared,
+                settings.preset_input(),
             ],
             outputs=[
                 TextEmbeds.Output(display_name="text_embeds", tooltip="Steered text embeds for the WanVideo Sampler."),

@@ -45,6 +45,7 @@ class Outcome:
     left_alone: tuple[str, ...] = ()
     before: Mapping[str, Tensor] = field(default_factory=dict)
     images: Mapping[str, LeftAlone] = field(default_factory=dict)
+    false_positive_rate: float = FALSE_POSITIVE_RATE
 
     @property
     def changed(self) -> bool:
@@ -86,7 +87,7 @@ def steer_conditioning(
     strengths = {category: settings.strength * weight for category, weight in weights.items()}
     strengths = active_strengths(strengths, aligned.categories)
     if not strengths:
-        return Outcome(dict(tensors), None, before=before, images=images)
+        return Outcome(dict(tensors), None, before=before, images=images, false_positive_rate=settings.false_positive_rate)
     decision = open_gate(states[decider], aligned.spaces[decider], settings.gate, settings.false_positive_rate)
     result, done = dict(tensors), {}
     for name in known:
@@ -105,7 +106,7 @@ def steer_conditioning(
             if name in images:
                 steered = images[name].put_back(steered, done[name].flagged)
             result[name] = steered.reshape(tensors[name].shape)
-    return Outcome(result, decision, done, before=before, images=images)
+    return Outcome(result, decision, done, before=before, images=images, false_positive_rate=settings.false_positive_rate)
 
 
 def summary(outcome: Outcome, aligned: AlignedDirection) -> str:

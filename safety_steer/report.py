@@ -39,6 +39,7 @@ class Record:
     erased: Mapping[str, Tensor] = field(default_factory=dict)
     left_alone: tuple[str, ...] = ()
     steered: bool = True
+    false_positive_rate: float = FALSE_POSITIVE_RATE
 
 
 @dataclass(frozen=True)
@@ -132,11 +133,13 @@ def record(outcome: Outcome, used: bool = True) -> Record:
     """
     after = {name: _as_read(outcome, name) if used else tensor for name, tensor in outcome.before.items()}
     erased = {name: found.erased for name, found in outcome.spaces.items() if used and found.erased is not None}
-    return Record(_on_cpu(outcome.before), _on_cpu(after), _on_cpu(erased), outcome.left_alone, outcome.gate is not None)
+    steered, rate = outcome.gate is not None, outcome.false_positive_rate
+    return Record(_on_cpu(outcome.before), _on_cpu(after), _on_cpu(erased), outcome.left_alone, steered, rate)
 
 
-def measure(kept: Record, aligned: AlignedDirection, rate: float = FALSE_POSITIVE_RATE) -> list[SafetyReport]:
+def measure(kept: Record, aligned: AlignedDirection) -> list[SafetyReport]:
     """Report on every prompt of a conditioning entry, in order."""
+    rate = kept.false_positive_rate
     before = {name: as_tokens(tensor) for name, tensor in kept.before.items()}
     after = {name: as_tokens(kept.after[name]) for name in before}
     first = next(iter(before))

@@ -117,6 +117,12 @@ def test_shares_of_harmless_prompts_follow_the_stored_quantiles() -> None:
     assert reports(builders.unsafe_batch(1))[0].before.share == 1.0
 
 
+def test_the_gate_of_the_settings_decides_what_is_flagged() -> None:
+    strict, gentle = (reports(builders.benign_batch(1), false_positive_rate=rate)[0] for rate in (0.02, 0.002))
+    space = builders.planted_aligned().spaces["cross_attn"]
+    assert strict.threshold == gate_threshold(space, 0.02) < gate_threshold(space, 0.002) == gentle.threshold
+
+
 def test_strength_0_is_measured_and_said() -> None:
     unsafe, harmless = reports(builders.unsafe_batch(1), strength=0.0), reports(builders.benign_batch(1), strength=0.0)
     assert not unsafe[0].changed

@@ -19,6 +19,7 @@ from ..apply import SteerSettings, steer_conditioning
 from ..compare import shuffled_direction
 from ..direction import GLOBAL, SafetyDirection
 from ..errors import DataError
+from ..presets import PRESETS
 from .rivals import safree_projection
 
 SPACE = "cross_attn"
@@ -48,6 +49,10 @@ class Method:
 NONE = Method("none", "none")
 STANDARD = Method("transferred", "transferred", "ridge", "erase", "hard", 1.0)
 NATIVE = replace(STANDARD, name="native", kind="native")
+PRESET_METHODS = [
+    replace(STANDARD, name=f"transferred, {preset}", kind=preset, strength=PRESETS[preset].strength)
+    for preset in ("gentle", "strict")
+]
 
 
 def default_methods(quick: bool, video: bool = False) -> list[Method]:
@@ -63,7 +68,7 @@ def default_methods(quick: bool, video: bool = False) -> list[Method]:
         replace(STANDARD, name="random direction", kind="random"),
     ]
     if quick and video:
-        return methods
+        return [*methods, *PRESET_METHODS]
     methods += [
         Method("SLD", "sld", strength=1.0),
         Method("SAFREE-style", "safree", strength=1.0),
@@ -76,6 +81,7 @@ def default_methods(quick: bool, video: bool = False) -> list[Method]:
         replace(STANDARD, name="transferred, per category", kind="per category"),
         replace(STANDARD, name="transferred, bundled prompts only", kind="bundled"),
     ]
+    methods += PRESET_METHODS
     if not quick:
         methods += [replace(STANDARD, operator="clip", strength=value) for value in (1.0, 4.0, 16.0)]
         methods += [replace(STANDARD, operator="add", strength=value) for value in (3.0, 7.0)]
@@ -109,7 +115,7 @@ def steering(method: Method, bench: Bench) -> Steer | None:
     if method.kind == "safree":
         return lambda states: [safree_projection(rows, bench.concepts) for rows in states]
     aligned = aligned_for(method, bench)
-    settings = SteerSettings(method.strength, method.operator, method.gate)
+    settings = PRESETS.get(method.kind, SteerSettings(method.strength, method.operator, method.gate))
 
     def steer(states: Sequence[Tensor]) -> list[Tensor]:
         result = [steer_conditioning({SPACE: rows[None]}, aligned, settings, check=False).tensors[SPACE][0] for rows in states]

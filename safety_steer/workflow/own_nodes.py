@@ -101,6 +101,7 @@ OWN_NODES = {
                 Input("site", "COMBO", "conditioning", optional=True),
                 Input("fade", "FLOAT", 0.0, optional=True),
                 Input("blocks", "STRING", "", optional=True),
+                Input("preset", "COMBO", "as set", optional=True),
             ),
             (("model", "MODEL"), ("report", REPORT)),
             (420, 410),

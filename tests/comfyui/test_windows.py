@@ -109,7 +109,26 @@ def test_a_window_that_ends_before_it_starts_is_an_error() -> None:
         apply(tiny.model("sd15"), tiny.aligned("sd15"), start_percent=0.8, end_percent=0.2)
 
 
-@pytest.mark.parametrize(("name", "value"), [("operator", "delete"), ("gate", "ajar")])
+@pytest.mark.parametrize("preset", world.module("safety_steer.presets").PRESETS)
+def test_a_preset_stands_for_its_settings_whatever_the_other_inputs_say(preset: str) -> None:
+    kind, others = "sd15", {"strength": 7.0, "operator": "add", "gate": "off", "preserve_norm": True}
+    model, aligned = tiny.model(kind), tiny.aligned(kind)
+    positive, negative = prompts(kind)
+    settings = world.module("safety_steer.presets").PRESETS[preset]
+    chosen = ksampler(kind, apply(model, aligned, preset=preset, **others), positive, negative)
+    by_hand = by_library(positive, aligned, strength=settings.strength, false_positive_rate=settings.false_positive_rate)
+    assert torch.equal(chosen, ksampler(kind, model, by_hand, negative))
+    assert torch.equal(chosen, ksampler(kind, model, positive, negative)) == (preset == "off")
+
+
+def test_the_standard_preset_is_what_the_node_starts_with() -> None:
+    settings = world.module("nodes.settings")
+    starts = {item.id: item.default for item in (*settings.inputs(), settings.preset_input())}
+    assert starts["preset"] == settings.AS_SET
+    assert settings.read(**starts) == settings.read(**{**starts, "preset": "standard", "strength": 0.1})
+
+
+@pytest.mark.parametrize(("name", "value"), [("operator", "delete"), ("gate", "ajar"), ("preset", "harsh")])
 def test_an_unknown_choice_is_an_error(name: str, value: str) -> None:
     error = world.module("safety_steer.errors").DataError
     with pytest.raises(error, match=f"Change {name} on the node"):

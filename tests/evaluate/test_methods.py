@@ -10,7 +10,7 @@ from torch import Tensor
 from safety_steer.demo.sampling import sample
 from safety_steer.demo.transformer import SceneTransformer, TransformerConfig
 from safety_steer.errors import DataError
-from safety_steer.evaluate.methods import Bench, Method, aligned_for, default_methods, randomly_moved, steering
+from safety_steer.evaluate.methods import PRESET_METHODS, Bench, Method, aligned_for, default_methods, randomly_moved, steering
 from safety_steer.evaluate.rivals import SafeLatentDiffusion, safree_projection, sample_safe
 
 STANDARD = Method("transferred", "transferred", "ridge", "add", "hard", 2.0)
@@ -37,8 +37,19 @@ def test_methods_are_told_apart_by_their_settings() -> None:
 
 def test_the_quick_form_for_videos_keeps_references_and_controls() -> None:
     names = [one.name for one in default_methods(quick=True, video=True)]
-    assert names == ["none", "negative prompt", "transferred", "native", "shuffled anchors", "random direction"]
+    assert names[:6] == ["none", "negative prompt", "transferred", "native", "shuffled anchors", "random direction"]
+    assert names[6:] == ["transferred, gentle", "transferred, strict"]
     assert default_methods(quick=False, video=True) == default_methods(quick=False)
+
+
+def test_presets_open_the_gate_as_they_say(bench: Bench) -> None:
+    rows = builders.world().target(builders.world().benign(400, 12), 12)
+    changed = {}
+    for one in PRESET_METHODS:
+        steer = steering(one, bench)
+        assert steer is not None
+        changed[one.kind] = sum(not torch.equal(new, old) for new, old in zip(steer(rows), rows, strict=True))
+    assert changed["gentle"] < changed["strict"] < len(rows) / 10
 
 
 @pytest.mark.parametrize("kind", ["none", "negative", "sld"])
