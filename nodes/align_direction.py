@@ -18,6 +18,7 @@ from ..safety_steer.data import clean_prompts
 from ..safety_steer.direction import SafetyDirection
 from ..safety_steer.errors import DataError
 from . import fit_cache, report
+from .aliases import search_aliases
 from .clip_text import ClipText, encode_prompts, encoder_name, study
 from .sockets import CATEGORY, AlignedDirectionSocket, SafetyDirectionSocket
 
@@ -38,6 +39,7 @@ class AlignSafetyDirection(io.ComfyNode):
             node_id="AlignSafetyDirection",
             display_name="Align Direction",
             category=CATEGORY,
+            **search_aliases("safety", "nsfw", "sfw", "fit direction", "calibrate", "transfer"),
             description="Fit a safety direction to the text encoder of your model. It uses harmless prompts only. The "
             "first time takes a while; after that the fit is read from disk.",
             inputs=[

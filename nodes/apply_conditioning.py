@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..safety_steer.aligned import AlignedDirection
 from . import report, run_log, settings
+from .aliases import search_aliases
 from .entries import Entry, steer_entries
 from .sockets import CATEGORY, AlignedDirectionSocket
 
@@ -25,6 +26,7 @@ class ApplySafetySteerConditioning(io.ComfyNode):
             node_id="ApplySafetySteerConditioning",
             display_name="Apply Safety Steer (Conditioning)",
             category=CATEGORY,
+            **search_aliases("safety", "nsfw", "sfw", "safe", "censor", "filter", "moderation", "guard", "nudity"),
             description="Steer one encoded prompt toward safe. Use it on the positive prompt, in place of Apply "
             "Safety Steer, when you want to steer a single prompt or your sampler has no MODEL input.",
             inputs=[
