@@ -59,3 +59,12 @@ def test_the_model_folder_keeps_what_a_user_registered() -> None:
     assert str(world.BASE / "models" / "safety_directions") in paths
     assert str(world.REPOSITORY / "directions") in paths
     assert extensions == {".safetensors"}
+
+
+def test_the_web_folder_and_the_languages_are_found() -> None:
+    manager = pytest.importorskip("app.custom_node_manager")
+    assert nodes.EXTENSION_WEB_DIRS["safety-steer"] == str(world.LINK / "web")
+    served = manager.CustomNodeManager().build_translations()
+    assert {language: list(texts["nodeDefs"]) for language, texts in served.items()} == {
+        language: NODES for language in ("en", "fr", "ja", "zh")
+    }
