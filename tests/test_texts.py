@@ -36,6 +36,12 @@ def flat(tree: dict[str, Any], path: str = "") -> dict[str, str]:
 ENGLISH = flat(texts("en"))
 
 
+def told_of(page: str, heading: str) -> dict[str, str]:
+    """Return what a section of a page says about each input or output."""
+    section = re.search(rf"\n## {heading}\n\n(.*?)(?=\n## )", page, re.DOTALL)
+    return dict(re.findall(r"^- `(\w+)`: (.+)$", section[1], re.MULTILINE)) if section else {}
+
+
 def test_every_node_is_locked() -> None:
     """The lock speaks for the nodes below, so it has to know them all."""
     ids = [
@@ -58,11 +64,10 @@ def test_every_node_has_a_page_that_explains_its_inputs_and_outputs(node: str) -
     page = (PAGES / f"{node}.md").read_text(encoding="utf-8")
     told = texts("en")[node]
     assert page.startswith(f"# {told['display_name']}\n")
-    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE)
-    assert [name for name, _ in rows] == [item["name"] for item in LOCK[node]["inputs"]]
-    assert all(len(choice) > 10 for _, choice in rows)
-    outputs = re.findall(r"^- `(\w+)`: ", page, re.MULTILINE)
-    assert outputs == [output["name"] for output in told.get("outputs", {}).values()]
+    inputs, outputs = (told_of(page, heading) for heading in ("Inputs", "Outputs"))
+    assert list(inputs) == [item["name"] for item in LOCK[node]["inputs"]]
+    assert list(outputs) == [output["name"] for output in told.get("outputs", {}).values()]
+    assert all(len(text) > 10 for text in [*inputs.values(), *outputs.values()])
     for heading in ("What to expect", "What it will not do", "Wiring"):
         assert f"\n## {heading}\n\n" in page
 
