@@ -19,6 +19,7 @@ from ..safety_steer.direction import SafetyDirection
 from ..safety_steer.errors import DataError
 from ..safety_steer.image_rows import with_image_readings
 from . import clip_images, fit_cache, report
+from .aliases import search_aliases
 from .clip_text import ClipText, encode_prompts, encoder_name, study
 from .sockets import CATEGORY, AlignedDirectionSocket, SafetyDirectionSocket
 
@@ -39,6 +40,7 @@ class AlignSafetyDirection(io.ComfyNode):
             node_id="AlignSafetyDirection",
             display_name="Align Direction",
             category=CATEGORY,
+            **search_aliases("safety", "nsfw", "sfw", "fit direction", "calibrate", "transfer"),
             description="Fit a safety direction to the text encoder of your model. It uses harmless prompts only. The "
             "first time takes a while; after that the fit is read from disk.",
             inputs=[

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..safety_steer.aligned import AlignedDirection
 from . import report, run_log, settings, windows
+from .aliases import search_aliases
 from .entries import steer_entries
 from .sockets import CATEGORY, AlignedDirectionSocket
 from .windows import Entry
@@ -27,6 +28,7 @@ class ApplySafetySteerConditioning(io.ComfyNode):
             node_id="ApplySafetySteerConditioning",
             display_name="Apply Safety Steer (Conditioning)",
             category=CATEGORY,
+            **search_aliases("safety", "nsfw", "sfw", "safe", "censor", "filter", "moderation", "guard", "nudity"),
             description="Steer one encoded prompt toward safe. Use it on the positive prompt, in place of Apply "
             "Safety Steer, when you want to steer a single prompt or your sampler has no MODEL input.",
             inputs=[

@@ -13,6 +13,7 @@ from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.apply import Outcome, SteerSettings
 from ..safety_steer.errors import DataError, MismatchError
 from . import cross_attention, report, run_log, settings, unet_blocks, windows
+from .aliases import search_aliases
 from .curve import Curve
 from .entries import each_with_text, steer_entries
 from .sockets import CATEGORY, AlignedDirectionSocket
@@ -37,6 +38,7 @@ class ApplySafetySteer(io.ComfyNode):
             node_id="ApplySafetySteer",
             display_name="Apply Safety Steer",
             category=CATEGORY,
+            **search_aliases("safety", "nsfw", "sfw", "safe", "censor", "filter", "moderation", "guard", "nudity"),
             description="Steer generation toward safe. Put it on the MODEL wire, last before the sampler: it acts on "
             "the positive prompt of every sampler behind it. The negative prompt stays as it is.",
             inputs=[

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.steer import active_strengths
+from .aliases import search_aliases
 from .sockets import CATEGORY, AlignedDirectionSocket
 
 MAX_STRENGTH = 10.0
@@ -32,6 +33,7 @@ class SafetyCategoryMixer(io.ComfyNode):
             node_id="SafetyCategoryMixer",
             display_name="Category Mixer",
             category=CATEGORY,
+            **search_aliases("safety", "nsfw", "sfw", "nudity", "violence", "hate", "safety categories"),
             description="Set how strongly each kind of unsafe content is steered away from. Without this node only "
             "'global' acts, at strength 1.",
             inputs=[

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..safety_steer.demo.sampling import GENERATORS, load_generator
 from ..safety_steer.demo.weights import weights_path
 from ..safety_steer.errors import DataError
+from .aliases import search_aliases
 from .demo_clip import make_clip
 from .demo_model import make_model
 from .demo_vae import make_vae
@@ -25,6 +26,7 @@ class LoadDemoGenerator(io.ComfyNode):
             node_id="LoadDemoGenerator",
             display_name="Load Demo Generator",
             category=CATEGORY,
+            **search_aliases("safety", "example model", "tiny model", "test model"),
             description="Load a small generator of cartoon scenes that comes with Safety Steer, to try steering without "
             "downloading a model. It draws 64 x 64 pixels, in seconds and on any computer.",
             inputs=[

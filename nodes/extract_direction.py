@@ -17,6 +17,7 @@ from ..safety_steer.errors import DataError
 from ..safety_steer.estimators import ESTIMATORS
 from ..safety_steer.extract import check_settings, extract, extract_with
 from . import clip_layers, folders, report
+from .aliases import search_aliases
 from .sockets import CATEGORY, SafetyDirectionSocket
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class ExtractSafetyDirection(io.ComfyNode):
             node_id="ExtractSafetyDirection",
             display_name="Extract Safety Direction",
             category=CATEGORY,
+            **search_aliases("safety", "learn direction", "train direction", "concept direction"),
             description="Learn a safety direction of your own from pairs of prompts, one safe and one unsafe. The text encoder "
             "of Qwen-Image, Flux.2, Wan or HunyuanVideo can be the language model it is learned in. You need this only "
             "when the bundled directions do not cover what you want to steer.",

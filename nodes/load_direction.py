@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..safety_steer.direction import SafetyDirection
 from . import folders
+from .aliases import search_aliases
 from .sockets import CATEGORY, SafetyDirectionSocket
 
 DEFAULT = "smollm2-135m-instruct.safetensors"
@@ -21,6 +22,7 @@ class LoadSafetyDirection(io.ComfyNode):
             node_id="LoadSafetyDirection",
             display_name="Load Safety Direction",
             category=CATEGORY,
+            **search_aliases("safety", "nsfw", "sfw", "safe", "concept direction", "load vector"),
             description="Load a safety direction: what a language model has learned about safe and unsafe prompts. "
             "It holds no unsafe text.",
             inputs=[

@@ -12,6 +12,7 @@ from ..safety_steer.report import SafetyReport, measure, with_words
 from ..safety_steer.report_picture import draw_reports
 from ..safety_steer.report_text import as_text, sentence
 from . import graph, pictures
+from .aliases import search_aliases
 from .prompt_words import find_words
 from .run_log import RunLog
 from .sockets import CATEGORY, ReportSocket
@@ -40,6 +41,7 @@ class SafetyReportNode(io.ComfyNode):
             node_id="SafetyReport",
             display_name="Safety Report",
             category=CATEGORY,
+            **search_aliases("safety", "nsfw", "explain", "flagged words", "inspect"),
             description="See what Apply Safety Steer did: which words were flagged, how far each moved, and how your prompt "
             "stands among harmless ones.",
             inputs=[

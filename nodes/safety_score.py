@@ -13,6 +13,7 @@ from ..safety_steer.errors import DataError
 from ..safety_steer.report_picture import draw_reports
 from ..safety_steer.report_text import as_text, verdict
 from . import graph, pictures
+from .aliases import search_aliases
 from .apply_conditioning import Conditioning, entry_of
 from .entries import each_with_text, steer_text
 from .run_log import finished
@@ -36,6 +37,7 @@ class SafetyScoreNode(io.ComfyNode):
             node_id="SafetyScore",
             display_name="Safety Score",
             category=CATEGORY,
+            **search_aliases("safety", "nsfw", "sfw", "classifier", "detector", "moderation", "check prompt"),
             description="Ask the gate about a prompt before sampling. It changes nothing. Of several prompts, the most unsafe "
             "one decides.",
             inputs=[

@@ -7,6 +7,7 @@ from comfy_api.latest import io, ui
 from ..safety_steer.direction import SafetyDirection
 from ..safety_steer.errors import DataError
 from . import folders, report
+from .aliases import search_aliases
 from .sockets import CATEGORY, SafetyDirectionSocket
 
 
@@ -20,6 +21,7 @@ class SaveSafetyDirection(io.ComfyNode):
             node_id="SaveSafetyDirection",
             display_name="Save Safety Direction",
             category=CATEGORY,
+            **search_aliases("safety", "save vector"),
             description="Keep a direction in models/safety_directions. The file holds no unsafe text. Reload the page to see "
             "it in Load Safety Direction.",
             inputs=[

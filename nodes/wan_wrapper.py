@@ -12,6 +12,7 @@ from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.apply import Outcome, SteerSettings, steer_conditioning
 from ..safety_steer.errors import MismatchError
 from . import report, run_log, settings
+from .aliases import search_aliases
 from .sockets import CATEGORY, AlignedDirectionSocket
 
 SPACE = "cross_attn"
@@ -30,6 +31,7 @@ class ApplySafetySteerWanVideo(io.ComfyNode):
             node_id="ApplySafetySteerWanVideo",
             display_name="Apply Safety Steer (WanVideoWrapper)",
             category=CATEGORY,
+            **search_aliases("safety", "nsfw", "sfw", "safe", "censor", "filter", "moderation", "guard", "wan"),
             description="For workflows with the WanVideo nodes of ComfyUI-WanVideoWrapper: put it between their text encoder "
             "and their sampler. Align the direction with the UMT5 text encoder, loaded with Load CLIP (type wan).",
             inputs=[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import sys
@@ -10,53 +11,11 @@ import pytest
 
 import world  # isort: skip
 import folder_paths
+import public_schema
 
 import nodes
 
-STEERING = ["strength", "operator", "gate", "start_percent", "end_percent", "preserve_norm"]
-SCHEMAS = {
-    "LoadSafetyDirection": (["direction_name"], ["SAFETY_DIRECTION"]),
-    "AlignSafetyDirection": (["direction", "clip", "map", "max_anchors", "anchors", "thresholds"], ["ALIGNED_DIRECTION"]),
-    "SafetyCategoryMixer": (
-        ["direction", "global", "hate", "sexual", "violence", "humiliation", "illegal_activity", "disturbing"],
-        ["ALIGNED_DIRECTION"],
-    ),
-    "ApplySafetySteer": (["model", "direction", *STEERING, "site", "fade", "blocks", "preset"], ["MODEL", "SAFETY_REPORT"]),
-    "ApplySafetySteerConditioning": (["conditioning", "direction", *STEERING, "preset"], ["CONDITIONING", "SAFETY_REPORT"]),
-    "LoadDemoGenerator": (["generator"], ["MODEL", "CLIP", "VAE"]),
-    "ExtractSafetyDirection": (["pairs", "model", "layer", "estimator", "clip", "anchors"], ["SAFETY_DIRECTION"]),
-    "SaveSafetyDirection": (["direction", "filename"], []),
-    "ApplySafetySteerWanVideo": (
-        ["text_embeds", "direction", "strength", "operator", "gate", "preserve_norm", "preset"],
-        ["WANVIDEOTEXTEMBEDS", "SAFETY_REPORT"],
-    ),
-    "SafetyReport": (["report", "theme", "after", "clip", "prompt"], ["IMAGE", "STRING", "STRING", "*"]),
-    "SafetyScore": (
-        ["direction", "conditioning", "theme", "clip", "prompt"],
-        ["FLOAT", "BOOLEAN", "STRING", "IMAGE", "STRING"],
-    ),
-}
-DEFAULTS = {
-    "AlignSafetyDirection": {"map": "ridge", "max_anchors": 3072, "anchors": "", "thresholds": "all"},
-    "SafetyCategoryMixer": {"global": 1.0, "hate": 0.0, "disturbing": 0.0},
-    "ApplySafetySteer": {
-        "strength": 1.0,
-        "operator": "erase",
-        "gate": "hard",
-        "start_percent": 0.0,
-        "end_percent": 1.0,
-        "preserve_norm": False,
-        "site": "conditioning",
-        "fade": 0.0,
-        "blocks": "",
-        "preset": "as set",
-    },
-    "ExtractSafetyDirection": {"model": "the clip input", "layer": "auto", "estimator": "mean", "anchors": ""},
-    "SaveSafetyDirection": {"filename": "my-direction"},
-    "LoadDemoGenerator": {"generator": "image"},
-    "SafetyReport": {"theme": "dark", "prompt": ""},
-    "SafetyScore": {"theme": "dark", "prompt": ""},
-}
+NODES = list(json.loads(public_schema.LOCK.read_text(encoding="utf-8")))
 
 
 def test_the_pack_loads_fast_and_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -73,21 +32,7 @@ def test_loading_the_pack_imports_nothing_but_itself() -> None:
     assert foreign - set(sys.stdlib_module_names) == set()
 
 
-@pytest.mark.parametrize("node", SCHEMAS)
-def test_names_and_order_of_inputs_never_change(node: str) -> None:
-    schema = nodes.NODE_CLASS_MAPPINGS[node].GET_SCHEMA()
-    inputs, outputs = SCHEMAS[node]
-    assert [item.id for item in schema.inputs] == inputs
-    assert [item.get_io_type() for item in schema.outputs] == outputs
-
-
-@pytest.mark.parametrize("node", DEFAULTS)
-def test_defaults_of_a_saved_workflow_never_change(node: str) -> None:
-    found = {item.id: getattr(item, "default", None) for item in nodes.NODE_CLASS_MAPPINGS[node].GET_SCHEMA().inputs}
-    assert {name: found[name] for name in DEFAULTS[node]} == DEFAULTS[node]
-
-
-@pytest.mark.parametrize("node", SCHEMAS)
+@pytest.mark.parametrize("node", NODES)
 def test_every_input_and_output_explains_itself(node: str) -> None:
     schema = nodes.NODE_CLASS_MAPPINGS[node].GET_SCHEMA()
     assert schema.description
@@ -97,7 +42,7 @@ def test_every_input_and_output_explains_itself(node: str) -> None:
 
 
 def test_the_schemas_reach_the_browser_as_json() -> None:
-    for node in SCHEMAS:
+    for node in NODES:
         cls = nodes.NODE_CLASS_MAPPINGS[node]
         assert json.loads(json.dumps(cls.GET_NODE_INFO_V1()))["name"] == node
 
@@ -115,3 +60,12 @@ def test_the_model_folder_keeps_what_a_user_registered() -> None:
     assert str(world.BASE / "models" / "safety_directions") in paths
     assert str(world.REPOSITORY / "directions") in paths
     assert extensions == {".safetensors"}
+
+
+def test_the_web_folder_and_the_languages_are_found() -> None:
+    manager = importlib.import_module("app.custom_node_manager")
+    assert nodes.EXTENSION_WEB_DIRS["safety-steer"] == str(world.LINK / "web")
+    served = manager.CustomNodeManager().build_translations()
+    assert {language: list(texts["nodeDefs"]) for language, texts in served.items()} == {
+        language: NODES for language in ("en", "fr", "ja", "zh")
+    }

@@ -43,6 +43,7 @@ args.cpu = True
 args.base_directory = str(BASE)
 
 import folder_paths  # noqa: E402, F401
+import utils.json_util  # noqa: E402, F401  # as in a server: `nodes` puts comfy/ on the path, where another `utils` lies
 
 for folder in ("custom_nodes", "models/safety_directions", "user"):
     (BASE / folder).mkdir(parents=True)

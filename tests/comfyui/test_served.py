@@ -1,0 +1,54 @@
+"""What a ComfyUI server hands to the browser from this pack: help pages, translations, and nothing else of it."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import world  # isort: skip
+import pytest
+from comfy_process import ComfyProcess
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyProcess]:
+    server = ComfyProcess(tmp_path_factory.mktemp("comfy"))
+    server.start()
+    yield server
+    server.kill()
+
+
+def fetched(comfy: ComfyProcess, path: str) -> str:
+    with urllib.request.urlopen(f"{comfy.url}{path}", timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+def test_the_help_page_of_every_node_is_where_the_frontend_looks(comfy: ComfyProcess) -> None:
+    nodes: dict[str, Any] = json.loads(fetched(comfy, "/object_info"))
+    own = {name: node for name, node in nodes.items() if node["python_module"] == "custom_nodes.safety-steer"}
+    assert len(own) == len(world.module("nodes").NODES)
+    for name, node in own.items():
+        pack = node["python_module"].removeprefix("custom_nodes.")
+        assert fetched(comfy, f"/extensions/{pack}/docs/{name}.md").startswith(f"# {node['display_name']}\n")
+
+
+def test_a_page_in_a_language_there_is_none_in_is_not_found(comfy: ComfyProcess) -> None:
+    """The frontend asks for it first, and takes the page above on an error alone."""
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        fetched(comfy, "/extensions/safety-steer/docs/ApplySafetySteer/en.md")
+
+
+def test_translations_reach_the_browser(comfy: ComfyProcess) -> None:
+    served = json.loads(fetched(comfy, "/api/i18n"))
+    kept = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in locale_files()}
+    assert set(kept) == {"en", "zh", "ja", "fr"}
+    assert {language: served[language]["nodeDefs"] for language in kept} == kept
+
+
+def locale_files() -> list[Any]:
+    return sorted((world.REPOSITORY / "locales").glob("*/nodeDefs.json"))
