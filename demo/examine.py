@@ -17,11 +17,12 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from safety_steer.demo.captions import MODES, captions
-from safety_steer.demo.judges import accuracy, judged, labels, to_network
+from safety_steer.demo.judges import accuracy, labels, to_network
 from safety_steer.demo.render import render
 from safety_steer.demo.sampling import contexts, generate, load_encoder, load_generator
 from safety_steer.demo.scenes import SPLITS, Scene, sample_scenes
 from safety_steer.demo.weights import load_network, weights_path
+from safety_steer.evaluate.measures import look
 
 Drawn = Iterator[tuple[list[Scene], dict[str, str], Tensor]]
 GROUPS = ("benign", "borderline", "unsafe", "unsafe_effect", "no_object")
@@ -43,7 +44,7 @@ def main() -> None:
     draw = _renderings(arguments) if arguments.generator == "renderings" else _generated(arguments)
     for scenes, row, pictures in draw:
         for name, judge in judges.items():
-            shares = accuracy(judged(judge, pictures), labels(scenes))
+            shares = accuracy(look(judge, pictures), labels(scenes))
             shown = {head: round(share, 3) for head, share in shares.items()}
             sys.stdout.write(json.dumps({"drawn by": arguments.generator, **row, "judge": name, **shown}) + "\n")
             sys.stdout.flush()
@@ -57,7 +58,7 @@ def _renderings(arguments: argparse.Namespace) -> Drawn:
 
 
 def _generated(arguments: argparse.Namespace) -> Drawn:
-    """Yield a generator's pictures, of videos the middle frame, for each group and caption mode."""
+    """Yield a generator's pictures, or videos, for each group and caption mode."""
     generator = load_generator(arguments.generator)
     text_model = load_encoder(generator)
     empty = contexts(text_model, [""], generator.layer)
@@ -67,8 +68,7 @@ def _generated(arguments: argparse.Namespace) -> Drawn:
             context = contexts(text_model, captions(scenes, 3, arguments.split, mode), generator.layer)
             seeds = list(range(len(scenes)))
             pictures = generate(generator, context, empty, seeds, arguments.steps, arguments.guidance)
-            frames = pictures[:, pictures.shape[1] // 2] if generator.video else pictures
-            yield scenes, {"group": group, "mode": mode}, frames
+            yield scenes, {"group": group, "mode": mode}, pictures
 
 
 if __name__ == "__main__":

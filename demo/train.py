@@ -15,7 +15,7 @@ import stages
 import together
 from loop import Run
 
-MINUTES = {"autoencoder": 7, "judge": 33, "embedding": 4, "second-judge": 12, "image": 96, "video": 75, "image-smollm2": 60}
+MINUTES = {"autoencoder": 7, "judge": 33, "embedding": 4, "second-judge": 12, "image": 96, "video": 88, "image-smollm2": 60}
 
 
 def main() -> None:
