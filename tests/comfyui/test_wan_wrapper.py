@@ -171,4 +171,4 @@ def test_the_inputs_are_those_of_apply_safety_steer_without_the_window() -> None
     import nodes
 
     ids = [item.id for item in nodes.NODE_CLASS_MAPPINGS["ApplySafetySteerWanVideo"].GET_SCHEMA().inputs]
-    assert ids == ["text_embeds", "direction", *SETTINGS]
+    assert ids == ["text_embeds", "direction", *SETTINGS, "preset"]
