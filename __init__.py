@@ -6,6 +6,8 @@ from comfy_api.latest import ComfyExtension, io
 
 from .nodes import NODES, folders
 
+WEB_DIRECTORY = "./web"
+
 folders.register()
 
 
