@@ -48,12 +48,12 @@ function createNode(type) {
   return node;
 }
 
-/** @param {import("./steering/plan.js").Verdict[]} verdicts */
+/** Sum up what became of the samplers. @param {import("./steering/plan.js").Verdict[]} verdicts */
 function summary(verdicts) {
   if (!verdicts.length) return "Nothing to steer: this workflow has no sampler that runs in ComfyUI itself";
-  const counts = Object.entries(WORDS).map(([state, words]) => [verdicts.filter((one) => one.state === state).length, words]);
-  const total = `${verdicts.length} sampler${verdicts.length === 1 ? "" : "s"}`;
-  return `${total}: ${counts.flatMap(([count, words]) => (count ? [`${count} ${words}`] : [])).join(", ")}`;
+  const counts = Object.keys(WORDS).map((state) => [verdicts.filter((one) => one.state === state).length, state]);
+  const parts = counts.filter(([count]) => count).map(([count, state]) => `${count} sampler${count > 1 ? "s" : ""} ${WORDS[state]}`);
+  return `${counts[0][0] ? "Safety steering added" : "Nothing changed"}: ${parts.join(", ")}`;
 }
 
 /** List the samplers that have something to be said about, in lines. */

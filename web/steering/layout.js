@@ -3,6 +3,8 @@
 const TITLE = 30;
 const GAP = 40;
 const STEP = 40;
+/** How much taller Nodes 2.0 draws a node than its size says before it is seen. */
+const TALLER = 40;
 /** How many steps around the wanted place are tried before the room below everything is taken. */
 const REACH = 40;
 
@@ -28,7 +30,7 @@ export const leftOf = (node, size) => [node.pos[0] - size[0] - GAP, node.pos[1]]
 
 /** Return the position of a new node under another, or beside the inputs of the subgraph when there is no other. */
 export function below(graph, node) {
-  if (node) return [node.pos[0], node.pos[1] + node.size[1] + TITLE + GAP];
+  if (node) return [node.pos[0], node.pos[1] + node.size[1] + TITLE + GAP + TALLER];
   const { pos, size } = graph.inputNode;
   return [pos[0] + size[0] + GAP, pos[1] + size[1] + TITLE + GAP];
 }
@@ -44,7 +46,7 @@ export function findRoom(graph, wanted, size, beside) {
   const home = beside && nodeBox(beside);
   for (const [right, down] of steps()) {
     const place = [wanted[0] + right, wanted[1] + down];
-    const box = boxAt(place, size);
+    const box = boxAt(place, [size[0], size[1] + TALLER]);
     const fits = (group) => !meets(box, group) || (holds(group, box) && home && meets(group, home));
     if (!taken.some((other) => meets(box, other, GAP / 2)) && groups.every(fits)) return place;
   }
