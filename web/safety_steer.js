@@ -27,19 +27,18 @@ async function addSteering() {
 /** Make the changes; take all of them back when one fails. */
 async function change(root, verdicts) {
   [LOAD, ALIGN, APPLY].forEach(createNode);
+  const inserter = new Inserter(root, createNode);
   let failure;
   app.canvas.emitBeforeChange();
   try {
-    const inserter = new Inserter(root, createNode);
     verdicts.forEach((verdict) => inserter.insert(verdict));
   } catch (error) {
     failure = error;
   }
   app.canvas.emitAfterChange();
   app.canvas.setDirty(true, true);
-  if (!failure) return;
-  await app.extensionManager.command.execute("Comfy.Undo");
-  throw failure;
+  if (failure && inserter.changed) await app.extensionManager.command.execute("Comfy.Undo");
+  if (failure) throw failure;
 }
 
 function createNode(type) {

@@ -100,8 +100,8 @@ def written(where: Path) -> Path:
 
 
 @pytest.fixture(scope="module", params=["classic", "vue"])
-def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
-    """What became of every workflow, with the classic canvas and with Nodes 2.0."""
+def printed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
+    """What the script prints, with the classic canvas and with Nodes 2.0."""
     where = written(tmp_path_factory.mktemp(request.param))
     found = run_in_browser("window.mjs", where, request.param)
     assert len(found) >= len(ONE_OF_EACH_FAMILY) + len(shapes()) + len(left_alone())
@@ -111,6 +111,12 @@ def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         for picture in pictures:
             shutil.copy(picture, Path(kept) / f"{picture.stem}-{request.param}.png")
     return found
+
+
+@pytest.fixture(scope="module")
+def answers(printed: list[Json]) -> list[Json]:
+    """What became of every workflow that nothing was done to on purpose."""
+    return printed[:-1]
 
 
 def signatures(output: Json) -> Counter[str]:
@@ -183,6 +189,14 @@ def test_one_message_tells_what_became_of_the_samplers(answers: list[Json]) -> N
             assert f"added: {number} sampler{'s' if number > 1 else ''} steered now" in toast["summary"], line["name"]
         for verdict in verdicts[:8]:
             assert verdict.reason in toast["detail"], line["name"]
+
+
+def test_a_change_that_fails_half_way_is_taken_back(printed: list[Json]) -> None:
+    refused = printed[-1]
+    assert [toast["severity"] for toast in refused["toasts"]] == ["error"]
+    assert "The workflow is as it was" in refused["toasts"][0]["detail"]
+    assert without_view(refused["after"]["workflow"]) == without_view(refused["before"]["workflow"])
+    assert signatures(refused["after"]["output"]) == signatures(refused["before"]["output"])
 
 
 def test_the_command_is_in_the_menu_and_on_the_canvas(answers: list[Json]) -> None:

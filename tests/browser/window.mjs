@@ -104,6 +104,19 @@ async function picture(name) {
   await show(true);
 }
 
+/** Give the command where a sampler refuses the new wire. */
+async function refused() {
+  await load(read("before", "base and refiner.json"));
+  const before = await state();
+  await page.evaluate(() => {
+    const samplers = window.app.rootGraph.nodes.filter((node) => node.type === "KSampler");
+    samplers.at(-1).onConnectInput = () => false;
+  });
+  await toasts();
+  await execute(COMMAND);
+  return { before, toasts: await toasts(), after: await state() };
+}
+
 /** Tell whether the command is offered in the menu, in the canvas's own menu and in the command palette. */
 const menus = () =>
   page.evaluate((id) => {
@@ -128,4 +141,5 @@ for (const name of readdirSync(join(folder, "before")).sort()) {
   }
   console.log(JSON.stringify({ ...line, pageErrors: [...new Set(errors)] }));
 }
+console.log(JSON.stringify({ name: "refused", ...(await refused()) }));
 await browser.close();

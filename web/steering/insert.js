@@ -20,6 +20,8 @@ export class Inserter {
   constructor(root, create) {
     this.create = create;
     this.graphs = allGraphs(root);
+    /** Whether the workflow is no longer as it was. */
+    this.changed = false;
     /** @type {Map<any, Wire>} */
     this.loads = new Map();
     /** @type {Map<string, Wire>} */
@@ -91,6 +93,7 @@ export class Inserter {
   /** Give the subgraph an input for the direction, and feed it everywhere the subgraph is used. @returns {Wire} */
   broughtIn(walker, graph, slot) {
     const places = usedWith(walker, graph, slot);
+    this.changed = true;
     const { name } = graph.addInput(unused(SOCKET, graph.inputs), ALIGNED);
     for (const [outer, node, sources] of places) {
       const wire = this.alignedWire(walker, outer, sources[0]);
@@ -105,6 +108,7 @@ export class Inserter {
     const wire = this.alignedWire(walker, inner, source);
     let output = inner.outputs.find((socket) => socket.type === ALIGNED && leadsTo(inner, socket, wire));
     if (!output) {
+      this.changed = true;
       output = inner.addOutput(unused(SOCKET, inner.outputs), ALIGNED);
       const from = inner.getNodeById(wire.origin);
       if (!output.connect(from.outputs[wire.slot], from)) throw new Error(`${from.title} cannot leave ${inner.name}`);
@@ -116,6 +120,7 @@ export class Inserter {
   add(graph, type, wanted, beside) {
     const node = this.create(type);
     node.pos = findRoom(graph, wanted(node.size), node.size, beside);
+    this.changed = true;
     graph.add(node);
     return node;
   }
