@@ -20,7 +20,7 @@ async function addSteering() {
     if (changes) await change(root, verdicts);
     say(changes ? "success" : "info", summary(verdicts), details(verdicts));
   } catch (error) {
-    say("error", "Safety steering could not be added", `${error.message}. The workflow is as it was; try safety-steer add.`);
+    say("error", "Safety steering could not be added", `${error.message}. The workflow is as it was.`);
   }
 }
 
