@@ -11,10 +11,13 @@ const WORDS = { [STEER]: "steered now", [STEERED]: "steered already", [LEFT]: "l
 const SHOWN_MS = 12000;
 const MOST_LINES = 8;
 
+/** Return the graph that is seen first; older front ends have it under the second name. */
+const rootGraph = () => app.rootGraph ?? app.graph;
+
 /** Put steering into the open workflow as one undo step, and say what became of every sampler. */
 async function addSteering() {
   try {
-    const root = app.rootGraph ?? app.graph;
+    const root = rootGraph();
     const verdicts = plan(root);
     const changes = verdicts.some((verdict) => verdict.state === STEER);
     if (changes) await change(root, verdicts);
@@ -41,6 +44,7 @@ async function change(root, verdicts) {
   if (failure) throw failure;
 }
 
+/** Make a node that is in no graph yet. */
 function createNode(type) {
   const node = LiteGraph.createNode(type);
   if (!node) throw new Error(`ComfyUI does not know the node ${type}`);
@@ -62,10 +66,12 @@ function details(verdicts) {
   return [...lines.slice(0, MOST_LINES), ...(more > 0 ? [`and ${more} more`] : [])].join("\n");
 }
 
+/** Name a sampler for people: title or type, id and subgraph. */
 function label({ graph, node }) {
-  return `${node.title || node.type} #${node.id}${graph === (app.rootGraph ?? app.graph) ? "" : ` in ${graph.name}`}`;
+  return `${node.title || node.type} #${node.id}${graph === rootGraph() ? "" : ` in ${graph.name}`}`;
 }
 
+/** Show one message in the corner of the window. */
 function say(severity, summary, detail) {
   app.extensionManager.toast.add({ severity, summary, detail, life: SHOWN_MS });
 }

@@ -5,6 +5,7 @@ Needs what test_workflows.py needs. SAFETY_STEER_PICTURES names a folder for pic
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -73,9 +74,19 @@ IN_SUBGRAPH = ["all in a subgraph.json", "video_wan2_2_14B_t2v.json"]
 """Where the command is given while a subgraph is open."""
 
 
+def over_reroute_points() -> Json:
+    """Two samplers on one model, whose wire to the second is drawn over a point of the canvas."""
+    data = copy.deepcopy(shapes()["two samplers on one model"][0])
+    number = next(link[0] for link in data["links"] if link[5] == "MODEL" and link[3] == 4)
+    data["extra"]["reroutes"] = [{"id": 1, "pos": [900, 500], "linkIds": [number]}]
+    data["extra"]["linkExtensions"] = [{"id": number, "parentId": 1}]
+    return data
+
+
 def cases() -> dict[str, Json]:
     """Every shape, and a template of every family, by the name of its file."""
     found = {f"{name}.json": data for name, (data, _) in (shapes() | left_alone()).items()}
+    found["reroute points.json"] = over_reroute_points()
     where = folder()
     assert where is not None
     found |= {name: data for name, data in workflows(where) if ALL_TEMPLATES or name in ONE_OF_EACH_FAMILY}
@@ -175,6 +186,14 @@ def test_one_undo_gives_back_the_workflow(answers: list[Json]) -> None:
         if changes:
             assert content(line["undone"]["workflow"]) == content(line["before"]["workflow"]), line["name"]
             assert signatures(line["undone"]["output"]) == signatures(line["before"]["output"]), line["name"]
+
+
+def test_a_wire_over_reroute_points_stays_on_them(answers: list[Json]) -> None:
+    (line,) = (line for line in answers if line["name"] == "reroute points.json")
+    for state in ("before", "after", "undone"):
+        assert len(line[state]["workflow"]["extra"]["reroutes"]) == 1, state
+    applies = [node for node in line["after"]["output"].values() if node["class_type"] == APPLY]
+    assert len(applies) == 2
 
 
 def test_a_second_time_changes_nothing_and_says_so(answers: list[Json]) -> None:

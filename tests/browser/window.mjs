@@ -68,10 +68,11 @@ function state() {
 /** Show the graph that holds the steering, or a subgraph in use; the root with `back`. */
 const show = (back) =>
   page.evaluate((toRoot) => {
-    const { canvas, rootGraph } = window.app;
-    const graphs = [rootGraph, ...rootGraph.subgraphs.values()];
+    const { canvas } = window.app;
+    const root = window.app.rootGraph ?? window.app.graph;
+    const graphs = [root, ...root.subgraphs.values()];
     const holds = (graph) => graph.nodes.some((node) => node.type === "ApplySafetySteer");
-    canvas.setGraph(toRoot ? rootGraph : (graphs.find(holds) ?? graphs[1]));
+    canvas.setGraph(toRoot ? root : (graphs.find(holds) ?? graphs[1]));
   }, back);
 
 async function one(name) {
@@ -109,7 +110,7 @@ async function refused() {
   await load(read("before", "base and refiner.json"));
   const before = await state();
   await page.evaluate(() => {
-    const samplers = window.app.rootGraph.nodes.filter((node) => node.type === "KSampler");
+    const samplers = (window.app.rootGraph ?? window.app.graph).nodes.filter((node) => node.type === "KSampler");
     samplers.at(-1).onConnectInput = () => false;
   });
   await toasts();
