@@ -7,18 +7,10 @@ Needs a running ComfyUI that has the pack (SAFETY_STEER_COMFY_URL), Chromium, an
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
-
-from templates import folder, workflows
+from harness import ALL_TEMPLATES, NEEDS_BROWSER, Json, folder, run_in_browser
+from templates import workflows
 
 from safety_steer.workflow import add, remove
 from safety_steer.workflow.graph import Document
@@ -26,22 +18,7 @@ from safety_steer.workflow.own_nodes import ALIGN, APPLY, LOAD, OWN_NODES
 from safety_steer.workflow.plan import STEER
 from safety_steer.workflow.soundness import wrong_wires
 
-Json = dict[str, Any]
-URL, PLAYWRIGHT = os.environ.get("SAFETY_STEER_COMFY_URL"), os.environ.get("SAFETY_STEER_PLAYWRIGHT")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-NODE = shutil.which("node")
-MISSING = [
-    name
-    for name, found in {
-        "SAFETY_STEER_COMFY_URL": URL,
-        "SAFETY_STEER_PLAYWRIGHT": PLAYWRIGHT,
-        "Chromium": CHROMIUM,
-        "node": NODE,
-        "the templates": folder(),
-    }.items()
-    if not found
-]
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")]
+pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 ONE_OF_EACH = {
     "hidream_e1_1.json",
     "image_flux2_klein_image_edit_9b_distilled.json",
@@ -64,15 +41,12 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
     (pairs / "before").mkdir()
     (pairs / "after").mkdir()
     for name, data in workflows(where):
-        if name in ONE_OF_EACH or os.environ.get("SAFETY_STEER_ALL_TEMPLATES"):
+        if name in ONE_OF_EACH or ALL_TEMPLATES:
             change = add(data)
             if change.changed:
                 (pairs / "before" / name).write_text(json.dumps(data))
                 (pairs / "after" / name).write_text(json.dumps(change.data))
-    script = str(Path(__file__).parent / "compare.mjs")
-    command = [str(NODE), script, str(CHROMIUM), str(PLAYWRIGHT), str(URL), str(pairs)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = [json.loads(line) for line in answer.stdout.splitlines()]
+    found = run_in_browser("compare.mjs", pairs)
     assert len(found) >= len(ONE_OF_EACH)
     return found
 

@@ -1,0 +1,63 @@
+"""The window's script judges every sampler as `safety-steer add` does; node runs it without a browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import NEEDS_NODE, folder, run
+from shapes import left_alone, shapes
+from templates import workflows
+
+from safety_steer.workflow import check
+from safety_steer.workflow.graph import Graph
+from safety_steer.workflow.plan import Verdict
+from safety_steer.workflow.prompts import CLIP, FromInside, FromOutside, OwnClip, Source
+from safety_steer.workflow.trace import Walker
+
+Json = dict[str, Any]
+pytestmark = [NEEDS_NODE]
+
+
+def source_key(walker: Walker, graph: Graph, source: Source) -> str:
+    """Name a source as the script does."""
+    if isinstance(source, OwnClip):
+        start = walker.plain(graph, source.wire, CLIP)
+        return f"clip {start.origin}.{start.slot}"
+    if isinstance(source, FromOutside):
+        return f"outside {source.slot}"
+    assert isinstance(source, FromInside)
+    return f"inside {source.node} {source_key(walker, walker.document.graphs[source.graph], source.source)}"
+
+
+def written(verdict: Verdict) -> Json:
+    """Write a verdict as the script does."""
+    found = ""
+    if verdict.source and verdict.walker:
+        found = source_key(verdict.walker, verdict.sampler.graph, verdict.source)
+    return {"sampler": verdict.sampler.node["id"], "state": verdict.state, "reason": verdict.reason, "source": found}
+
+
+def compared(cases: dict[str, Json], where: Path) -> int:
+    """Compare the verdicts of both on every case; return how many there were."""
+    for number, data in enumerate(cases.values()):
+        (where / f"{number:04}.json").write_text(json.dumps(data))
+    answers = run("plan.mjs", where)
+    assert len(answers) == len(cases)
+    for (name, data), answer in zip(cases.items(), answers, strict=True):
+        assert answer["verdicts"] == [written(verdict) for verdict in check(data)], name
+    return sum(len(answer["verdicts"]) for answer in answers)
+
+
+def test_shapes_are_judged_as_by_the_command_line(tmp_path: Path) -> None:
+    cases = {name: data for name, (data, _) in (shapes() | left_alone()).items()}
+    assert compared(cases, tmp_path) > 30
+
+
+@pytest.mark.slow
+def test_templates_are_judged_as_by_the_command_line(tmp_path: Path) -> None:
+    if (where := folder()) is None:
+        pytest.skip("needs comfyui-workflow-templates-json or SAFETY_STEER_TEMPLATES")
+    assert compared(dict(workflows(where)), tmp_path) > 300

@@ -1,0 +1,153 @@
+// Put steering into the open workflow: Apply before every sampler, Load and Align where the CLIP of its prompt is.
+// What is shared, and how a direction gets in and out of subgraphs, is as in safety_steer/workflow/insert.py.
+
+import { below, findRoom, leftOf } from "./layout.js";
+import { ALIGN, APPLY, LOAD, STEER } from "./plan.js";
+import { CLIP, sourceKey, usedWith } from "./prompts.js";
+import { allGraphs, ENTRY, fromEntry, isOff, linkInto, Walker, wireInto, wireKey, wireOf } from "./trace.js";
+
+const SOCKET = "safety_direction";
+const ALIGNED = "ALIGNED_DIRECTION";
+
+/** @typedef {import("./trace.js").Wire} Wire */
+
+/** Puts nodes into the workflow: one Load for each graph, one Align for each CLIP in it, one Apply for each model wire. */
+export class Inserter {
+  /**
+   * @param {any} root The root graph.
+   * @param {(type: string) => any} create Makes a node of a type that is in no graph yet; throws when it cannot.
+   */
+  constructor(root, create) {
+    this.create = create;
+    this.graphs = allGraphs(root);
+    /** Whether the workflow is no longer as it was. */
+    this.changed = false;
+    /** @type {Map<any, Wire>} */
+    this.loads = new Map();
+    /** @type {Map<string, Wire>} */
+    this.aligned = new Map();
+    /** @type {Map<string, any>} */
+    this.applied = new Map();
+    const walker = new Walker(this.graphs, true);
+    for (const graph of this.graphs) for (const node of graph.nodes) this.takeOver(walker, graph, node);
+  }
+
+  /** Use the Load and Align nodes that are there already. */
+  takeOver(walker, graph, node) {
+    if (isOff(node)) return;
+    if (node.type === LOAD && !this.loads.has(graph)) this.loads.set(graph, outputOf(node));
+    if (node.type !== ALIGN) return;
+    const [clip, direction] = ["clip", "direction"].map((name) => wireInto(graph, node.inputs[slotOf(node, name)]));
+    if (!clip || !direction) return;
+    const key = this.key(graph, sourceKey(walker, graph, { clip }));
+    if (!this.aligned.has(key)) this.aligned.set(key, outputOf(node));
+  }
+
+  key(graph, ...parts) {
+    return [this.graphs.indexOf(graph), ...parts].join(" ");
+  }
+
+  /** Steer one sampler. @param {import("./plan.js").Verdict} verdict */
+  insert({ graph, node, model, state, source, walker }) {
+    if (state !== STEER) return;
+    const link = linkInto(graph, node.inputs[model]);
+    const direction = this.alignedWire(walker, graph, source);
+    const key = this.key(graph, wireKey(wireOf(link)), wireKey(direction));
+    // A wire over the canvas's own reroute points is kept to them: such a sampler gets a node of its own.
+    let apply = link.parentId == null ? this.applied.get(key) : undefined;
+    if (!apply) {
+      apply = this.add(graph, APPLY, (size) => leftOf(node, size), node);
+      connect(graph, wireOf(link), apply, slotOf(apply, "model"), link.parentId);
+      connect(graph, direction, apply, slotOf(apply, "direction"));
+      if (!this.applied.has(key)) this.applied.set(key, apply);
+    }
+    connect(graph, outputOf(apply), node, model);
+  }
+
+  /** Return the wire of the aligned direction for a CLIP in a graph; make what it needs. @returns {Wire} */
+  alignedWire(walker, graph, source) {
+    const key = this.key(graph, sourceKey(walker, graph, source));
+    if (!this.aligned.has(key)) {
+      let wire;
+      if ("outside" in source) wire = this.broughtIn(walker, graph, source.outside);
+      else if ("inside" in source) wire = this.broughtOut(walker, source.inside, source.source);
+      else wire = this.fitted(graph, source.clip);
+      this.aligned.set(key, wire);
+    }
+    return this.aligned.get(key);
+  }
+
+  /** Put Align, and Load if the graph has none yet, near the CLIP. @returns {Wire} */
+  fitted(graph, clip) {
+    let beside = fromEntry(clip) ? undefined : graph.getNodeById(clip.origin);
+    if (!this.loads.has(graph)) {
+      beside = this.add(graph, LOAD, () => below(graph, beside), beside);
+      this.loads.set(graph, outputOf(beside));
+    }
+    const align = this.add(graph, ALIGN, () => below(graph, beside), beside);
+    connect(graph, this.loads.get(graph), align, slotOf(align, "direction"));
+    connect(graph, clip, align, slotOf(align, "clip"));
+    return outputOf(align);
+  }
+
+  /** Give the subgraph an input for the direction, and feed it everywhere the subgraph is used. @returns {Wire} */
+  broughtIn(walker, graph, slot) {
+    const places = usedWith(walker, graph, slot);
+    this.changed = true;
+    const { name } = graph.addInput(unused(SOCKET, graph.inputs), ALIGNED);
+    for (const [outer, node, sources] of places) {
+      const wire = this.alignedWire(walker, outer, sources[0]);
+      connect(outer, wire, node, slotOf(node, name));
+    }
+    return { origin: ENTRY, slot: graph.inputs.length - 1 };
+  }
+
+  /** Give the subgraph that holds the CLIP an output for the direction. @returns {Wire} */
+  broughtOut(walker, node, source) {
+    const inner = node.subgraph;
+    const wire = this.alignedWire(walker, inner, source);
+    let output = inner.outputs.find((socket) => socket.type === ALIGNED && leadsTo(inner, socket, wire));
+    if (!output) {
+      this.changed = true;
+      output = inner.addOutput(unused(SOCKET, inner.outputs), ALIGNED);
+      const from = inner.getNodeById(wire.origin);
+      if (!output.connect(from.outputs[wire.slot], from)) throw new Error(`${from.title} cannot leave ${inner.name}`);
+    }
+    return { origin: node.id, slot: node.outputs.findIndex((socket) => socket.name === output.name) };
+  }
+
+  /** Put a new node into a graph, near the wanted place, where it hides nothing. */
+  add(graph, type, wanted, beside) {
+    const node = this.create(type);
+    node.pos = findRoom(graph, wanted(node.size), node.size, beside);
+    this.changed = true;
+    graph.add(node);
+    return node;
+  }
+}
+
+const outputOf = (node) => ({ origin: node.id, slot: 0 });
+
+const slotOf = (node, name) => node.inputs.findIndex((socket) => socket.name === name);
+
+/** Lead a wire to an input of a node, over reroute points if there are some. */
+function connect(graph, wire, node, slot, reroute) {
+  const link = fromEntry(wire)
+    ? graph.inputs[wire.slot].connect(node.inputs[slot], node, reroute)
+    : graph.getNodeById(wire.origin).connect(wire.slot, node, slot, reroute);
+  if (!link) throw new Error(`${node.title} does not take a wire into its input ${node.inputs[slot]?.name}`);
+}
+
+/** Tell whether a wire leads to this output of a subgraph. */
+const leadsTo = (graph, output, wire) =>
+  output.linkIds.some((id) => {
+    const link = graph.getLink(id);
+    return link && wireKey(wireOf(link)) === wireKey(wire);
+  });
+
+function unused(name, sockets) {
+  const taken = sockets.map((socket) => socket.name);
+  let found = name;
+  for (let number = 2; taken.includes(found); number++) found = `${name}_${number}`;
+  return found;
+}

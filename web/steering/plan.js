@@ -1,0 +1,114 @@
+// What is to be done with every sampler of a workflow: steer it with the CLIP of its prompt, or leave it, and why.
+// The rules and words are those of safety_steer/workflow/plan.py, samplers.py and messages.py.
+
+import { CONDITIONING, distinct, readPrompt, usedWith } from "./prompts.js";
+import { allGraphs, isKind, isOff, Walker, wireInto } from "./trace.js";
+
+export const LOAD = "LoadSafetyDirection";
+export const ALIGN = "AlignSafetyDirection";
+export const APPLY = "ApplySafetySteer";
+export const ON_CONDITIONING = "ApplySafetySteerConditioning";
+export const STEER = "steer";
+export const STEERED = "steered";
+export const LEFT = "left alone";
+/** The names of the input for the positive prompt. */
+export const POSITIVE = ["positive", "conditioning", "cond1"];
+/** What samplers and guiders give: with it, nodes that train or detect with a model are told from those that generate. */
+export const RESULTS = ["LATENT", "GUIDER", "IMAGE"];
+
+/**
+ * One sampler and what becomes of it; `source` and `walker` for STEER alone.
+ * @typedef {{graph: any, node: any, model: number, state: string, reason: string, source?: any, walker?: Walker}} Verdict
+ */
+
+/** Judge every sampler of a workflow. @param {any} root The root graph. @returns {Verdict[]} */
+export function plan(root) {
+  const graphs = allGraphs(root);
+  return graphs.flatMap((graph) =>
+    graph.nodes.flatMap((node) => {
+      const slots = samplerSlots(node);
+      return slots ? [{ graph, node, model: slots.model, reason: "", ...judge(graphs, graph, node, slots) }] : [];
+    }),
+  );
+}
+
+/** Return the slots of a sampler's model and positive conditioning; undefined for a node that does not sample. */
+function samplerSlots(node) {
+  const outputs = node.outputs ?? [];
+  const inputs = node.inputs ?? [];
+  if (node.subgraph || [LOAD, ALIGN, APPLY].includes(node.type)) return undefined;
+  if (outputs.some((socket) => isKind(socket, "MODEL"))) return undefined;
+  if (!outputs.some((socket) => RESULTS.some((kind) => isKind(socket, kind)))) return undefined;
+  const models = [...inputs.keys()].filter((slot) => isKind(inputs[slot], "MODEL"));
+  const model = models.find((slot) => inputs[slot].name === "model") ?? models[0];
+  const positive = inputs.findIndex((socket) => isKind(socket, CONDITIONING) && POSITIVE.includes(socket.name));
+  return model === undefined || positive < 0 ? undefined : { model, positive };
+}
+
+function judge(graphs, graph, node, slots) {
+  const model = wireInto(graph, node.inputs[slots.model]);
+  const positive = wireInto(graph, node.inputs[slots.positive]);
+  if (!model) return { state: LEFT, reason: nothingConnected(node.inputs[slots.model]) };
+  const apply = steering(graphs, graph, model, "MODEL", APPLY);
+  if (apply) return { state: STEERED, reason: isOff(apply) ? switchedOff(apply) : "" };
+  if (!positive) return { state: LEFT, reason: nothingConnected(node.inputs[slots.positive]) };
+  const before = steering(graphs, graph, positive, CONDITIONING, ON_CONDITIONING);
+  if (before && !isOff(before)) return { state: STEERED };
+  let reason = "";
+  for (const live of [true, false]) {
+    const walker = new Walker(graphs, live);
+    const prompt = readPrompt(walker, graph, positive);
+    const sources = distinct(walker, graph, prompt.sources);
+    reason = obstacle(walker, graph, sources, prompt.ends);
+    if (!reason) return { state: STEER, source: sources[0], walker };
+  }
+  return { state: LEFT, reason };
+}
+
+/** Return the steering node a wire comes through, in any graph; one that is switched on if there is one. */
+function steering(graphs, graph, wire, kind, type) {
+  const found = new Walker(graphs, false).upstream(graph, wire, kind).filter((node) => node.type === type);
+  return found.find((node) => !isOff(node)) ?? found[0];
+}
+
+/** Say why a prompt's CLIP cannot be used; empty when it can. */
+function obstacle(walker, graph, sources, ends) {
+  if (!sources.length) return noText(ends);
+  return sources.length > 1 ? severalClips(sources.length) : obstacleWithin(walker, graph, sources[0]);
+}
+
+/** Look at every place a subgraph is used in, when its conditioning comes from outside. */
+function obstacleWithin(walker, graph, source) {
+  if ("inside" in source) return obstacleWithin(walker, source.inside.subgraph, source.source);
+  if (!("outside" in source)) return "";
+  const places = usedWith(walker, graph, source.outside);
+  for (const [outer, , sources] of places) {
+    if (!sources.length) return places.length > 1 ? noTextOutside(graph) : noText(endsOutside(walker, graph, source.outside));
+    if (sources.length > 1) return severalClips(sources.length);
+    const reason = obstacleWithin(walker, outer, sources[0]);
+    if (reason) return reason;
+  }
+  return "";
+}
+
+/** Return where the conditioning that comes into a subgraph starts, for the message that it is no text. */
+function endsOutside(walker, graph, slot) {
+  const nodes = walker.places(graph).flatMap(([outer, node]) => {
+    const wire = walker.outside(graph, slot, outer, node);
+    return wire ? walker.upstream(outer, wire, CONDITIONING) : [];
+  });
+  return nodes.slice(-1).map((node) => node.type);
+}
+
+const nothingConnected = (socket) =>
+  socket.link == null ? `its ${socket.name} input is empty` : `the wire into its ${socket.name} input is broken`;
+
+const switchedOff = (node) => `its Apply Safety Steer (#${node.id}) is switched off: bypassed or muted`;
+
+const noText = (ends) =>
+  ends.length ? `its prompt is not text: it comes from ${[...new Set(ends)].join(", ")}` : "no text prompt leads to it";
+
+const noTextOutside = (graph) => `the subgraph ${graph.name} is also used with a prompt that is not text`;
+
+const severalClips = (count) =>
+  `its prompt is encoded by ${count} different CLIPs, and a direction fits one; connect one CLIP, or steer by hand`;

@@ -1,0 +1,136 @@
+// Where does a sampler's prompt get its CLIP? The rules are those of safety_steer/workflow/prompts.py.
+
+import { fromEntry, isKind, wireInto, wireKey } from "./trace.js";
+
+/** @typedef {import("./trace.js").Wire} Wire */
+/** @typedef {import("./trace.js").Walker} Walker */
+/**
+ * One CLIP behind a prompt, seen from the graph it is needed in: a wire of that graph (`clip`), the input of the subgraph
+ * that the prompt comes in by (`outside`), or a node whose subgraph alone knows it (`inside`, with its own source).
+ * @typedef {{clip: Wire} | {outside: number} | {inside: any, source: Source}} Source
+ */
+
+/** Nodes whose conditioning is music that a language model has written: it holds no text that could be steered. */
+export const WRITES_MUSIC = ["YuE2GenerateMusic", "MiniMaxMusic3TextEncode"];
+export const CONDITIONING = "CONDITIONING";
+export const CLIP = "CLIP";
+const MAX_DEPTH = 32;
+
+/** Name a source, for comparing. @param {Walker} walker @param {Source} source @returns {string} */
+export function sourceKey(walker, graph, source) {
+  if ("clip" in source) return `clip ${wireKey(walker.plain(graph, source.clip, CLIP))}`;
+  if ("outside" in source) return `outside ${source.outside}`;
+  return `inside ${source.inside.id} ${sourceKey(walker, source.inside.subgraph, source.source)}`;
+}
+
+/**
+ * Follow a conditioning back to the nodes that encode text, and find the wires of their CLIP.
+ * @param {Walker} walker @param {Wire} wire
+ * @returns {{sources: Source[], ends: string[]}} `ends` are the types of nodes it starts at that hold no text.
+ */
+export function readPrompt(walker, graph, wire, depth = 0) {
+  const found = { sources: [], ends: [] };
+  const waiting = [wire];
+  const seen = new Set();
+  for (const at of waiting) {
+    if (seen.has(wireKey(at))) continue;
+    seen.add(wireKey(at));
+    if (fromEntry(at)) {
+      found.sources.push({ outside: at.slot });
+      continue;
+    }
+    const node = walker.node(graph, at);
+    if (!node || walker.muted(node)) continue;
+    if (!walker.off(node) && node.subgraph && depth < MAX_DEPTH) {
+      waiting.push(...within(walker, graph, node, at.slot, found, depth));
+      continue;
+    }
+    const clips = walker.off(node) || WRITES_MUSIC.includes(node.type) ? [] : clipWires(graph, node);
+    const further = walker.behind(graph, at, CONDITIONING);
+    found.sources.push(...clips.map((clip) => ({ clip })));
+    waiting.push(...further);
+    if (!clips.length && !further.length) found.ends.push(node.type);
+  }
+  return found;
+}
+
+/** Return the CLIP wires into a node that makes conditioning. @returns {Wire[]} */
+function clipWires(graph, node) {
+  if (!node.outputs?.some((socket) => isKind(socket, CONDITIONING))) return [];
+  const sockets = (node.inputs ?? []).filter((socket) => isKind(socket, CLIP));
+  return sockets.map((socket) => wireInto(graph, socket)).filter(Boolean);
+}
+
+/** Read the prompt inside a subgraph and bring what it found out; return the wires of this graph to go on with. */
+function within(walker, graph, node, slot, found, depth) {
+  const inner = node.subgraph;
+  const waiting = [];
+  for (const wire of walker.innerWires(inner, node, slot)) {
+    const prompt = readPrompt(walker, inner, wire, depth + 1);
+    found.ends.push(...prompt.ends);
+    for (const source of prompt.sources) {
+      const outer = broughtOut(walker, graph, node, source);
+      if ("outside" in source) waiting.push(...(outer ? [outer] : []));
+      else found.sources.push(outer ? { clip: outer } : { inside: node, source });
+    }
+  }
+  return waiting;
+}
+
+/** Return the wire of the outer graph that a source inside a subgraph is, if it comes in from there. */
+function broughtOut(walker, graph, node, source) {
+  const inner = node.subgraph;
+  if ("outside" in source) return walker.outside(inner, source.outside, graph, node);
+  if (!("clip" in source)) return undefined;
+  const start = walker.plain(inner, source.clip, CLIP);
+  return fromEntry(start) ? walker.outside(inner, start.slot, graph, node) : undefined;
+}
+
+/** Return where a source's CLIP really comes from, several places when the subgraph is used several times. */
+function origins(walker, graph, source, depth = 0) {
+  if (depth > MAX_DEPTH) return [];
+  const next = (within, one) => origins(walker, within, one, depth + 1);
+  if ("inside" in source) return next(source.inside.subgraph, source.source);
+  if ("outside" in source) {
+    return usedWith(walker, graph, source.outside).flatMap(([outer, , sources]) => sources.flatMap((one) => next(outer, one)));
+  }
+  const wire = walker.plain(graph, source.clip, CLIP);
+  if (fromEntry(wire)) {
+    const places = walker.places(graph).map(([outer, node]) => [outer, walker.outside(graph, wire.slot, outer, node)]);
+    return places.flatMap(([outer, clip]) => (clip ? next(outer, { clip }) : []));
+  }
+  const node = walker.node(graph, wire);
+  if (node?.subgraph && !walker.off(node)) {
+    return walker.innerWires(node.subgraph, node, wire.slot).flatMap((clip) => next(node.subgraph, { clip }));
+  }
+  return [`${walker.graphs.indexOf(graph)} ${wireKey(wire)}`];
+}
+
+/**
+ * Return, for every node that stands for a subgraph, the sources of CLIP of the conditioning that goes into it.
+ * @returns {[any, any, Source[]][]} The outer graph, the node, the sources.
+ */
+export function usedWith(walker, graph, slot) {
+  return walker.places(graph).map(([outer, node]) => {
+    const wire = walker.outside(graph, slot, outer, node);
+    return [outer, node, wire ? distinct(walker, outer, readPrompt(walker, outer, wire).sources) : []];
+  });
+}
+
+/** Leave out sources that are the same CLIP as one before; a CLIP of the graph itself stands for the others. */
+export function distinct(walker, graph, sources) {
+  const ordered = [...sources.filter((source) => "clip" in source), ...sources.filter((source) => !("clip" in source))];
+  const plain = firstOfEach(ordered, (source) => sourceKey(walker, graph, source));
+  if (plain.length < 2) return plain;
+  const start = (source) => [...new Set(origins(walker, graph, source))].sort().join();
+  return firstOfEach(plain, (source) => start(source) || sourceKey(walker, graph, source));
+}
+
+function firstOfEach(items, keyOf) {
+  const kept = new Map();
+  for (const item of items) {
+    const key = keyOf(item);
+    if (!kept.has(key)) kept.set(key, item);
+  }
+  return [...kept.values()];
+}
