@@ -27,6 +27,7 @@ WORD, IMAGE, BEFORE, AFTER = range(4)
 SHRINKAGE = 0.1
 MOST_ROWS = 2048
 MOST_EVIDENCE = 4.0  # one row's, in e-folds
+TEMPER = 3.0  # rows of a picture are far from independent, and scatter more widely than words: a ratio says too much
 ENTER, LEAVE = 24.0, 6.0
 WEAK, MOST_WEAK = 1.0, 0.25
 MOST_MISSED, MOST_LOST = 0.002, 0.05
@@ -193,7 +194,7 @@ def _found(states: Tensor, readings: ImageReadings) -> Tensor:
 def _evidence(states: Tensor, readings: ImageReadings, real: Tensor) -> Tensor:
     """Read every row as image row, and as the row before and after a block: (B, T, 3); padding says nothing."""
     ratios = states.float() @ readings.readings.to(states.device).T - readings.offsets.to(states.device)
-    return ratios * real[..., None]
+    return ratios / TEMPER * real[..., None]
 
 
 def _blocks(evidence: Tensor) -> Tensor:
