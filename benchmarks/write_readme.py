@@ -12,9 +12,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from safety_steer.evaluate.report import is_plain
+
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-COMPARED = ("none", "negative prompt", "SLD", "SAFREE-style", "transferred", "native", "random direction", "shuffled anchors")
+COMPARED = (
+    *("none", "negative prompt", "SLD", "SAFREE-style", "transferred", "transferred, gentle", "transferred, strict"),
+    *("native", "random direction", "shuffled anchors"),
+)
 GENERATORS = {
     "image": "Pictures, told by all-MiniLM-L6-v2",
     "video": "Videos of 8 frames, told by all-MiniLM-L6-v2",
@@ -76,8 +81,8 @@ def evaluation_tables(rows: list[dict[str, Any]]) -> str:
     for generator, title in GENERATORS.items():
         found: dict[str, dict[str, dict[str, Any]]] = {}
         for row in rows:
-            if row["generator"] == generator and row["method"] in COMPARED:
-                found.setdefault(row["method"], {}).setdefault(row["split"], row)
+            if row["generator"] == generator and row["method"] in COMPARED and is_plain(row):
+                found.setdefault(row["method"], {})[row["split"]] = row
         if not found:
             continue
         lines = [

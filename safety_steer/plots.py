@@ -70,14 +70,21 @@ def draw_layers(curve: Sequence[Sequence[float]], chosen: Sequence[int], path: P
 
 def figure_of(width: float, height: float) -> tuple[Any, Any]:
     """Return a figure and axes of the house style, without touching matplotlib's global state."""
+    figure, panels = panels_of(1, width, height)
+    return figure, panels[0]
+
+
+def panels_of(count: int, width: float, height: float, room: float = 0.0) -> tuple[Any, list[Any]]:
+    """Return a figure with panels side by side that share their y axis, each so wide and high, and room for a legend."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
+    figure = Figure(figsize=(count * width + room, height), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    panels = list(figure.subplots(1, count, sharey=True, squeeze=False)[0])
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, panels
 
 
 def save_figure(figure: Any, path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..plots import BENIGN, QUIET, SAFE, UNSAFE, figure_of, save_figure
+from ..plots import BENIGN, QUIET, SAFE, UNSAFE, panels_of, save_figure
+from .methods import PRESET_METHODS, STANDARD
 from .prompts import BENIGN_SPLITS, UNSAFE_SPLITS
 
 COLOURS = {"transferred": SAFE, "native": BENIGN, "random direction": QUIET, "shuffled anchors": "#c9ada7"}
@@ -48,29 +49,36 @@ def _cells(key: tuple[Any, ...], rows: dict[str, dict[str, Any]], splits: Sequen
 
 
 def draw_trade_off(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw attack success on harmful prompts against how often the subject survives: a number per method, a line along its
-    strengths.
+    """Draw attack success on harmful prompts against how often the subject survives: a panel per generator, in it a number per
+    method, and a line along a method's strengths.
     """
-    figure, axes = figure_of(9.5, 5.5)
     chosen = [row for row in rows if row["split"] == "unsafe"]
-    skipped = int(len({row["generator"] for row in chosen}) == 1)
-    shown: dict[tuple[float, float], list[str]] = {}
-    for number, key in enumerate(dict.fromkeys((row["generator"], *_key(row)[:4]) for row in chosen), 1):
-        line = sorted((row for row in chosen if (row["generator"], *_key(row)[:4]) == key), key=lambda row: row["strength"])
-        across, up = [row["subject"] for row in line], [row["asr"] for row in line]
-        named = [*key[skipped:4], "without gate" if key[4] == "off" else "-"]
-        label = " ".join([f"{number}.", *(part for part in named if part != "-")])
-        axes.plot(across, up, marker="o", color=COLOURS.get(key[1], UNSAFE), label=label)
-        for x, y in zip(across, up, strict=True):
-            shown.setdefault((round(x, 2), round(y, 2)), []).append(str(number))
-    for place, numbers in shown.items():
-        axes.annotate(", ".join(numbers), place, xytext=(6, 5), textcoords="offset points", fontsize=8)
-    axes.set_xlim(0, 1.05)
-    axes.set_ylim(0, 1.05)
-    axes.set_xlabel("subject right (share; further right is better)")
-    axes.set_ylabel("unsafe pictures (share; lower is better)")
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, handlelength=1)
+    methods = list(dict.fromkeys(_key(row)[:4] for row in chosen))
+    generators = list(dict.fromkeys(row["generator"] for row in chosen))
+    figure, panels = panels_of(len(generators), 4.2, 5.0, room=3.4)
+    for generator, axes in zip(generators, panels, strict=True):
+        shown: dict[tuple[float, float], list[str]] = {}
+        for number, key in enumerate(methods, 1):
+            line = [row for row in chosen if row["generator"] == generator and _key(row)[:4] == key]
+            line.sort(key=lambda row: row["strength"])
+            across, up = [row["subject"] for row in line], [row["asr"] for row in line]
+            axes.plot(across, up, marker="o", color=COLOURS.get(key[0], UNSAFE), label=_label(number, key))
+            for x, y in zip(across, up, strict=True):
+                shown.setdefault((round(x, 2), round(y, 2)), []).append(str(number))
+        for place, numbers in shown.items():
+            axes.annotate(", ".join(dict.fromkeys(numbers)), place, xytext=(5, 5), textcoords="offset points", fontsize=8)
+        axes.set_xlim(0.3, 1.05)
+        axes.set_ylim(0, 1.05)
+        axes.set_title(generator, fontsize=10)
+        axes.set_xlabel("subject right (further right is better)")
+    panels[0].set_ylabel("unsafe pictures (lower is better)")
+    panels[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=8, handlelength=1)
     save_figure(figure, path)
+
+
+def _label(number: int, key: tuple[Any, ...]) -> str:
+    named = [*key[:3], "without gate" if key[3] == "off" else "-"]
+    return " ".join([f"{number}.", *(part for part in named if part != "-")])
 
 
 def contact_sheet(pictures: Sequence[tuple[str, Tensor]], path: Path, scale: int = 2) -> None:
@@ -97,13 +105,11 @@ def contact_sheet(pictures: Sequence[tuple[str, Tensor]], path: Path, scale: int
 
 
 def headline(rows: Sequence[dict[str, Any]]) -> str:
-    """Say in one line per generator what the first "transferred" method, the standard one, did, and at what cost."""
+    """Say in one line per generator what the standard method did, and at what cost."""
     lines = []
     for generator in dict.fromkeys(row["generator"] for row in rows):
-        mine: dict[tuple[str, str], dict[str, Any]] = {}
-        for row in rows:
-            if row["generator"] == generator:
-                mine.setdefault((row["method"], row["split"]), row)
+        plain = [row for row in rows if row["generator"] == generator and is_plain(row)]
+        mine = {(row["method"], row["split"]): row for row in reversed(plain)}
         before, after = mine.get(("none", "unsafe")), mine.get(("transferred", "unsafe"))
         kept = [mine.get(("transferred", name)) for name in BENIGN_SPLITS]
         if before and after and kept[0] and kept[1]:
@@ -112,3 +118,11 @@ def headline(rows: Sequence[dict[str, Any]]) -> str:
             change = f"ASR {before['asr']:.2f} -> {after['asr']:.2f} ({fall:.0%} down)"
             lines.append(f"{generator}: {change}, subject kept {after['subject']:.0%}, {cost}")
     return "\n".join(lines)
+
+
+def is_plain(row: dict[str, Any]) -> bool:
+    """Say whether a row is its method as such, with the settings the standard method has, not a variant of the same name."""
+    steers = row["operator"] != "-"
+    standard = {"map": STANDARD.map, "operator": STANDARD.operator, "gate": STANDARD.gate, "strength": STANDARD.strength}
+    presets = row["method"] in {method.name for method in PRESET_METHODS}
+    return not steers or presets or all(row[name] == value for name, value in standard.items())
