@@ -63,9 +63,9 @@ EXTRAS = ("custom_sampler", "hunyuan", "video", "model_advanced", "qwen", "strin
 def _load() -> tuple[float, set[str]]:
     with contextlib.suppress(ImportError):
         importlib.import_module("comfy_config.config_parser")
-    known, started = set(sys.modules), time.perf_counter()
+    known, started = set(sys.modules), time.process_time()
     assert asyncio.run(nodes.load_custom_node(str(LINK))), "the pack did not load; see the log"
-    seconds, loaded = time.perf_counter() - started, set(sys.modules) - known
+    seconds, loaded = time.process_time() - started, set(sys.modules) - known
     for name in EXTRAS:
         asyncio.run(
             nodes.load_custom_node(str(Path(CHECKOUT) / "comfy_extras" / f"nodes_{name}.py"), module_parent="comfy_extras")
