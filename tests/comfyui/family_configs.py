@@ -149,8 +149,10 @@ def seconds() -> dict[str, torch.Tensor]:
 
 
 def short_seconds(made: Any, widths: Widths) -> None:
-    """Shrink what embeds seconds, which is made for 768 channels."""
+    """Shrink what embeds seconds, which is made for 768 channels, and give a value to what only a checkpoint fills."""
     made.seconds_start_embedder = made.seconds_total_embedder = number_conditioner(widths["cross_attn"])
+    frequencies = made.diffusion_model.transformer.rotary_pos_emb.inv_freq
+    frequencies.copy_(1e4 ** -torch.linspace(0, 1, len(frequencies)))
 
 
 def context(key: str, pooled: str = "") -> Callable[[Widths], dict[str, Any]]:

@@ -138,6 +138,17 @@ def _space(positive: list[list[Any]], place: Any) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_no_weight_is_memory_as_it_was_found(family: str) -> None:
+    torch.use_deterministic_algorithms(True, warn_only=True)  # Fills new memory with NaN.
+    try:
+        made = family_models.model(family).model
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for name, value in (*made.named_parameters(), *made.named_buffers()):
+        assert torch.isfinite(value).all(), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_nothing_but_the_text_of_the_positive_changes(family: str) -> None:
     positive, direction, seen = conditioning(family, PROMPT), aligned(encoder_of(family)), []
     kept = {name: value.clone() for name, value in _tensors(positive).items()}
