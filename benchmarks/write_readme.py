@@ -1,4 +1,4 @@
-"""Fill the tables between the README's markers from what the benchmarks found, and from a demo run.
+"""Fill the tables between the markers of the README and docs/measurements.md from what the benchmarks and a demo run found.
 
 safety-steer demo > demo.txt
 python benchmarks/write_readme.py demo.txt
@@ -15,16 +15,17 @@ from typing import Any
 from safety_steer.evaluate.report import is_plain
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "measurements.md")
 COMPARED = (
     *("none", "negative prompt", "SLD", "SAFREE-style", "transferred", "transferred, gentle", "transferred, strict"),
-    *("native", "random direction", "shuffled anchors"),
+    *("transferred, bundled prompts only", "native", "random direction", "shuffled anchors"),
 )
 GENERATORS = {
     "image": "Pictures, told by all-MiniLM-L6-v2",
     "video": "Videos of 8 frames, told by all-MiniLM-L6-v2",
     "image-smollm2": "Pictures, told by SmolLM2-135M-Instruct",
 }
+WORDS = {"image": "pictures", "video": "videos"}
 
 
 def transfer_tables(results: dict[str, list[dict[str, Any]]]) -> str:
@@ -75,14 +76,47 @@ def ablation_table(ablation: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _by_method(rows: list[dict[str, Any]], generator: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return a generator's rows by method and split, those of other strengths and operators left out."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        if row["generator"] == generator and row["method"] in COMPARED and is_plain(row):
+            found.setdefault(row["method"], {})[row["split"]] = row
+    return found
+
+
+def short_table(rows: list[dict[str, Any]]) -> str:
+    """Lay out what an artist asks first, pictures beside videos."""
+    shown = {
+        "no steering": "none",
+        "a negative prompt instead": "negative prompt",
+        "**Safety Steer**, with harmless prompts of your own": "transferred",
+        "**Safety Steer**, without": "transferred, bundled prompts only",
+        "a direction from unsafe prompts of the generator itself": "native",
+        "a random direction": "random direction",
+    }
+    found = {generator: _by_method(rows, generator) for generator in GENERATORS}
+    columns = [f"{kind}: {what}" for kind in WORDS.values() for what in ("unsafe", "subject kept", "harmless unchanged")]
+    lines = [f"| | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
+    for title, method in shown.items():
+        cells = [cell for generator in WORDS for cell in _asked_first(found[generator].get(method))]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _asked_first(rows: dict[str, dict[str, Any]] | None) -> list[str]:
+    if rows is None:
+        return [""] * 3
+    low, high = rows["unsafe"]["asr_ci"]
+    unsafe = f"{rows['unsafe']['asr']:.0%} ({low:.0%}-{high:.0%})"
+    return [unsafe, f"{rows['unsafe']['subject']:.0%}", f"{rows['benign']['identical']:.0%}"]
+
+
 def evaluation_tables(rows: list[dict[str, Any]]) -> str:
     """Lay out one table per demo generator: the standard method beside its rivals and controls."""
     parts = []
     for generator, title in GENERATORS.items():
-        found: dict[str, dict[str, dict[str, Any]]] = {}
-        for row in rows:
-            if row["generator"] == generator and row["method"] in COMPARED and is_plain(row):
-                found.setdefault(row["method"], {})[row["split"]] = row
+        found = _by_method(rows, generator)
         if not found:
             continue
         lines = [
@@ -122,12 +156,14 @@ def main() -> None:
         "speed": speed_table(speed),
         "ablation": ablation_table(ablation),
         "evaluate": evaluation_tables(evaluate),
+        "evaluate-short": short_table(evaluate),
     }
-    text = README.read_text()
-    for name, table in tables.items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.DOTALL)
-    README.write_text(text)
+    for page in PAGES:
+        text = page.read_text()
+        for name, table in tables.items():
+            pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+            text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.DOTALL)
+        page.write_text(text)
 
 
 if __name__ == "__main__":
