@@ -88,10 +88,12 @@ def text_to_image(sheet: Sheet) -> None:
     samplers = pair(sheet, steered["model"], model, texts, latent["LATENT"])
     plain, picture = (larger(sheet, left, ROW, one, vae) for left, one in zip((B, C), samplers, strict=True))
     framed(sheet, [samplers[0], plain[-1]], [samplers[1], picture[-1]])
-    sheet.group("What it did", PURPLE, parts.report(sheet, (D, ROW), steered, picture[0]["IMAGE"], clip))
+    sheet.group("What it did", PURPLE, parts.report(sheet, (E, 0), steered, picture[0]["IMAGE"], clip))
     saved = [
-        sheet.add("SaveImage", (E, 0), (WIDE, 560), "Without steering", images=plain[-1]["IMAGE"], filename_prefix=PLAIN),
-        sheet.add("SaveImage", (E, 650), (WIDE, 560), "With steering", images=picture[-1]["IMAGE"], filename_prefix=STEERED),
+        sheet.add("SaveImage", (D, ROW), (WIDE, 360), "Without steering", images=plain[-1]["IMAGE"], filename_prefix=PLAIN),
+        sheet.add(
+            "SaveImage", (D, ROW + 430), (WIDE, 360), "With steering", images=picture[-1]["IMAGE"], filename_prefix=STEERED
+        ),
     ]
     sheet.group("Pictures", GREY, *saved)
 
@@ -111,10 +113,10 @@ def text_to_video(sheet: Sheet) -> None:
     frames = [parts.decoded(sheet, (left, 935), one["LATENT"], vae) for left, one in zip((B, C), samplers, strict=True)]
     videos = [parts.video(sheet, (left, 1035), one["IMAGE"], 6.0) for left, one in zip((B, C), frames, strict=True)]
     framed(sheet, [samplers[0], videos[0]], [samplers[1], videos[1]])
-    sheet.group("What it did", PURPLE, parts.report(sheet, (D, ROW), steered, frames[1]["IMAGE"], clip))
+    sheet.group("What it did", PURPLE, parts.report(sheet, (E, 0), steered, frames[1]["IMAGE"], clip))
     saved = [
-        sheet.add("SaveVideo", (E, 0), (WIDE, 560), "Without steering", video=videos[0]["VIDEO"], filename_prefix=PLAIN),
-        sheet.add("SaveVideo", (E, 650), (WIDE, 560), "With steering", video=videos[1]["VIDEO"], filename_prefix=STEERED),
+        sheet.add("SaveVideo", (D, ROW), (WIDE, 360), "Without steering", video=videos[0]["VIDEO"], filename_prefix=PLAIN),
+        sheet.add("SaveVideo", (D, ROW + 430), (WIDE, 360), "With steering", video=videos[1]["VIDEO"], filename_prefix=STEERED),
     ]
     sheet.group("Videos", GREY, *saved)
 
@@ -192,7 +194,7 @@ def category_mixing(sheet: Sheet) -> None:
         applied = parts.apply_node(sheet, (left, 300), model, mixer["direction"])
         sampled = parts.sampler(sheet, (left, 790), applied["model"], texts, latent["LATENT"], **SAMPLING)
         picture = larger(sheet, left, 790, sampled, vae)
-        prefix = f"SafetySteerMix-{title.split()[0].lower()}"
+        prefix = f"SafetySteerMix-{title.split()[0].strip(':').lower()}"
         saved = sheet.add("SaveImage", (left, 1345), (WIDE, 440), title, images=picture[-1]["IMAGE"], filename_prefix=prefix)
         sheet.group(title, GREEN if sliders else GREY, mixer, saved)
         if left == C:

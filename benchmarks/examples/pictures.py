@@ -35,8 +35,8 @@ def text_to_image(sheet: Sheet) -> None:
     sampled = parts.sampler(sheet, (B, ROW), steered["model"], texts, latent["LATENT"], cfg=7.0, scheduler="normal")
     picture = parts.decoded(sheet, (C, ROW), sampled["LATENT"], vae)
     sheet.group("Sampling", GREY, sampled, picture)
-    sheet.group("What it did", PURPLE, parts.report(sheet, (D, ROW), steered, picture["IMAGE"], clip))
-    sheet.group("Picture", GREEN, sheet.add("SaveImage", (E, 0), (520, 560), images=picture["IMAGE"]))
+    sheet.group("What it did", PURPLE, parts.report(sheet, (E, 0), steered, picture["IMAGE"], clip))
+    sheet.group("Picture", GREEN, sheet.add("SaveImage", (D, ROW), (WIDE, 480), images=picture["IMAGE"]))
 
 
 def image_to_image(sheet: Sheet) -> None:
@@ -65,5 +65,5 @@ def image_to_image(sheet: Sheet) -> None:
     sampled = parts.sampler(sheet, (C, ROW), steered["model"], texts, encoded["LATENT"], **settings)
     picture = parts.decoded(sheet, (C, ROW + 315), sampled["LATENT"], vae)
     sheet.group("Sampling", GREY, scaled, sampled, picture)
-    sheet.group("What it did", PURPLE, parts.report(sheet, (D, ROW), steered, picture["IMAGE"], clip))
-    sheet.group("Picture", GREEN, sheet.add("SaveImage", (E, 0), (520, 560), images=picture["IMAGE"]))
+    sheet.group("What it did", PURPLE, parts.report(sheet, (E, 0), steered, picture["IMAGE"], clip))
+    sheet.group("Picture", GREEN, sheet.add("SaveImage", (D, ROW), (WIDE, 480), images=picture["IMAGE"]))

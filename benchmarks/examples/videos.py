@@ -44,13 +44,13 @@ def text_to_video(sheet: Sheet) -> None:
 
 
 def finished(sheet: Sheet, pos: tuple[int, int], sampled: Node, vae: Wire, clip: Wire, steered: Node, *before: Node) -> None:
-    """Add what comes behind the last sampler: the video below it, the report in column D, and the saved video in E."""
+    """Add what comes behind the last sampler: the video below it, the saved video in column D, and the report in E."""
     left, top = pos
     frames = parts.decoded(sheet, pos, sampled["LATENT"], vae)
     video = parts.video(sheet, (left, top + 100), frames["IMAGE"], FPS)
     sheet.group("Sampling", GREY, *before, sampled, video)
-    sheet.group("What it did", PURPLE, parts.report(sheet, (D, ROW), steered, frames["IMAGE"], clip))
-    sheet.group("Video", GREEN, sheet.add("SaveVideo", (E, 0), (520, 480), video=video["VIDEO"]))
+    sheet.group("What it did", PURPLE, parts.report(sheet, (E, 0), steered, frames["IMAGE"], clip))
+    sheet.group("Video", GREEN, sheet.add("SaveVideo", (D, ROW), (WIDE, 480), video=video["VIDEO"]))
 
 
 def image_to_video(sheet: Sheet) -> None:
@@ -145,5 +145,5 @@ def two_models(sheet: Sheet) -> None:
     video = parts.video(sheet, (D, 1105), frames["IMAGE"], FPS)
     sheet.group("Sampling", GREY, begun, ended, video)
     title = "Safety Report: high noise"
-    sheet.group("What it did", PURPLE, parts.report(sheet, (E, ROW), first, frames["IMAGE"], clip, title))
-    sheet.group("Video", GREEN, sheet.add("SaveVideo", (F, 0), (520, 640), video=video["VIDEO"]))
+    sheet.group("What it did", PURPLE, parts.report(sheet, (F, 0), first, frames["IMAGE"], clip, title))
+    sheet.group("Video", GREEN, sheet.add("SaveVideo", (E, ROW), (WIDE, 480), video=video["VIDEO"]))
