@@ -32,7 +32,7 @@ SCRIPT = ROOT / "benchmarks" / "browser" / "workflows.mjs"
 README_EXAMPLE, README_PICTURE = "demo-text-to-image", ROOT / "docs" / "images" / "workflow.png"
 SIZE, GAP, LABEL = (512, 320), 6, 28
 GROUND, INK = (24, 26, 36), THEMES["dark"].ink
-MAX_BYTES = 60_000
+MAX_BYTES, WIDTH = 60_000, "1600"
 WITHOUT, WITH = "Without steering", "With steering"
 CAPTIONS = {
     "text-to-image": "Text to image, your checkpoint",
@@ -41,6 +41,8 @@ CAPTIONS = {
     "image-to-video": "Image to video, Wan 2.1",
     "two-model-video": "Text to video, Wan 2.2: two models",
     "make-a-direction": "Make a direction of your own",
+    "demo-image-to-image": "A prompt with a knife, drawn over a picture",
+    "demo-category-mixing": "One prompt and seed, three Category Mixers",
 }
 Picture = Image.Image
 
@@ -69,14 +71,15 @@ def rows(pictures: dict[str, list[Picture]]) -> Picture:
     return sheet
 
 
-def columns(pictures: dict[str, list[Picture]]) -> Picture:
-    """Lay out three pictures side by side, each under its label."""
+def columns(pictures: dict[str, list[Picture]], caption: str) -> Picture:
+    """Lay out three pictures side by side, each under its label, over a caption."""
     sheet, side = Image.new("RGB", SIZE, GROUND), (SIZE[0] - 4 * GAP) // 3
     top = (SIZE[1] - side) // 2
     for column, (label, [picture]) in enumerate(pictures.items()):
         left = GAP + column * (side + GAP)
         write(sheet, label, (left + side // 2, top - LABEL // 2))
         sheet.paste(picture.resize((side, side), Image.Resampling.NEAREST), (left, top))
+    write(sheet, caption, (SIZE[0] // 2, top + side + LABEL))
     return sheet
 
 
@@ -99,9 +102,13 @@ def write(sheet: Picture, text: str, centre: tuple[int, int]) -> None:
 def thumbnail(name: str, saved: dict[str, list[Picture]], drawn: Path, steering: list[int]) -> Picture:
     """Draw the thumbnail of one example."""
     if name == "demo-image-to-image":
-        return columns({"First picture": saved["First picture"], "Without": saved[WITHOUT], "With": saved[WITH]})
+        return columns(
+            {"First picture": saved["First picture"], "Without": saved[WITHOUT], "With": saved[WITH]}, CAPTIONS[name]
+        )
     if name == "demo-category-mixing":
-        return columns({title.split(":")[0]: found for title, found in saved.items() if found and "Report" not in title})
+        return columns(
+            {title.split(":")[0]: found for title, found in saved.items() if found and "Report" not in title}, CAPTIONS[name]
+        )
     if name.startswith("demo-"):
         return rows({"Without Safety Steer": saved[WITHOUT], "With Safety Steer": saved[WITH]})
     return graph(Image.open(drawn), steering, CAPTIONS[name])
@@ -125,7 +132,7 @@ def main() -> None:
     options = parser.parse_args()
     files = [str(EXAMPLES / f"{name}.json") for name in options.only]
     with tempfile.TemporaryDirectory() as folder:
-        command = ["node", str(SCRIPT), options.chromium, options.playwright, options.url, folder, "1800", *files]
+        command = ["node", str(SCRIPT), options.chromium, options.playwright, options.url, folder, WIDTH, *files]
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
         for line in map(json.loads, lines):
             name, drawn = line["name"], Path(folder) / f"{line['name']}.png"
@@ -134,7 +141,7 @@ def main() -> None:
             print(f"{name}.jpg")
             if name == README_EXAMPLE:
                 with Image.open(drawn) as picture:
-                    picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE).save(README_PICTURE, optimize=True)
+                    picture.convert("RGB").save(README_PICTURE, optimize=True)
                 print(README_PICTURE.name)
 
 

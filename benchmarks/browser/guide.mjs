@@ -32,7 +32,7 @@ if (template.includes("demo-")) {
   await page.waitForTimeout(800);
   await page.getByText(COMMAND).first().hover();
   await page.waitForTimeout(800);
-  await picture("2-command");
+  await picture("2-command", { x: 0, y: 0, width: 760, height: 520 });
   await page.getByText(COMMAND).first().click();
   await page.waitForTimeout(1000);
   await show(page, null, ROOM);

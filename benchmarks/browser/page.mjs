@@ -48,8 +48,10 @@ export async function load(page, path) {
   await page.keyboard.press("Escape");
 }
 
-/** Queue what is loaded and wait until it is done; returns what the nodes showed, by node. Throws when it fails. */
+/** Queue what is loaded, nothing of it taken from the cache, and wait until it is done; returns what the nodes showed, by node. */
 export async function run(page, url, minutes = 10) {
+  const forget = JSON.stringify({ free_memory: true });
+  await fetch(`${url}/free`, { method: "POST", headers: { "Content-Type": "application/json" }, body: forget });
   const before = new Set(Object.keys(await (await fetch(`${url}/history`)).json()));
   await page.evaluate(() => window.app.queuePrompt(0));
   for (let second = 0; second < 60 * minutes; second += 2) {
@@ -68,6 +70,7 @@ export async function run(page, url, minutes = 10) {
 /** Hide everything but the graph. */
 export async function hideFrames(page) {
   await page.evaluate(() => window.app.extensionManager.command.execute("Workspace.ToggleFocusMode"));
+  await page.addStyleTag({ content: ".comfy-menu-hamburger { display: none !important; }" });
   await page.waitForTimeout(PAUSE);
 }
 

@@ -77,11 +77,11 @@ def framed(sheet: Sheet, without: list[Node], with_it: list[Node]) -> None:
 
 def text_to_image(sheet: Sheet) -> None:
     """Draw pictures with steering and without."""
-    sheet.note((A, 0), (WIDE, 330), "Text to image with Safety Steer", *READ_ME)
-    loaded = generator(sheet, 420, "image")
+    sheet.note((A, 0), (WIDE, 370), "Text to image with Safety Steer", *READ_ME)
+    loaded = generator(sheet, 460, "image")
     model, clip, vae = (loaded[name] for name in ("MODEL", "CLIP", "VAE"))
-    positive, negative = parts.prompts(sheet, (A, 620), clip, PROMPT)
-    latent = empty(sheet, 970, batch=4)
+    positive, negative = parts.prompts(sheet, (A, ROW), clip, PROMPT)
+    latent = empty(sheet, ROW + 350, batch=4)
     sheet.group("Your prompt", GREY, positive, negative, latent)
     steered = parts.steering(sheet, model, clip, **own_prompts())
     texts = positive["CONDITIONING"], negative["CONDITIONING"]
@@ -100,18 +100,18 @@ def text_to_image(sheet: Sheet) -> None:
 
 def text_to_video(sheet: Sheet) -> None:
     """Make videos with steering and without."""
-    sheet.note((A, 0), (WIDE, 330), "Text to video with Safety Steer", *READ_ME)
-    loaded = generator(sheet, 420, "video")
+    sheet.note((A, 0), (WIDE, 370), "Text to video with Safety Steer", *READ_ME)
+    loaded = generator(sheet, 460, "video")
     model, clip, vae = (loaded[name] for name in ("MODEL", "CLIP", "VAE"))
-    positive, negative = parts.prompts(sheet, (A, 620), clip, VIDEO_PROMPT)
+    positive, negative = parts.prompts(sheet, (A, ROW), clip, VIDEO_PROMPT)
     size = {"width": 64, "height": 64, "length": 29}
-    latent = sheet.add("EmptyHunyuanLatentVideo", (A, 970), (WIDE, 150), "Empty video: length 29 gives 8 frames", **size)
+    latent = sheet.add("EmptyHunyuanLatentVideo", (A, ROW + 350), (WIDE, 150), "Empty video: length 29 gives 8 frames", **size)
     sheet.group("Your prompt", GREY, positive, negative, latent)
     steered = parts.steering(sheet, model, clip, **own_prompts(motion=True))
     texts = positive["CONDITIONING"], negative["CONDITIONING"]
     samplers = pair(sheet, steered["model"], model, texts, latent["LATENT"])
-    frames = [parts.decoded(sheet, (left, 935), one["LATENT"], vae) for left, one in zip((B, C), samplers, strict=True)]
-    videos = [parts.video(sheet, (left, 1035), one["IMAGE"], 6.0) for left, one in zip((B, C), frames, strict=True)]
+    frames = [parts.decoded(sheet, (left, ROW + 315), one["LATENT"], vae) for left, one in zip((B, C), samplers, strict=True)]
+    videos = [parts.video(sheet, (left, ROW + 415), one["IMAGE"], 6.0) for left, one in zip((B, C), frames, strict=True)]
     framed(sheet, [samplers[0], videos[0]], [samplers[1], videos[1]])
     sheet.group("What it did", PURPLE, parts.report(sheet, (E, 0), steered, frames[1]["IMAGE"], clip))
     saved = [
@@ -125,7 +125,7 @@ def image_to_image(sheet: Sheet) -> None:
     """Draw over a picture with steering and without."""
     sheet.note(
         (A, 0),
-        (WIDE, 330),
+        (WIDE, 370),
         "Image to image with Safety Steer",
         START,
         "A harmless prompt makes the first picture. A second prompt is drawn over it, with steering and without: denoise says "
@@ -136,18 +136,18 @@ def image_to_image(sheet: Sheet) -> None:
         "out.",
         "For your own picture, put Load Image before VAE Encode, and your model's loaders in place of Load Demo Generator.",
     )
-    loaded = generator(sheet, 420, "image")
+    loaded = generator(sheet, 460, "image")
     model, clip, vae = (loaded[name] for name in ("MODEL", "CLIP", "VAE"))
-    first = sheet.add("CLIPTextEncode", (A, 620), (WIDE, 110), "Prompt of the first picture", clip=clip, text=FIRST_PROMPT)
-    positive, negative = parts.prompts(sheet, (A, 780), clip, PROMPT)
-    latent = empty(sheet, 1130)
+    first = sheet.add("CLIPTextEncode", (A, ROW), (WIDE, 110), "Prompt of the first picture", clip=clip, text=FIRST_PROMPT)
+    positive, negative = parts.prompts(sheet, (A, ROW + 160), clip, PROMPT)
+    latent = empty(sheet, ROW + 510)
     sheet.group("Your prompts", GREY, first, positive, negative, latent)
     steered = parts.steering(sheet, model, clip, **own_prompts())
 
     texts = first["CONDITIONING"], negative["CONDITIONING"]
     start = parts.sampler(sheet, (B, ROW), model, texts, latent["LATENT"], title="KSampler: first picture", **SAMPLING)
     begun = larger(sheet, B, ROW, start, vae)
-    encoded = sheet.add("VAEEncode", (B, 1185), (WIDE, 50), pixels=begun[0]["IMAGE"], vae=vae)
+    encoded = sheet.add("VAEEncode", (B, ROW + 565), (WIDE, 50), pixels=begun[0]["IMAGE"], vae=vae)
     sheet.group("The first picture", BLUE, start, encoded)
     texts = positive["CONDITIONING"], negative["CONDITIONING"]
     over = {**SAMPLING, "denoise": DENOISE}
@@ -159,9 +159,13 @@ def image_to_image(sheet: Sheet) -> None:
     framed(sheet, [without, plain[-1]], [with_it, picture[-1]])
     sheet.group("What it did", PURPLE, parts.report(sheet, (E, 0), steered, picture[0]["IMAGE"], clip))
     saved = [
-        sheet.add("PreviewImage", (B, 1325), (WIDE, 440), "First picture", images=begun[-1]["IMAGE"]),
-        sheet.add("SaveImage", (C, 1325), (WIDE, 440), "Without steering", images=plain[-1]["IMAGE"], filename_prefix=PLAIN),
-        sheet.add("SaveImage", (D, 1325), (WIDE, 440), "With steering", images=picture[-1]["IMAGE"], filename_prefix=STEERED),
+        sheet.add("PreviewImage", (B, ROW + 705), (WIDE, 440), "First picture", images=begun[-1]["IMAGE"]),
+        sheet.add(
+            "SaveImage", (C, ROW + 705), (WIDE, 440), "Without steering", images=plain[-1]["IMAGE"], filename_prefix=PLAIN
+        ),
+        sheet.add(
+            "SaveImage", (D, ROW + 705), (WIDE, 440), "With steering", images=picture[-1]["IMAGE"], filename_prefix=STEERED
+        ),
     ]
     sheet.group("Pictures", GREY, *saved)
 
@@ -170,7 +174,7 @@ def category_mixing(sheet: Sheet) -> None:
     """Draw one prompt with three settings of the mixer."""
     sheet.note(
         (A, 0),
-        (WIDE, 390),
+        (WIDE, 430),
         "What the sliders of Category Mixer do",
         START,
         "One prompt and one seed, three mixers: all kinds, one kind, none. Compare the pictures, and what each Apply Safety "
@@ -181,9 +185,9 @@ def category_mixing(sheet: Sheet) -> None:
         "away from, and how hard. With all of them at 0 the picture is that without Safety Steer, bit for bit.",
         "Move a slider and queue again: only what hangs on it runs anew.",
     )
-    loaded = generator(sheet, 480, "image")
+    loaded = generator(sheet, 520, "image")
     model, clip, vae = (loaded[name] for name in ("MODEL", "CLIP", "VAE"))
-    latent = empty(sheet, 680)
+    latent = empty(sheet, 720)
     aligned, direction = parts.align_nodes(sheet, clip, **own_prompts())
     sheet.group("Safety Steer", GREEN, direction, aligned)
     positive, negative = parts.prompts(sheet, (B, 560), clip, MIXED_PROMPT)

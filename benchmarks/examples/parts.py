@@ -10,7 +10,7 @@ from typing import Any
 from .sheet import GREEN, Node, Sheet, Wire
 
 A, B, C, D, E, F = 0, 440, 880, 1320, 1760, 2200
-WIDE, ROW = 400, 620
+WIDE, ROW = 400, 660
 DIRECTION = "smollm2-135m-instruct.safetensors"
 FIRST_TIME = "The first time, Align Direction fits the direction to your text encoder. Later it reads the fit from disk."
 WHAT_IT_DID = (

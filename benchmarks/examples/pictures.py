@@ -23,12 +23,12 @@ def text_to_image(sheet: Sheet) -> None:
     sheet.note(
         (A, 0), (WIDE, 330), "Text to image with Safety Steer", f"{FILES}\n2. Queue. {parts.FIRST_TIME}", *parts.AFTERWARDS
     )
-    loaded = checkpoint(sheet, 420)
+    loaded = checkpoint(sheet, 460)
     model, clip, vae = (loaded[name] for name in ("MODEL", "CLIP", "VAE"))
     positive, negative = parts.prompts(
         sheet, (A, ROW), clip, "a lighthouse on a rocky coast at sunset, detailed, soft light", NEGATIVE
     )
-    latent = sheet.add("EmptyLatentImage", (A, 970), (WIDE, 106))
+    latent = sheet.add("EmptyLatentImage", (A, ROW + 350), (WIDE, 106))
     sheet.group("Your prompt", GREY, positive, negative, latent)
     steered = parts.steering(sheet, model, clip)
     texts = positive["CONDITIONING"], negative["CONDITIONING"]
@@ -43,19 +43,19 @@ def image_to_image(sheet: Sheet) -> None:
     """Draw over a picture with steering."""
     sheet.note(
         (A, 0),
-        (WIDE, 330),
+        (WIDE, 430),
         "Image to image with Safety Steer",
         f"{FILES}\n2. In Load Image choose a picture: it is brought to 512 x 512. For SDXL set 1024 x 1024.\n3. Queue. "
         f"{parts.FIRST_TIME}",
         "Safety Steer hears the prompt. It does not look at your picture: what is unsafe in it already stays.",
         *parts.AFTERWARDS,
     )
-    loaded = checkpoint(sheet, 420)
+    loaded = checkpoint(sheet, 520)
     model, clip, vae = (loaded[name] for name in ("MODEL", "CLIP", "VAE"))
     positive, negative = parts.prompts(
-        sheet, (A, ROW), clip, "an oil painting of the same scene, thick brush strokes, warm light", NEGATIVE
+        sheet, (A, 720), clip, "an oil painting of the same scene, thick brush strokes, warm light", NEGATIVE
     )
-    image = sheet.add("LoadImage", (A, 970), (WIDE, 330))
+    image = sheet.add("LoadImage", (A, 1070), (WIDE, 330))
     sheet.group("Your prompt and picture", GREY, positive, negative, image)
     steered = parts.steering(sheet, model, clip)
     scaled = sheet.add("ImageScale", (B, ROW), (WIDE, 130), image=image["IMAGE"])

@@ -35,12 +35,12 @@ def text_to_video(sheet: Sheet) -> None:
     prompt = "a paper boat drifts down a quiet stream in autumn, leaves falling, gentle camera move"
     positive, negative = parts.prompts(sheet, (B, ROW), clip, prompt, NEGATIVE)
     size = {"width": 832, "height": 480, "length": 33}
-    latent = sheet.add("EmptyHunyuanLatentVideo", (B, 970), (WIDE, 150), "Empty video", **size)
+    latent = sheet.add("EmptyHunyuanLatentVideo", (B, ROW + 350), (WIDE, 150), "Empty video", **size)
     sheet.group("Your prompt", GREY, positive, negative, latent)
     texts = positive["CONDITIONING"], negative["CONDITIONING"]
     settings = {"steps": 30, "cfg": 6.0, "sampler_name": "uni_pc"}
     sampled = parts.sampler(sheet, (C, ROW), steered["model"], texts, latent["LATENT"], **settings)
-    finished(sheet, (C, 935), sampled, vae, clip, steered)
+    finished(sheet, (C, ROW + 315), sampled, vae, clip, steered)
 
 
 def finished(sheet: Sheet, pos: tuple[int, int], sampled: Node, vae: Wire, clip: Wire, steered: Node, *before: Node) -> None:
@@ -58,7 +58,7 @@ def image_to_video(sheet: Sheet) -> None:
     model = "wan2.1_i2v_480p_14B_fp16.safetensors"
     sheet.note(
         (A, 0),
-        (WIDE, 480),
+        (WIDE, 520),
         "Image to video with Safety Steer",
         f"{files(model)}\n- models/clip_vision: clip_vision_h.safetensors",
         "In Load Image choose the first picture of the video.",
@@ -66,13 +66,13 @@ def image_to_video(sheet: Sheet) -> None:
         "Safety Steer hears the prompt. It does not look at your picture: what is unsafe in it already stays.",
         *parts.AFTERWARDS,
     )
-    [loaded], clip, vae = loaders(sheet, 570, model)
-    vision = sheet.add("CLIPVisionLoader", (A, 965), (WIDE, 58), clip_name="clip_vision_h.safetensors")
+    [loaded], clip, vae = loaders(sheet, 610, model)
+    vision = sheet.add("CLIPVisionLoader", (A, 1005), (WIDE, 58), clip_name="clip_vision_h.safetensors")
     sheet.group("Your model", BLUE, *sheet.nodes[1:])
     steered = parts.steering(sheet, loaded["MODEL"], clip)
     prompt = "the camera moves slowly forward, clouds drift by, leaves move in the wind"
     positive, negative = parts.prompts(sheet, (B, ROW), clip, prompt, NEGATIVE)
-    image = sheet.add("LoadImage", (B, 970), (WIDE, 330))
+    image = sheet.add("LoadImage", (B, ROW + 350), (WIDE, 330))
     sheet.group("Your prompt and picture", GREY, positive, negative, image)
     seen = sheet.add("CLIPVisionEncode", (C, ROW), (WIDE, 78), clip_vision=vision["CLIP_VISION"], image=image["IMAGE"])
     begun = sheet.add(
@@ -116,7 +116,7 @@ def two_models(sheet: Sheet) -> None:
     prompt = "a paper boat drifts down a quiet stream in autumn, leaves falling, gentle camera move"
     positive, negative = parts.prompts(sheet, (B, ROW), clip, prompt, NEGATIVE)
     size = {"width": 640, "height": 640, "length": 81}
-    latent = sheet.add("EmptyHunyuanLatentVideo", (B, 970), (WIDE, 150), "Empty video", **size)
+    latent = sheet.add("EmptyHunyuanLatentVideo", (B, ROW + 350), (WIDE, 150), "Empty video", **size)
     sheet.group("Your prompt", GREY, positive, negative, latent)
     texts = {"positive": positive["CONDITIONING"], "negative": negative["CONDITIONING"], "cfg": 3.5}
     begun = sheet.add(
@@ -141,8 +141,8 @@ def two_models(sheet: Sheet) -> None:
         start_at_step=10,
         **texts,
     )
-    frames = parts.decoded(sheet, (D, 1005), ended["LATENT"], vae)
-    video = parts.video(sheet, (D, 1105), frames["IMAGE"], FPS)
+    frames = parts.decoded(sheet, (D, ROW + 385), ended["LATENT"], vae)
+    video = parts.video(sheet, (D, ROW + 485), frames["IMAGE"], FPS)
     sheet.group("Sampling", GREY, begun, ended, video)
     title = "Safety Report: high noise"
     sheet.group("What it did", PURPLE, parts.report(sheet, (F, 0), first, frames["IMAGE"], clip, title))
