@@ -70,7 +70,7 @@ export async function run(page, url, minutes = 10) {
 /** Hide everything but the graph. */
 export async function hideFrames(page) {
   await page.evaluate(() => window.app.extensionManager.command.execute("Workspace.ToggleFocusMode"));
-  await page.addStyleTag({ content: ".comfy-menu-hamburger { display: none !important; }" });
+  await page.addStyleTag({ content: "main > .fixed.top-0.right-0, button:has(> .pi-bars) { display: none !important; }" });
   await page.waitForTimeout(PAUSE);
 }
 

@@ -67,7 +67,7 @@ def decoded(sheet: Sheet, pos: tuple[int, int], latent: Wire, vae: Wire) -> Node
 def report(sheet: Sheet, pos: tuple[int, int], applied: Node, after: Wire, clip: Wire, title: str = "") -> Node:
     """Add Safety Report, with room for its picture."""
     wires = {"report": applied["report"], "after": after, "clip": clip}
-    return sheet.add("SafetyReport", pos, (WIDE, 800), title, **wires)
+    return sheet.add("SafetyReport", pos, (WIDE, 700), title, **wires)
 
 
 def video(sheet: Sheet, pos: tuple[int, int], images: Wire, fps: float) -> Node:
