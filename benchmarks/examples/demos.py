@@ -129,11 +129,9 @@ def image_to_image(sheet: Sheet) -> None:
         "Image to image with Safety Steer",
         START,
         "A harmless prompt makes the first picture. A second prompt is drawn over it, with steering and without: denoise says "
-        "how "
-        "much of the picture is drawn anew.",
+        "how much of the picture is drawn anew.",
         "Safety Steer hears the prompt and does not look at pictures: what is unsafe in the first picture already, it will not "
-        "take "
-        "out.",
+        "take out.",
         "For your own picture, put Load Image before VAE Encode, and your model's loaders in place of Load Demo Generator.",
     )
     loaded = generator(sheet, 460, "image")
@@ -178,16 +176,15 @@ def category_mixing(sheet: Sheet) -> None:
         "What the sliders of Category Mixer do",
         START,
         "One prompt and one seed, three mixers: all kinds, one kind, none. Compare the pictures, and what each Apply Safety "
-        "Steer "
-        "says below its settings.",
+        "Steer says below its settings.",
         "Whether a prompt is steered at all is the gate's choice, whatever the sliders say. The sliders choose what it is "
-        "steered "
-        "away from, and how hard. With all of them at 0 the picture is that without Safety Steer, bit for bit.",
+        "steered away from, and how hard. With all of them at 0 the picture is that without Safety Steer, bit for bit.",
         "Move a slider and queue again: only what hangs on it runs anew.",
     )
     loaded = generator(sheet, 520, "image")
     model, clip, vae = (loaded[name] for name in ("MODEL", "CLIP", "VAE"))
     latent = empty(sheet, 720)
+    sheet.group("Empty picture", GREY, latent)
     aligned, direction = parts.align_nodes(sheet, clip, **own_prompts())
     sheet.group("Safety Steer", GREEN, direction, aligned)
     positive, negative = parts.prompts(sheet, (B, 560), clip, MIXED_PROMPT)

@@ -20,13 +20,12 @@ def make_a_direction(sheet: Sheet) -> None:
         "Make a safety direction of your own",
         "You need this only when the direction that comes with Safety Steer does not cover what you want to steer.",
         "1. Load CLIP: a text encoder that is a language model, such as "
-        "models/text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors "
-        "of Qwen-Image. For those of Flux.2, Wan or HunyuanVideo set type too.",
+        "models/text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors of Qwen-Image. For those of Flux.2, Wan or HunyuanVideo "
+        "set type too.",
         "2. pairs: a file of yours in models/safety_pairs, one line for each pair, such as\n"
         '{"safe": "...", "unsafe": "...", "category": "violence"}\n'
         "The two prompts of a pair should differ in nothing but safety. A few hundred are good. stand_in_pairs.jsonl comes "
-        "along so "
-        "that you can see it run: it is about fights, weapons and the like, and is no direction for real use.",
+        "along so that you can see it run: 208 mild pairs of all kinds, not enough for real use.",
         "3. Queue. It reads every pair once; a large model takes minutes.",
     )
     clip = sheet.add("CLIPLoader", (A, 500), (WIDE, 106), clip_name="qwen_2.5_vl_7b_fp8_scaled.safetensors", type="qwen_image")

@@ -58,8 +58,8 @@ def image_to_image(sheet: Sheet) -> None:
     image = sheet.add("LoadImage", (A, 1070), (WIDE, 330))
     sheet.group("Your prompt and picture", GREY, positive, negative, image)
     steered = parts.steering(sheet, model, clip)
-    scaled = sheet.add("ImageScale", (B, ROW), (WIDE, 130), image=image["IMAGE"])
-    encoded = sheet.add("VAEEncode", (B, ROW + 180), (WIDE, 50), pixels=scaled["IMAGE"], vae=vae)
+    scaled = sheet.add("ImageScale", (B, ROW), (WIDE, 160), image=image["IMAGE"])
+    encoded = sheet.add("VAEEncode", (B, ROW + 210), (WIDE, 50), pixels=scaled["IMAGE"], vae=vae)
     texts = positive["CONDITIONING"], negative["CONDITIONING"]
     settings = {"cfg": 7.0, "scheduler": "normal", "denoise": 0.65}
     sampled = parts.sampler(sheet, (C, ROW), steered["model"], texts, encoded["LATENT"], **settings)

@@ -78,7 +78,7 @@ def image_to_video(sheet: Sheet) -> None:
     begun = sheet.add(
         "WanImageToVideo",
         (C, ROW + 130),
-        (WIDE, 210),
+        (WIDE, 240),
         positive=positive["CONDITIONING"],
         negative=negative["CONDITIONING"],
         vae=vae,
@@ -86,8 +86,8 @@ def image_to_video(sheet: Sheet) -> None:
         start_image=image["IMAGE"],
     )
     texts, settings = (begun["positive"], begun["negative"]), {"cfg": 6.0, "sampler_name": "uni_pc"}
-    sampled = parts.sampler(sheet, (C, ROW + 390), steered["model"], texts, begun["latent"], **settings)
-    finished(sheet, (C, ROW + 705), sampled, vae, clip, steered, seen)
+    sampled = parts.sampler(sheet, (C, ROW + 420), steered["model"], texts, begun["latent"], **settings)
+    finished(sheet, (C, ROW + 735), sampled, vae, clip, steered, seen)
 
 
 def two_models(sheet: Sheet) -> None:
@@ -99,10 +99,8 @@ def two_models(sheet: Sheet) -> None:
         "A video by two models (Wan 2.2) with Safety Steer",
         files(*models),
         "Wan 2.2 begins with its high noise model and ends with its low noise one. Both read the same text encoder, so one "
-        "Align "
-        "Direction serves two Apply Safety Steer nodes: one before each sampler. With only one of them, the other model would "
-        "bring "
-        "back what was taken out.",
+        "Align Direction serves two Apply Safety Steer nodes: one before each sampler. With only one of them, the other model "
+        "would bring back what was taken out.",
         parts.FIRST_TIME,
         *parts.AFTERWARDS,
     )
