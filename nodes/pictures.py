@@ -33,7 +33,6 @@ def prompt_input() -> io.Input:
     return io.String.Input(
         "prompt",
         default="",
-        multiline=True,
         optional=True,
         tooltip="Only needed when the words do not show although a CLIP is connected, because another node wrote your prompt: "
         "connect that text here.",

@@ -1,0 +1,28 @@
+"""The example workflows, each drawn by a function of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import demos, directions, pictures, videos
+from .sheet import Sheet
+
+WORKFLOWS: dict[str, Callable[[Sheet], None]] = {
+    "demo-text-to-image": demos.text_to_image,
+    "demo-text-to-video": demos.text_to_video,
+    "demo-image-to-image": demos.image_to_image,
+    "demo-category-mixing": demos.category_mixing,
+    "text-to-image": pictures.text_to_image,
+    "image-to-image": pictures.image_to_image,
+    "text-to-video": videos.text_to_video,
+    "image-to-video": videos.image_to_video,
+    "two-model-video": videos.two_models,
+    "make-a-direction": directions.make_a_direction,
+}
+
+
+def draw(name: str) -> Sheet:
+    """Draw an example workflow by name."""
+    sheet = Sheet(name)
+    WORKFLOWS[name](sheet)
+    return sheet
