@@ -18,7 +18,7 @@ from safety_steer.workflow.own_nodes import ALIGN, APPLY, LOAD, MIXER, OWN_NODES
 NAME = "Safety Steer"
 TARGET = Path(__file__).parent.parent / "subgraphs" / f"{NAME}.json"
 KEY = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{PACK}/{TARGET.name}"))
-SIZE = (430, 350)
+SIZE = (430, 320)
 PLACES = {LOAD: (0, 0), ALIGN: (0, 160), MIXER: (465, 0), APPLY: (865, 0)}
 WIRES = ((LOAD, ALIGN, "direction"), (ALIGN, MIXER, "direction"), (MIXER, APPLY, "direction"))
 SOCKETS = ((APPLY, "model"), (ALIGN, "clip"))
@@ -32,8 +32,8 @@ LABELS = {"direction_name": "direction file", "preset": "preset (replaces streng
 DESCRIPTION = (
     "Safety steering as one block. Connect MODEL last before the sampler, and the CLIP that encodes your prompts. 'strength' "
     "steers all of it; the sliders below say how much of each kind of unsafe content, 0 is off. 'strength' counts while "
-    "'preset' is 'as set': any other preset takes its place, and the sliders still count. Open the block for all settings, "
-    "such as your own harmless prompts in Align Direction."
+    "'preset' is 'as set': any other preset takes its place, and the sliders still count. Connect 'report' to Safety Report to "
+    "see what was done. Open the block for all settings, such as your own harmless prompts in Align Direction."
 )
 SEARCH = ["safety", "nsfw", "sfw", "safe", "censor", "filter", "moderation", "guard", "nudity"]
 
