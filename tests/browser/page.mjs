@@ -6,14 +6,18 @@ const OURS = /safety.?steer/i;
 
 /**
  * Open ComfyUI with settings, and the classic canvas or Nodes 2.0 (`canvas` is "classic" or "vue").
- * Errors and warnings of this pack are kept in `errors`.
+ * What goes wrong is kept in `errors`: in this pack from the start, in the page once it stands.
  */
 export async function open(chromiumPath, playwrightFolder, url, canvas) {
   const { chromium } = createRequire(join(playwrightFolder, "package.json"))("playwright-core");
   const browser = await chromium.launch({ executablePath: chromiumPath, args: ["--no-sandbox", "--no-proxy-server"] });
   const page = await browser.newPage({ viewport: { width: 1600, height: 900 } });
   const errors = [];
-  page.on("pageerror", (error) => errors.push(`${error.message} ${error.stack}`.slice(0, 600)));
+  let stands = false;
+  page.on("pageerror", (error) => {
+    // Older front ends stumble over settings of their own while they start.
+    if (stands || OURS.test(error.stack)) errors.push(`${error.message} ${error.stack}`.slice(0, 600));
+  });
   page.on("console", (message) => {
     // The front end itself asks elsewhere about packs by name: only files of this pack count.
     const where = (message.location().url ?? "").split("/extensions/")[1] ?? "";
@@ -41,12 +45,13 @@ export async function open(chromiumPath, playwrightFolder, url, canvas) {
       add(message);
     };
   });
+  stands = true;
   return { browser, page, errors };
 }
 
 async function start(page, url) {
   const ready = () => window.app?.extensionManager && (window.app.rootGraph ?? window.app.graph);
-  await page.goto(url);
+  await page.goto(url, { timeout: 120000 });
   await page.waitForFunction(ready, null, { timeout: 120000 });
   await page.waitForTimeout(2000);
 }

@@ -53,10 +53,10 @@ def plain() -> Json:
         node(1, "LoadDemoGenerator", "", "MODEL CLIP VAE", widgets_values=["image"], pos=[0, 0], size=[380, 120]),
         node(2, "CLIPTextEncode", "clip:CLIP<1.1", "CONDITIONING", widgets_values=[PROMPT], pos=[0, 500], size=[380, 120]),
         node(3, "CLIPTextEncode", "clip:CLIP<1.1", "CONDITIONING", widgets_values=[""], pos=[0, 690], size=[380, 90]),
-        node(4, "EmptyLatentImage", "", "LATENT", widgets_values=[64, 64, 1], pos=[500, 500], size=[380, 110]),
-        node(5, "KSampler", wires, "LATENT", widgets_values=sampling, pos=[1010, 0], size=[300, 320]),
-        node(6, "VAEDecode", "samples:LATENT<5.0 vae:VAE<1.2", "IMAGE", pos=[1010, 500], size=[300, 50]),
-        node(7, "SaveImage", "images:IMAGE<6.0", widgets_values=["block"], pos=[1010, 620], size=[300, 130]),
+        node(4, "EmptyLatentImage", "", "LATENT", widgets_values=[64, 64, 1], pos=[480, 500], size=[380, 110]),
+        node(5, "KSampler", wires, "LATENT", widgets_values=sampling, pos=[1070, 0], size=[300, 320]),
+        node(6, "VAEDecode", "samples:LATENT<5.0 vae:VAE<1.2", "IMAGE", pos=[1070, 500], size=[300, 50]),
+        node(7, "SaveImage", "images:IMAGE<6.0", widgets_values=["block"], pos=[1070, 620], size=[300, 130]),
     )
 
 
