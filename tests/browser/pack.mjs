@@ -12,8 +12,10 @@ const EMPTY = { last_node_id: 0, last_link_id: 0, nodes: [], links: [], groups: 
 const shot = (name) => page.screenshot({ path: join(folder, `${name}.png`) });
 const card = (name) => page.getByTestId(`template-workflow-${name}`);
 
-/** Open the template browser at the pack's own templates. */
+/** Open the template browser at the pack's own templates; a dialog that is still closing does not open again. */
 async function browse() {
+  await page.keyboard.press("Escape");
+  await page.waitForTimeout(1500);
   await execute(page, "Comfy.BrowseTemplates");
   const entry = page.getByRole("dialog").getByText(PACK, { exact: true }).first();
   await entry.waitFor({ state: "attached" });
@@ -30,19 +32,19 @@ async function templates() {
     await card(name).waitFor({ state: "attached" });
     await card(name).scrollIntoViewIfNeeded();
     await page.waitForTimeout(1000);
-    const widths = await card(name).locator("img").evaluateAll((images, [pack, one]) =>
-      images.filter((image) => image.src.includes(`/workflow_templates/${pack}/${one}.`)).map((image) => image.naturalWidth), [PACK, name]);
-    found.push({ name, width: Math.max(0, ...widths) });
+    const images = await card(name).locator("img").evaluateAll((all) => all.map((one) => [one.src, one.naturalWidth]));
+    // Older front ends show a copy of the file from their memory; where there is none, all show a picture of their own.
+    const shown = images.filter(([source]) => source.startsWith("blob:") || source.includes(`/${PACK}/${name}.`));
+    found.push({ name, width: Math.max(0, ...shown.map(([, width]) => width)) });
   }
   await shot("templates");
-  await page.keyboard.press("Escape");
   return found;
 }
 
-/** Open a template as a person does, and return what is wrong with its nodes. */
+/** Open a template as a person does, and return its nodes, and those ComfyUI does not know. */
 async function opened(name) {
-  await load(page, EMPTY);
   await browse();
+  await load(page, EMPTY);
   await card(name).waitFor({ state: "attached" });
   await card(name).scrollIntoViewIfNeeded();
   await card(name).click();
@@ -52,15 +54,15 @@ async function opened(name) {
     const graphs = [window.app.rootGraph ?? window.app.graph];
     for (const graph of graphs) graphs.push(...graph.nodes.map((node) => node.subgraph).filter((one) => one && !graphs.includes(one)));
     const nodes = graphs.flatMap((graph) => graph.nodes).filter((node) => !node.subgraph);
-    const known = (node) => node.type in window.LiteGraph.registered_node_types && !node.has_errors;
-    return { nodes: nodes.map((node) => node.type), missing: nodes.filter((node) => !known(node)).map((node) => node.type) };
+    const types = nodes.map((node) => node.type);
+    return { nodes: types, missing: types.filter((type) => !(type in window.LiteGraph.registered_node_types)) };
   });
-  await page.keyboard.press("Escape");
   return { name, ...found };
 }
 
 /** Open the help of a node by the button that a selected node shows, and return the page's title. */
 async function help(type) {
+  await page.keyboard.press("Escape");
   await load(page, EMPTY);
   await page.evaluate((one) => {
     const { app, LiteGraph } = window;

@@ -3,6 +3,8 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 
 const OURS = /safety.?steer/i;
+/** The front end asks for a help page in its language before it takes the one there is. */
+const HELP_IN_A_LANGUAGE = /\/docs\/\w+\/[\w-]+\.md$/;
 
 /**
  * Open ComfyUI with settings, and the classic canvas or Nodes 2.0 (`canvas` is "classic" or "vue").
@@ -21,9 +23,8 @@ export async function open(chromiumPath, playwrightFolder, url, canvas) {
   page.on("console", (message) => {
     // The front end itself asks elsewhere about packs by name: only files of this pack count.
     const where = (message.location().url ?? "").split("/extensions/")[1] ?? "";
-    if (["error", "warning"].includes(message.type()) && OURS.test(`${message.text()} ${where}`)) {
-      errors.push(`${message.type()}: ${message.text()}`.slice(0, 600));
-    }
+    const wrong = ["error", "warning"].includes(message.type()) && OURS.test(`${message.text()} ${where}`);
+    if (wrong && !HELP_IN_A_LANGUAGE.test(where)) errors.push(`${message.type()}: ${message.text()} ${where}`.slice(0, 600));
   });
   // Settings count from the next start of the page; without the first one a dialog lies over everything.
   const settings = {
