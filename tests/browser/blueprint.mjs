@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { execute, load, open, state, toasts } from "./page.mjs";
+import { execute, load, open, state, toasts } from "./driver.mjs";
 
 const [chromiumPath, playwrightFolder, url, folder, canvas] = process.argv.slice(2);
 const { browser, page, errors } = await open(chromiumPath, playwrightFolder, url, canvas);

@@ -3,7 +3,7 @@
 // CANVAS is "classic" or "vue".
 import { join } from "node:path";
 
-import { execute, load, open } from "./page.mjs";
+import { execute, load, open } from "./driver.mjs";
 
 const [chromiumPath, playwrightFolder, url, folder, canvas] = process.argv.slice(2);
 const { browser, page, errors } = await open(chromiumPath, playwrightFolder, url, canvas);
