@@ -11,7 +11,10 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 RAW = "https://raw.githubusercontent.com/"
-NEEDED = ("__init__.py", "nodes", "safety_steer", "directions", "demo", "example_workflows", "locales", "web", "pyproject.toml")
+NEEDED = (
+    "__init__.py", "nodes", "safety_steer", "directions", "demo", "example_workflows", "subgraphs", "locales", "web",
+    "pyproject.toml",
+)  # fmt: skip
 
 
 def project() -> dict[str, Any]:

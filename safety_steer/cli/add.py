@@ -76,7 +76,7 @@ def _one(path: Path, target: Path | None, options: argparse.Namespace) -> dict[s
     if options.remove:
         removal = remove(workflow.data)
         found |= {"state": "removed" if removal.nodes else "unchanged", "nodes": removal.nodes, "exact": removal.exact}
-        found["reason"] = "" if removal.nodes else messages.NOTHING_TO_REMOVE
+        found["reason"] = removal.left or ("" if removal.nodes else messages.NOTHING_TO_REMOVE)
         data = removal.data
     else:
         verdicts, data = _added(workflow, options)
@@ -117,7 +117,7 @@ def _line(found: Mapping[str, Any]) -> str:
     name, reason = Path(found["file"]).name, f" ({found['reason']})" if found["reason"] else ""
     if found["state"] == "removed":
         exact = "as it was before" if found["exact"] else "the wires lead past them"
-        return f"{name}: took out {found['nodes']} nodes, {exact}"
+        return f"{name}: took out {found['nodes']} nodes, {exact}{reason}"
     if "samplers" not in found:
         return f"{name}: {found['state']}{reason}"
     states = [sampler["state"] for sampler in found["samplers"]]

@@ -1,11 +1,11 @@
-"""What is said about samplers that are left alone, in plain words."""
+"""What is said about samplers and blocks that are left alone, in plain words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .graph import Graph
+from .graph import Document, Graph, Json
 
 NO_SAMPLER = "it has no sampler that runs in ComfyUI itself"
 NOTHING_TO_REMOVE = "it has no steering"
@@ -17,9 +17,25 @@ def nothing_connected(socket: Mapping[str, Any]) -> str:
     return f"the wire into its {socket.get('name')} input is broken" if broken else f"its {socket.get('name')} input is empty"
 
 
-def switched_off(node: Mapping[str, Any]) -> str:
-    """Say that there is a steering node which does nothing."""
-    return f"its Apply Safety Steer (#{node['id']}) is switched off: bypassed or muted"
+def switched_off(document: Document, node: Json) -> str:
+    """Say that there is a steering node, or a subgraph with one, which does nothing."""
+    return f"its {_name(document, node)} is switched off: bypassed or muted"
+
+
+def within(document: Document, steering: Sequence[Json]) -> str:
+    """Say which subgraph steers; nothing for a steering node that lies open. The outermost subgraph is the last."""
+    return f"the steering is in {_name(document, steering[-1])}" if len(steering) > 1 else ""
+
+
+def blocks_stay(document: Document, blocks: Sequence[Json]) -> str:
+    """Say which blocks stay in a workflow that steering is taken out of, and what can be done; nothing without any."""
+    names = ", ".join(_name(document, node) for node in blocks)
+    return f"placed by hand, and left in: {names}; bypass or delete it in ComfyUI" if names else ""
+
+
+def _name(document: Document, node: Json) -> str:
+    inner = document.inside(node)
+    return f"{node.get('title') or inner.name if inner else 'Apply Safety Steer'} (#{node['id']})"
 
 
 def no_text(ends: Sequence[str]) -> str:

@@ -87,6 +87,22 @@ OWN_NODES = {
             (385, 260),
         ),
         OwnNode(
+            MIXER,
+            "Category Mixer",
+            (
+                Input("direction", ALIGNED, widget=False),
+                Input("global", "FLOAT", 1.0),
+                Input("hate", "FLOAT", 0.0),
+                Input("sexual", "FLOAT", 0.0),
+                Input("violence", "FLOAT", 0.0),
+                Input("humiliation", "FLOAT", 0.0),
+                Input("illegal_activity", "FLOAT", 0.0),
+                Input("disturbing", "FLOAT", 0.0),
+            ),
+            (("direction", ALIGNED),),
+            (320, 270),
+        ),
+        OwnNode(
             APPLY,
             "Apply Safety Steer",
             (

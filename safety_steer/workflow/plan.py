@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import messages
@@ -35,13 +36,13 @@ def _judge(document: Document, sampler: Sampler) -> Verdict:
     if model is None:
         return Verdict(sampler, LEFT, messages.nothing_connected(sampler.socket(sampler.model)))
     if steering := _steering(document, sampler.graph, model, "MODEL", APPLY):
-        switched_off = steering.get("mode") in (MUTED, BYPASSED)
-        return Verdict(sampler, STEERED, messages.switched_off(steering) if switched_off else "")
+        off = next(filter(_is_off, steering), None)
+        return Verdict(sampler, STEERED, messages.switched_off(document, off) if off else messages.within(document, steering))
     if positive is None:
         return Verdict(sampler, LEFT, messages.nothing_connected(sampler.socket(sampler.positive)))
     steering = _steering(document, sampler.graph, positive, CONDITIONING, ON_CONDITIONING)
-    if steering and steering.get("mode") not in (MUTED, BYPASSED):
-        return Verdict(sampler, STEERED)
+    if steering and not any(map(_is_off, steering)):
+        return Verdict(sampler, STEERED, messages.within(document, steering))
     for live in (True, False):
         walker = Walker(document, live)
         prompt = read_prompt(walker, sampler.graph, positive)
@@ -52,10 +53,27 @@ def _judge(document: Document, sampler: Sampler) -> Verdict:
     return Verdict(sampler, LEFT, reason)
 
 
-def _steering(document: Document, graph: Graph, wire: Wire, kind: str, type: str) -> Json | None:
-    """Return the steering node a wire comes through, in any graph; one that is switched on if there is one."""
-    found = [node for _, node in Walker(document, live=False).upstream(graph, wire, kind) if node["type"] == type]
-    return min(found, key=lambda node: node.get("mode") in (MUTED, BYPASSED), default=None)
+def _steering(document: Document, graph: Graph, wire: Wire, kind: str, type: str) -> Sequence[Json]:
+    """Return the steering node a wire comes through, and the subgraphs on the way to it, from the inside out.
+
+    One that is switched on is preferred. Without any the result is empty.
+    """
+    passed = list(Walker(document, live=False).upstream(graph, wire, kind))
+    found = [[node, *_around(document, passed, within)] for within, node in passed if node["type"] == type]
+    return min(found, key=lambda nodes: any(map(_is_off, nodes)), default=())
+
+
+def _around(document: Document, passed: Sequence[tuple[Graph, Json]], within: Graph) -> list[Json]:
+    """Return the nodes that stand for a graph and for those around it, among the nodes that a wire comes through."""
+    found: list[Json] = []
+    while holders := [(graph, node) for graph, node in passed if document.inside(node) is within]:
+        within, node = min(holders, key=lambda holder: _is_off(holder[1]))
+        found.append(node)
+    return found
+
+
+def _is_off(node: Json) -> bool:
+    return node.get("mode") in (MUTED, BYPASSED)
 
 
 def _obstacle(walker: Walker, graph: Graph, sources: list[Source], prompt: Prompt) -> str:

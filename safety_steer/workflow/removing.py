@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import DataError
-from . import api_format, record
+from . import api_format, messages, record
+from .blocks import blocks, is_block, tells_of_block
 from .edit import Editor, listed
 from .graph import ENTRY, EXIT, Document, Graph, Json, Link, NodeId, Wire, inputs, named, outputs
 from .own_nodes import ALIGNED, DIRECTION, STEERING, SUPPLYING
@@ -18,35 +19,46 @@ ORIGIN, TARGET = ("origin_id", "origin_slot"), ("target_id", "target_slot")
 
 @dataclass(frozen=True)
 class Removal:
-    """A workflow without steering, how many nodes went, and whether it is exactly the file from before `add`."""
+    """A workflow without steering, how many nodes went, and whether it is exactly the file from before `add`.
+
+    `left` says for people which blocks stay in it; empty when none does.
+    """
 
     data: Json
     nodes: int
     exact: bool
+    left: str = ""
 
 
 def remove(data: Json) -> Removal:
     """Return a workflow without the pack's steering nodes; `data` itself stays as it is.
 
     Where the record that `add` left still fits, the result is the original in every key. Otherwise each steering node
-    is taken off its wire and what only served it goes too. Raises DataError for JSON that is no workflow.
+    is taken off its wire and what only served it goes too. A block stays whole: `add` makes none, so a user has placed it.
+    Raises DataError for JSON that is no workflow.
     """
     if kind_of(data) != EDITOR:
         result, count = api_format.remove(data)
         return Removal(result, count, exact=True)
-    before = count_own(Document(data))
+    original = Document(data)
+    before, left = count_own(original), messages.blocks_stay(original, [node for _, node in blocks(original)])
     stripped, undo = record.split(data)
     restored = record.take_back(stripped, undo) if undo else None
     if restored is not None and _is_clean(restored, data):
-        return Removal(restored, before, exact=True)
+        return Removal(restored, before, exact=True, left=left)
     document = Document(stripped)
     _Mender(document, Editor(document)).mend_all()
-    return Removal(stripped, before - count_own(document), exact=False)
+    return Removal(stripped, before - count_own(document), exact=False, left=left)
 
 
 def count_own(document: Document) -> int:
-    """Count the pack's steering nodes in a workflow."""
-    return sum(node["type"] in OWN_TYPES for graph in document.graphs.values() for node in graph.nodes.values())
+    """Count the pack's steering nodes in a workflow, without blocks and what tells of them."""
+    return sum(
+        node["type"] in OWN_TYPES and not tells_of_block(document, graph, node)
+        for graph in document.graphs.values()
+        if not is_block(document, graph)
+        for node in graph.nodes.values()
+    )
 
 
 def _is_clean(restored: Json, data: Json) -> bool:
@@ -83,7 +95,10 @@ class _Mender:
 
     def _mend(self, graph: Graph) -> None:
         """Take steering out of one graph, as far as nothing outside of it needs it."""
-        for node in [node for node in graph.nodes.values() if node["type"] in STEERING]:
+        if is_block(self.document, graph):
+            return
+        steering = [node for node in graph.nodes.values() if node["type"] in STEERING]
+        for node in [node for node in steering if not tells_of_block(self.document, graph, node)]:
             self._lead_past(graph, node)
             self._drop(graph, node)
         while spare := next((node for node in graph.nodes.values() if self._serves_nobody(graph, node)), None):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from block_shapes import steered_within
 from harness import NEEDS_NODE, folder, run
 from shapes import left_alone, shapes
 from templates import workflows
@@ -52,7 +53,7 @@ def compared(cases: dict[str, Json], where: Path) -> int:
 
 
 def test_shapes_are_judged_as_by_the_command_line(tmp_path: Path) -> None:
-    cases = {name: data for name, (data, _) in (shapes() | left_alone()).items()}
+    cases = {name: data for name, (data, _) in (shapes() | left_alone() | steered_within()).items()}
     assert compared(cases, tmp_path) > 30
 
 

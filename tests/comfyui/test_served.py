@@ -1,4 +1,4 @@
-"""What a ComfyUI server hands to the browser from this pack: help pages, translations, and nothing else of it."""
+"""What a ComfyUI server hands to the browser from this pack: help pages, translations, the block, and nothing else of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import world  # isort: skip
@@ -48,6 +49,18 @@ def test_translations_reach_the_browser(comfy: ComfyProcess) -> None:
     kept = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in locale_files()}
     assert set(kept) == {"en", "zh", "ja", "fr"}
     assert {language: served[language]["nodeDefs"] for language in kept} == kept
+
+
+def test_the_block_is_offered_among_the_blueprints_and_given_whole(comfy: ComfyProcess) -> None:
+    if not (Path(world.CHECKOUT) / "app" / "subgraph_manager.py").is_file():
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetched(comfy, "/global_subgraphs")
+        pytest.skip("this ComfyUI knows no subgraph blueprints")
+    offered: dict[str, Any] = json.loads(fetched(comfy, "/global_subgraphs"))
+    [(number, entry)] = [(number, one) for number, one in offered.items() if one["info"]["node_pack"].endswith("safety-steer")]
+    [file] = (world.REPOSITORY / "subgraphs").iterdir()
+    assert entry["name"] == file.stem == "Safety Steer"
+    assert json.loads(fetched(comfy, f"/global_subgraphs/{number}"))["data"] == file.read_text(encoding="utf-8")
 
 
 def locale_files() -> list[Any]:

@@ -50,10 +50,11 @@ function judge(graphs, graph, node, slots) {
   const positive = wireInto(graph, node.inputs[slots.positive]);
   if (!model) return { state: LEFT, reason: nothingConnected(node.inputs[slots.model]) };
   const apply = steering(graphs, graph, model, "MODEL", APPLY);
-  if (apply) return { state: STEERED, reason: isOff(apply) ? switchedOff(apply) : "" };
+  const off = apply.find(isOff);
+  if (apply.length) return { state: STEERED, reason: off ? switchedOff(off) : within(apply) };
   if (!positive) return { state: LEFT, reason: nothingConnected(node.inputs[slots.positive]) };
   const before = steering(graphs, graph, positive, CONDITIONING, ON_CONDITIONING);
-  if (before && !isOff(before)) return { state: STEERED };
+  if (before.length && !before.some(isOff)) return { state: STEERED, reason: within(before) };
   let reason = "";
   for (const live of [true, false]) {
     const walker = new Walker(graphs, live);
@@ -65,10 +66,22 @@ function judge(graphs, graph, node, slots) {
   return { state: LEFT, reason };
 }
 
-/** Return the steering node a wire comes through, in any graph; one that is switched on if there is one. */
+/**
+ * Return the steering node a wire comes through, and the subgraphs on the way to it, from the inside out; one that is switched
+ * on if there is one. Without any the list is empty.
+ */
 function steering(graphs, graph, wire, kind, type) {
-  const found = new Walker(graphs, false).upstream(graph, wire, kind).filter((node) => node.type === type);
-  return found.find((node) => !isOff(node)) ?? found[0];
+  const passed = new Walker(graphs, false).upstream(graph, wire, kind);
+  const found = passed.filter((node) => node.type === type).map((node) => [node, ...around(graphs, passed, node)]);
+  return found.find((nodes) => !nodes.some(isOff)) ?? found[0] ?? [];
+}
+
+/** Return the nodes that stand for a node's graph and for those around it, among the nodes that a wire comes through. */
+function around(graphs, passed, node) {
+  const within = graphs.find((graph) => graph.nodes.includes(node));
+  const holders = passed.filter((one) => one.subgraph === within);
+  const holder = holders.find((one) => !isOff(one)) ?? holders[0];
+  return holder ? [holder, ...around(graphs, passed, holder)] : [];
 }
 
 /** Say why a prompt's CLIP cannot be used; empty when it can. */
@@ -103,7 +116,11 @@ function endsOutside(walker, graph, slot) {
 const nothingConnected = (socket) =>
   socket.link == null ? `its ${socket.name} input is empty` : `the wire into its ${socket.name} input is broken`;
 
-const switchedOff = (node) => `its Apply Safety Steer (#${node.id}) is switched off: bypassed or muted`;
+const switchedOff = (node) => `its ${nameOf(node)} is switched off: bypassed or muted`;
+
+const within = (steering) => (steering.length > 1 ? `the steering is in ${nameOf(steering.at(-1))}` : "");
+
+const nameOf = (node) => `${node.subgraph ? node.title || node.subgraph.name : "Apply Safety Steer"} (#${node.id})`;
 
 const noText = (ends) =>
   ends.length ? `its prompt is not text: it comes from ${[...new Set(ends)].join(", ")}` : "no text prompt leads to it";

@@ -1,0 +1,78 @@
+// What scripts share that drive ComfyUI's window: a page with the settings a test needs, what went wrong in it, its workflow.
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
+const OURS = /safety.?steer/i;
+/** The front end asks for a help page in its language before it takes the one there is. */
+const HELP_IN_A_LANGUAGE = /\/docs\/\w+\/[\w-]+\.md$/;
+
+/**
+ * Open ComfyUI with settings, and the classic canvas or Nodes 2.0 (`canvas` is "classic" or "vue").
+ * What goes wrong is kept in `errors`: in this pack from the start, in the page once it stands.
+ */
+export async function open(chromiumPath, playwrightFolder, url, canvas) {
+  const { chromium } = createRequire(join(playwrightFolder, "package.json"))("playwright-core");
+  const browser = await chromium.launch({ executablePath: chromiumPath, args: ["--no-sandbox", "--no-proxy-server"] });
+  const page = await browser.newPage({ viewport: { width: 1600, height: 900 } });
+  const errors = [];
+  let stands = false;
+  page.on("pageerror", (error) => {
+    // Older front ends stumble over settings of their own while they start.
+    if (stands || OURS.test(error.stack)) errors.push(`${error.message} ${error.stack}`.slice(0, 600));
+  });
+  page.on("console", (message) => {
+    // The front end itself asks elsewhere about packs by name: only files of this pack count.
+    const where = (message.location().url ?? "").split("/extensions/")[1] ?? "";
+    const wrong = ["error", "warning"].includes(message.type()) && OURS.test(`${message.text()} ${where}`);
+    if (wrong && !HELP_IN_A_LANGUAGE.test(where)) errors.push(`${message.type()}: ${message.text()} ${where}`.slice(0, 600));
+  });
+  // Settings count from the next start of the page; without the first one a dialog lies over everything.
+  const settings = {
+    "Comfy.TutorialCompleted": true,
+    "Comfy.VueNodes.Enabled": canvas === "vue",
+    "Comfy.Minimap.Visible": false,
+  };
+  await start(page, url);
+  await page.evaluate(async (all) => {
+    for (const [name, value] of Object.entries(all)) await window.app.extensionManager.setting.set(name, value);
+  }, settings);
+  await start(page, url);
+  await page.evaluate(() => {
+    window.toasts = [];
+    const { toast } = window.app.extensionManager;
+    const add = toast.add.bind(toast);
+    toast.add = (message) => {
+      window.toasts.push(message);
+      add(message);
+    };
+  });
+  stands = true;
+  return { browser, page, errors };
+}
+
+async function start(page, url) {
+  const ready = () => window.app?.extensionManager && (window.app.rootGraph ?? window.app.graph);
+  await page.goto(url, { timeout: 120000 });
+  await page.waitForFunction(ready, null, { timeout: 120000 });
+  await page.waitForTimeout(2000);
+}
+
+/** Load a workflow in the tab that is open. */
+export const load = (page, data) =>
+  page.evaluate((one) => {
+    const { app } = window;
+    return app.loadGraphData(one, true, false, app.extensionManager.workflow.activeWorkflow);
+  }, data);
+
+/** Give one of ComfyUI's commands. */
+export const execute = (page, id) => page.evaluate((one) => window.app.extensionManager.command.execute(one), id);
+
+/** Return the messages in the corner of the window since the last time. */
+export const toasts = (page) => page.evaluate(() => window.toasts.splice(0));
+
+/** Return what would be sent to the server and what would be saved now. */
+export const state = (page) =>
+  page.evaluate(async () => {
+    const { output, workflow } = await window.app.graphToPrompt();
+    return { output, workflow: JSON.parse(JSON.stringify(workflow)) };
+  });
