@@ -35,7 +35,7 @@ async function removeSteering() {
   const root = rootGraph();
   const steered = plan(root).filter((verdict) => verdict.state === STEERED && !verdict.reason);
   const remover = new Remover(root);
-  await asOneStep(app, remover, () => remover.remove());
+  if (remover.needed) await asOneStep(app, remover, () => remover.remove());
   say(remover.changed ? "success" : "info", removed(steered.length, remover.nodes));
 }
 

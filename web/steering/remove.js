@@ -35,6 +35,11 @@ export class Remover {
     return this.changes > 0;
   }
 
+  /** Whether there is anything to take out. */
+  get needed() {
+    return this.walker.graphs.some((graph) => graph.nodes.some((node) => node.type in STEERING || servesNobody(graph, node)));
+  }
+
   /** Take all steering out, one round after the other: what goes in one graph can leave something spare in another. */
   remove() {
     let before;
@@ -42,7 +47,7 @@ export class Remover {
       before = this.changes;
       this.walker.graphs.forEach((graph) => this.mend(graph));
     } while (this.changes > before);
-    if (this.changed) delete this.root.extra?.[RECORD];
+    delete this.root.extra?.[RECORD];
   }
 
   /** Take steering out of one graph, as far as nothing outside of it needs it. */

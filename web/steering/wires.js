@@ -21,10 +21,14 @@ export function connect(graph, wire, target, slot, reroute) {
   if (fromEntry(wire)) link = origin.connect(target.inputs[slot], target, reroute);
   else if (leaves) link = graph.outputs[slot].connect(origin.outputs[wire.slot], origin, reroute);
   else link = origin.connect(wire.slot, target, slot, reroute);
-  if (link) return;
-  throw new Error(
-    leaves
-      ? `${origin.title} cannot leave ${graph.name}`
-      : `${target.title} does not take a wire into its input ${target.inputs[slot]?.name}`,
-  );
+  if (!link && leaves) throw new Error(`${origin.title} cannot leave ${graph.name}`);
+  if (!link) throw new Error(`${target.title} does not take a wire into its input ${target.inputs[slot]?.name}`);
+  if (target.last_serialization?.inputs) noteWire(target, slot, link.id);
+}
+
+/** Note a new wire where a node of a type that is missing is kept: it is saved as it was loaded. */
+function noteWire(node, slot, id) {
+  const saved = node.last_serialization;
+  const inputs = saved.inputs.map((socket, index) => (index === slot ? { ...socket, link: id } : socket));
+  node.last_serialization = { ...saved, inputs };
 }
