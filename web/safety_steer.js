@@ -10,8 +10,20 @@ import { added, details, removed } from "./steering/words.js";
 
 const SHOWN_MS = 12000;
 const COMMANDS = [
-  { id: "safety-steer.add", label: "Add safety steering to this workflow", icon: "pi pi-shield", work: addSteering },
-  { id: "safety-steer.remove", label: "Remove safety steering from this workflow", icon: "pi pi-eraser", work: removeSteering },
+  {
+    id: "safety-steer.add",
+    label: "Add safety steering to this workflow",
+    icon: "pi pi-shield",
+    work: addSteering,
+    failed: "Safety steering could not be added",
+  },
+  {
+    id: "safety-steer.remove",
+    label: "Remove safety steering from this workflow",
+    icon: "pi pi-eraser",
+    work: removeSteering,
+    failed: "Safety steering could not be removed",
+  },
 ];
 
 /** Return the graph that is seen first; older front ends have it under the second name. */
@@ -54,20 +66,17 @@ function say(severity, summary, detail) {
 let last = Promise.resolve();
 
 /** Start a command when the one before has ended, and say what went wrong. */
-function inTurn({ label, work }) {
-  last = last.then(work).catch((error) => say("error", `Failed: ${label}`, `${error.message}. The workflow is as it was.`));
+function inTurn({ work, failed }) {
+  last = last.then(work).catch((error) => say("error", failed, `${error.message}. The workflow is as it was.`));
   return last;
 }
 
 app.registerExtension({
   name: "SafetySteer",
-  commands: COMMANDS.map((one) => ({
-    id: one.id,
-    label: one.label,
-    icon: one.icon,
-    mutatesGraph: true,
-    function: () => inTurn(one),
-  })),
+  commands: COMMANDS.map((one) => {
+    const { id, label, icon } = one;
+    return { id, label, icon, mutatesGraph: true, function: () => inTurn(one) };
+  }),
   menuCommands: [{ path: ["Extensions", "Safety Steer"], commands: COMMANDS.map(({ id }) => id) }],
   getCanvasMenuItems: () => [
     null,

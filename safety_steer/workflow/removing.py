@@ -113,8 +113,10 @@ class _Mender:
         name = outputs(graph.data)[link["target_slot"]].get("name")
         for outer, node in self.document.places(graph):
             around = outer.into(node, str(inputs(graph.data)[wire.slot].get("name")))
+            if around is None:
+                continue
             slot = named(outputs(node), name)
-            for onward in [one for one in outer.leaving(node["id"]) if around is not None and one["origin_slot"] == slot]:
+            for onward in [one for one in outer.leaving(node["id"]) if one["origin_slot"] == slot]:
                 self._start_at(outer, onward, around)
         self._cut(graph, link)
 

@@ -24,7 +24,7 @@ export async function open(chromiumPath, playwrightFolder, url, canvas) {
     }
   });
   const start = async () => {
-    await page.goto(url);
+    await page.goto(url, { timeout: 240000 });
     await page.waitForFunction(() => window.app?.extensionManager && (window.app.rootGraph ?? window.app.graph), null, {
       timeout: 240000,
     });

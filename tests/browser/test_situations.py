@@ -42,7 +42,7 @@ def same(one: Json, other: Json) -> bool:
 
 
 def number_steered(state: Json) -> int:
-    return sum(node["class_type"] == APPLY for node in state["output"].values())
+    return sum(node.get("class_type") == APPLY for node in state["output"].values())
 
 
 def test_the_commands_are_in_the_menu_on_the_canvas_and_in_the_palette(found: dict[str, Json]) -> None:
@@ -55,6 +55,7 @@ def test_the_commands_are_in_the_menu_on_the_canvas_and_in_the_palette(found: di
 @pytest.mark.parametrize("name", ["refusedWhenAdding", "refusedWhenRemoving"])
 def test_a_change_that_fails_half_way_is_taken_back(found: dict[str, Json], name: str) -> None:
     refused = found[name]
+    assert len(refused["toasts"]) == 1, refused["toasts"]
     (toast,) = refused["toasts"]
     assert toast["severity"] == "error"
     assert "The workflow is as it was" in toast["detail"]
