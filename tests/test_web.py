@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from safety_steer.workflow import graph, own_nodes, plan, prompts, samplers
+from safety_steer.workflow import graph, own_nodes, plan, prompts, record, samplers
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "web").rglob("*.js"))
@@ -28,7 +28,12 @@ CONSTANTS = {
     "POSITIVE": list(samplers.POSITIVE),
     "RESULTS": list(samplers.RESULTS),
     "WRITES_MUSIC": list(prompts.WRITES_MUSIC),
+    "STEERING": {type: [passage.input, passage.output] for type, passage in own_nodes.STEERING.items()},
+    "SUPPLYING": list(own_nodes.SUPPLYING),
+    "DIRECTIONS": [own_nodes.DIRECTION, own_nodes.ALIGNED],
+    "RECORD": record.KEY,
     "ENTRY": graph.ENTRY,
+    "EXIT": graph.EXIT,
     "MUTED": graph.MUTED,
     "BYPASSED": graph.BYPASSED,
 }
@@ -55,5 +60,6 @@ def test_a_script_imports_only_its_neighbours_and_the_front_end(path: Path) -> N
 
 def test_the_scripts_know_the_nodes_and_names_of_the_command_line() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
-    found = {name: json.loads(value) for name, value in re.findall(r"^export const ([A-Z_]+) = (.+);$", text, re.MULTILINE)}
+    written = re.findall(r"^export const ([A-Z_]+) = (.+?);$", text, re.MULTILINE | re.DOTALL)
+    found = {name: json.loads(value) for name, value in written}
     assert {name: found.get(name) for name in CONSTANTS} == CONSTANTS

@@ -118,7 +118,22 @@ class _Mender:
                 inputs(node)[slot_in or 0]["link"] = None
                 self.editor.move_end(graph, incoming, target, slot)
             elif incoming is not None:
-                self.editor.move_start(graph, link, incoming.wire)
+                self._start_at(graph, link, incoming.wire)
+
+    def _start_at(self, graph: Graph, link: Link, wire: Wire) -> None:
+        """Let a link start at another wire. ComfyUI runs no link straight through a subgraph: its wires are led around it."""
+        if wire.origin != ENTRY or link["target_id"] != EXIT:
+            self.editor.move_start(graph, link, wire)
+            return
+        name = outputs(graph.data)[link["target_slot"]].get("name")
+        for outer, node in self.document.places(graph):
+            around = outer.into(node, str(inputs(graph.data)[wire.slot].get("name")))
+            if around is None:
+                continue
+            slot = named(outputs(node), name)
+            for onward in [one for one in outer.leaving(node["id"]) if one["origin_slot"] == slot]:
+                self._start_at(outer, onward, around)
+        self._cut(graph, link)
 
     def _serves_nobody(self, graph: Graph, node: Json) -> bool:
         """Tell whether a node only served steering: nothing takes what it gives."""

@@ -1,4 +1,4 @@
-"""The window's command in ComfyUI's real front end: the same graph as `safety-steer add`, in one step that can be undone.
+"""The window's commands in ComfyUI's real front end: the graphs of `safety-steer add` and `--remove`, in steps to be undone.
 
 Needs what test_workflows.py needs. SAFETY_STEER_PICTURES names a folder for pictures of steered workflows.
 """
@@ -13,14 +13,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from by_hand import by_hand
 from harness import ALL_TEMPLATES, NEEDS_BROWSER, Json, folder, run_in_browser
 from shapes import left_alone, shapes
 from templates import workflows
 
-from safety_steer.workflow import add, check
-from safety_steer.workflow.graph import nested_definitions
-from safety_steer.workflow.own_nodes import APPLY
-from safety_steer.workflow.plan import STEER
+from safety_steer.workflow import add, check, remove
+from safety_steer.workflow.graph import Document, Graph, inputs, nested_definitions, outputs
+from safety_steer.workflow.own_nodes import APPLY, OWN_NODES, STEERING, SUPPLYING
+from safety_steer.workflow.plan import STEER, STEERED
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 ONE_OF_EACH_FAMILY = {
@@ -69,9 +70,10 @@ ONE_OF_EACH_FAMILY = {
     "video_kandinsky5_t2v.json",
     "video_wan2_2_14B_t2v.json",
 }
-PICTURES = ["sdxl_refiner_prompt_example.json", "video_wan2_2_14B_t2v.json"]
+PICTURES = ["sdxl_refiner_prompt_example.json", "text_to_video_wan.json", "video_wan2_2_14B_t2v.json"]
 IN_SUBGRAPH = ["all in a subgraph.json", "video_wan2_2_14B_t2v.json"]
-"""Where the command is given while a subgraph is open."""
+"""Where the commands are given while a subgraph is open."""
+SAVE = "SaveSafetyDirection"
 
 
 def over_reroute_points() -> Json:
@@ -84,8 +86,9 @@ def over_reroute_points() -> Json:
 
 
 def cases() -> dict[str, Json]:
-    """Every shape, and a template of every family, by the name of its file."""
+    """Every shape, what users have wired by hand, and a template of every family, by the name of its file."""
     found = {f"{name}.json": data for name, (data, _) in (shapes() | left_alone()).items()}
+    found |= {f"{name}.json": data for name, data in by_hand().items()}
     found["reroute points.json"] = over_reroute_points()
     where = folder()
     assert where is not None
@@ -111,8 +114,8 @@ def written(where: Path) -> Path:
 
 
 @pytest.fixture(scope="module", params=["classic", "vue"])
-def printed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
-    """What the script prints, with the classic canvas and with Nodes 2.0."""
+def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
+    """What became of every workflow, with the classic canvas and with Nodes 2.0."""
     where = written(tmp_path_factory.mktemp(request.param))
     found = run_in_browser("window.mjs", where, request.param)
     assert len(found) >= len(ONE_OF_EACH_FAMILY) + len(shapes()) + len(left_alone())
@@ -122,12 +125,6 @@ def printed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         for picture in pictures:
             shutil.copy(picture, Path(kept) / f"{picture.stem}-{request.param}.png")
     return found
-
-
-@pytest.fixture(scope="module")
-def answers(printed: list[Json]) -> list[Json]:
-    """What became of every workflow that nothing was done to on purpose."""
-    return printed[:-1]
 
 
 def signatures(output: Json) -> Counter[str]:
@@ -155,13 +152,49 @@ def _is_wire(value: object) -> bool:
 
 
 def content(workflow: Json) -> Json:
-    """Leave out of a saved workflow what the front end works out anew: the part of the canvas in view, the order of nodes."""
+    """Leave out of a saved workflow what the front end works out anew: the part of the canvas in view, and orders."""
     found: Json = json.loads(json.dumps(workflow))
     (found.get("extra") or {}).pop("ds", None)
     for graph in (found, *nested_definitions(found)):
         for node in graph["nodes"]:
             node.pop("order", None)
+        graph["links"].sort(key=json.dumps)
     return found
+
+
+def wiring(workflow: Json) -> Json:
+    """Describe what a workflow is made of: by graph, its own sockets, its nodes with theirs, and where each wire leads."""
+    return {
+        key: (
+            [socket["name"] for socket in (*inputs(graph.data), *outputs(graph.data)) if key],
+            {
+                number: (node["type"], [one["name"] for one in inputs(node)], [one["name"] for one in outputs(node)])
+                for number, node in graph.nodes.items()
+            },
+            sorted(
+                [str(link[end]) for end in ("origin_id", "origin_slot", "target_id", "target_slot")]
+                for link in graph.links.values()
+            ),
+        )
+        for key, graph in Document(workflow).graphs.items()
+    }
+
+
+def has_steering(workflow: Json) -> bool:
+    """Tell whether anything of what `--remove` takes out is in a workflow."""
+    return any(node["type"] in (*STEERING, *SUPPLYING) for node in remaining(workflow))
+
+
+def remaining(workflow: Json) -> list[Json]:
+    """Return the nodes of all graphs, but those that only feed a node which saves a direction."""
+    graphs = Document(workflow).graphs.values()
+    return [node for graph in graphs for node in graph.nodes.values() if not _is_saved(graph, node)]
+
+
+def _is_saved(graph: Graph, node: Json) -> bool:
+    return any(
+        graph.nodes[link["target_id"]]["type"] == SAVE for link in graph.leaving(node["id"]) if link["target_id"] in graph.nodes
+    )
 
 
 def test_nothing_goes_wrong_in_the_page(answers: list[Json]) -> None:
@@ -173,24 +206,45 @@ def test_nothing_goes_wrong_in_the_page(answers: list[Json]) -> None:
 def test_the_graph_is_that_of_the_command_line(answers: list[Json]) -> None:
     steered = 0
     for line in answers:
-        assert signatures(line["after"]["output"]) == signatures(line["expected"]), line["name"]
+        assert signatures(line["after"]["output"]) == signatures(line["byCommandLine"]["output"]), line["name"]
         steered += sum(node.get("class_type") == APPLY for node in line["after"]["output"].values())
     assert steered > len(ONE_OF_EACH_FAMILY)
 
 
-def test_one_undo_gives_back_the_workflow(answers: list[Json]) -> None:
+def test_removing_gives_back_what_was_there_before(answers: list[Json]) -> None:
     for line in answers:
-        changes = line["after"]["steps"] - line["before"]["steps"]
-        verdicts = check(line["before"]["workflow"])
-        assert changes == any(verdict.state == STEER for verdict in verdicts), line["name"]
-        if changes:
-            assert content(line["undone"]["workflow"]) == content(line["before"]["workflow"]), line["name"]
-            assert signatures(line["undone"]["output"]) == signatures(line["before"]["output"]), line["name"]
+        if not has_steering(line["before"]["workflow"]):
+            assert wiring(line["removed"]["workflow"]) == wiring(line["before"]["workflow"]), line["name"]
+            for state in ("removed", "removedAfterCommandLine"):
+                assert signatures(line[state]["output"]) == signatures(line["before"]["output"]), (line["name"], state)
+                assert "safety_steer" not in line[state]["workflow"]["extra"], (line["name"], state)
+
+
+def test_removing_does_what_the_command_line_does_to_a_saved_file(answers: list[Json]) -> None:
+    for line in answers:
+        for before, after in (("after", "removed"), ("byCommandLine", "removedAfterCommandLine")):
+            saved = json.loads(json.dumps(line[before]["workflow"]))
+            saved["extra"].pop("safety_steer", None)
+            assert wiring(line[after]["workflow"]) == wiring(remove(saved).data), (line["name"], after)
+            assert not has_steering(line[after]["workflow"]), (line["name"], after)
+
+
+def test_each_command_is_one_step_and_undo_takes_it_back(answers: list[Json]) -> None:
+    for line in answers:
+        added = any(verdict.state == STEER for verdict in check(line["before"]["workflow"]))
+        removed = has_steering(line["after"]["workflow"])
+        assert line["after"]["steps"] == line["before"]["steps"] + added, line["name"]
+        assert line["removed"]["steps"] == line["after"]["steps"] + removed, line["name"]
+        undone = {"removalUndone": "after"} if removed else {}
+        for state, earlier in (undone | ({"undone": "before"} if added else {})).items():
+            assert line[state]["steps"] == line[earlier]["steps"], (line["name"], state)
+            assert content(line[state]["workflow"]) == content(line[earlier]["workflow"]), (line["name"], state)
+            assert signatures(line[state]["output"]) == signatures(line[earlier]["output"]), (line["name"], state)
 
 
 def test_a_wire_over_reroute_points_stays_on_them(answers: list[Json]) -> None:
     (line,) = (line for line in answers if line["name"] == "reroute points.json")
-    for state in ("before", "after", "undone"):
+    for state in ("before", "after", "removed", "undone"):
         assert len(line[state]["workflow"]["extra"]["reroutes"]) == 1, state
     applies = [node for node in line["after"]["output"].values() if node["class_type"] == APPLY]
     assert len(applies) == 2
@@ -215,13 +269,28 @@ def test_one_message_tells_what_became_of_the_samplers(answers: list[Json]) -> N
             assert verdict.reason in toast["detail"], line["name"]
 
 
-def test_a_change_that_fails_half_way_is_taken_back(printed: list[Json]) -> None:
-    refused = printed[-1]
-    assert [toast["severity"] for toast in refused["toasts"]] == ["error"]
-    assert "The workflow is as it was" in refused["toasts"][0]["detail"]
-    assert content(refused["after"]["workflow"]) == content(refused["before"]["workflow"])
-    assert signatures(refused["after"]["output"]) == signatures(refused["before"]["output"])
+def test_a_message_tells_how_many_samplers_lost_their_steering(answers: list[Json]) -> None:
+    for line in answers:
+        (toast,) = line["toastsRemoved"]
+        verdicts = check(line["after"]["workflow"])
+        number = sum(verdict.state == STEERED and not verdict.reason for verdict in verdicts)
+        if has_steering(line["after"]["workflow"]):
+            assert f"removed: {number} sampler{'' if number == 1 else 's'} no longer steered" in toast["summary"], line["name"]
+        else:
+            assert toast["summary"].startswith("Nothing to remove"), line["name"]
 
 
-def test_the_command_is_in_the_menu_and_on_the_canvas(answers: list[Json]) -> None:
-    assert answers[0]["menus"] == {"menu": True, "canvas": True, "palette": True}
+def test_new_nodes_lie_on_nothing(answers: list[Json]) -> None:
+    drawn = {line["name"]: line["boxes"] for line in answers if "boxes" in line}
+    assert sorted(drawn) == PICTURES
+    for name, boxes in drawn.items():
+        own = [one for one in boxes if one["type"] in OWN_NODES]
+        assert len(own) > 2, name
+        for one in own:
+            touched = [other["type"] for other in boxes if other is not one and overlap(one["box"], other["box"])]
+            assert touched == [], (name, one["type"])
+
+
+def overlap(one: list[float], other: list[float]) -> bool:
+    """Tell whether two boxes (left, top, width, height) share any room."""
+    return all(one[axis] < other[axis] + other[axis + 2] and other[axis] < one[axis] + one[axis + 2] for axis in (0, 1))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import json
 
+import by_hand
 import pytest
 import shapes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sketch import Json, Wiring, loader, node, plain, sampler, subgraph, text, workflow
+from sketch import Json, Wiring, loader, node, plain, sampler, text, workflow
 
 from safety_steer.workflow import add, record, remove
 from safety_steer.workflow.soundness import problems
@@ -81,49 +82,14 @@ def test_the_removed_node_of_a_sampler_that_was_wired_otherwise_goes_too() -> No
 
 
 def test_nodes_placed_by_hand_go_and_their_wires_lead_on() -> None:
-    data = workflow(
-        loader(),
-        node(20, "LoadSafetyDirection", "", "SAFETY_DIRECTION"),
-        node(21, "AlignSafetyDirection", "direction:SAFETY_DIRECTION<20.0 clip:CLIP<1.1", "ALIGNED_DIRECTION"),
-        node(22, "SafetyCategoryMixer", "direction:ALIGNED_DIRECTION<21.0", "ALIGNED_DIRECTION"),
-        node(23, "Reroute", ":*<22.0", ":ALIGNED_DIRECTION"),
-        node(24, "ApplySafetySteer", "model:MODEL<1.0 direction:ALIGNED_DIRECTION<23.0", "model:MODEL"),
-        node(25, "ApplySafetySteer", "model:MODEL<24.0 direction:ALIGNED_DIRECTION<21.0", "model:MODEL", mode=4),
-        text(2, "1.1"),
-        node(
-            26, "ApplySafetySteerConditioning", "conditioning:CONDITIONING<2.0 direction:ALIGNED_DIRECTION<22.0", "CONDITIONING"
-        ),
-        sampler(3, "25.0", "26.0"),
-        sampler(4, "24.0", "2.0"),
-    )
-    after = Wiring(mended(data))
+    after = Wiring(mended(by_hand.in_a_row()))
     assert sorted(path for path, _ in after.nodes()) == ["1", "2", "3", "4"]
     assert {after.source(path, "model") for path in ("3", "4")} == {("1", 0)}
     assert {after.source(path, "positive") for path in ("3", "4")} == {("2", 0)}
 
 
 def test_reports_and_scores_go_and_what_passed_through_them_leads_on() -> None:
-    data = workflow(
-        loader(),
-        node(20, "LoadSafetyDirection", "", "SAFETY_DIRECTION"),
-        node(21, "AlignSafetyDirection", "direction:SAFETY_DIRECTION<20.0 clip:CLIP<1.1", "ALIGNED_DIRECTION"),
-        node(24, "ApplySafetySteer", "model:MODEL<1.0 direction:ALIGNED_DIRECTION<21.0", "model:MODEL report:SAFETY_REPORT"),
-        text(2, "1.1"),
-        sampler(3, "24.0", "2.0"),
-        node(
-            30, "SafetyReport", "report:SAFETY_REPORT<24.1 after:*<3.0 clip:CLIP<1.1", "IMAGE text:STRING json:STRING after:*"
-        ),
-        node(31, "VAEDecode", "samples:LATENT<30.3", "IMAGE"),
-        node(32, "PreviewImage", "images:IMAGE<30.0"),
-        node(
-            33,
-            "SafetyScore",
-            "direction:ALIGNED_DIRECTION<21.0 conditioning:CONDITIONING<2.0",
-            "score:FLOAT flagged:BOOLEAN category:STRING IMAGE text:STRING",
-        ),
-        node(34, "Switch", "on:BOOLEAN<33.1"),
-    )
-    after = Wiring(mended(data))
+    after = Wiring(mended(by_hand.with_reports()))
     assert sorted(path for path, _ in after.nodes()) == ["1", "2", "3", "31", "32", "34"]
     assert after.source("3", "model") == ("1", 0)
     assert after.source("31", "samples") == ("3", 0)
@@ -132,34 +98,28 @@ def test_reports_and_scores_go_and_what_passed_through_them_leads_on() -> None:
 
 
 def test_a_direction_that_is_saved_stays() -> None:
-    data = workflow(
-        loader(),
-        node(20, "LoadSafetyDirection", "", "SAFETY_DIRECTION"),
-        node(21, "SaveSafetyDirection", "direction:SAFETY_DIRECTION<20.0"),
-    )
+    data = by_hand.saved_direction()
     removal = remove(data)
     assert removal.nodes == 0
     assert json.dumps(removal.data) == json.dumps(data)
 
 
 def test_sockets_of_a_subgraph_that_only_fed_steering_go_and_later_ones_keep_their_wires() -> None:
-    apply = node(
-        4, "ApplySafetySteer", "model:MODEL<-10.2 direction:ALIGNED_DIRECTION<-10.0 strength:FLOAT<-10.1", "model:MODEL"
-    )
-    takes = "direction:ALIGNED_DIRECTION strength:FLOAT model:MODEL clip:CLIP"
-    draw = subgraph("draw", takes, "LATENT:LATENT<3.0", text(2, "-10.3"), apply, sampler(3, "4.0", "2.0"))
-    feed = "direction:ALIGNED_DIRECTION<21.0 strength:FLOAT model:MODEL<1.0 clip:CLIP<1.1"
-    holder = node(10, "draw", feed, "LATENT", properties={"proxyWidgets": [["4", "strength"], ["3", "seed"]]})
-    fit = [
-        node(20, "LoadSafetyDirection", "", "SAFETY_DIRECTION"),
-        node(21, "AlignSafetyDirection", "direction:SAFETY_DIRECTION<20.0 clip:CLIP<1.1", "ALIGNED_DIRECTION"),
-    ]
-    after = mended(workflow(loader(), *fit, holder, subgraphs=(draw,)))
+    after = mended(by_hand.fed_into_a_subgraph())
     assert [one["name"] for one in after["definitions"]["subgraphs"][0]["inputs"]] == ["model", "clip"]
     assert [one["name"] for one in after["nodes"][1]["inputs"]] == ["model", "clip"]
     assert after["nodes"][1]["properties"]["proxyWidgets"] == [["3", "seed"]]
     assert Wiring(after).source("10/3", "model") == ("1", 0)
     assert Wiring(after).source("10/2", "clip") == ("1", 1)
+
+
+def test_a_model_that_only_went_through_a_subgraph_to_be_steered_goes_around_it() -> None:
+    after = mended(by_hand.steering_as_a_subgraph())
+    assert {Wiring(after).source(path, "model") for path in ("3", "4")} == {("1", 0)}
+    inside = after["definitions"]["subgraphs"][0]
+    assert inside["links"] == []
+    assert inside["inputs"] == []
+    assert inside["outputs"][0]["linkIds"] == []
 
 
 @pytest.mark.parametrize(

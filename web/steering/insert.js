@@ -5,6 +5,7 @@ import { below, findRoom, leftOf } from "./layout.js";
 import { ALIGN, APPLY, LOAD, STEER } from "./plan.js";
 import { CLIP, sourceKey, usedWith } from "./prompts.js";
 import { allGraphs, ENTRY, fromEntry, isOff, linkInto, Walker, wireInto, wireKey, wireOf } from "./trace.js";
+import { connect } from "./wires.js";
 
 const SOCKET = "safety_direction";
 const ALIGNED = "ALIGNED_DIRECTION";
@@ -56,7 +57,7 @@ export class Inserter {
     // A wire over the canvas's own reroute points is kept to them: such a sampler gets a node of its own.
     let apply = link.parentId == null ? this.applied.get(key) : undefined;
     if (!apply) {
-      apply = this.add(graph, APPLY, (size) => leftOf(node, size), node);
+      apply = this.add(graph, APPLY, (added) => leftOf(node, added), node);
       connect(graph, wireOf(link), apply, slotOf(apply, "model"), link.parentId);
       connect(graph, direction, apply, slotOf(apply, "direction"));
       if (!this.applied.has(key)) this.applied.set(key, apply);
@@ -110,8 +111,7 @@ export class Inserter {
     if (!output) {
       this.changed = true;
       output = inner.addOutput(unused(SOCKET, inner.outputs), ALIGNED);
-      const from = inner.getNodeById(wire.origin);
-      if (!output.connect(from.outputs[wire.slot], from)) throw new Error(`${from.title} cannot leave ${inner.name}`);
+      connect(inner, wire, inner.outputNode, inner.outputs.indexOf(output));
     }
     return { origin: node.id, slot: node.outputs.findIndex((socket) => socket.name === output.name) };
   }
@@ -119,7 +119,7 @@ export class Inserter {
   /** Put a new node into a graph, near the wanted place, where it hides nothing. */
   add(graph, type, wanted, beside) {
     const node = this.create(type);
-    node.pos = findRoom(graph, wanted(node.size), node.size, beside);
+    node.pos = findRoom(graph, wanted(node), node, beside);
     this.changed = true;
     graph.add(node);
     return node;
@@ -129,14 +129,6 @@ export class Inserter {
 const outputOf = (node) => ({ origin: node.id, slot: 0 });
 
 const slotOf = (node, name) => node.inputs.findIndex((socket) => socket.name === name);
-
-/** Lead a wire to an input of a node, over reroute points if there are some. */
-function connect(graph, wire, node, slot, reroute) {
-  const link = fromEntry(wire)
-    ? graph.inputs[wire.slot].connect(node.inputs[slot], node, reroute)
-    : graph.getNodeById(wire.origin).connect(wire.slot, node, slot, reroute);
-  if (!link) throw new Error(`${node.title} does not take a wire into its input ${node.inputs[slot]?.name}`);
-}
 
 /** Tell whether a wire leads to this output of a subgraph. */
 const leadsTo = (graph, output, wire) =>

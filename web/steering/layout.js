@@ -3,8 +3,9 @@
 const TITLE = 30;
 const GAP = 40;
 const STEP = 40;
-/** How much taller Nodes 2.0 draws a node than its size says before it is seen. */
-const TALLER = 40;
+/** How much taller than its size says Nodes 2.0 draws a node: by the row with its pack's name, and a little for each widget. */
+const PACK_ROW = 30;
+const WIDGET_ROW = 5;
 /** How many steps around the wanted place are tried before the room below everything is taken. */
 const REACH = 40;
 
@@ -17,7 +18,13 @@ const boxAt = ([left, top], [width, height], title = TITLE) => ({
   bottom: top + height,
 });
 
-const nodeBox = (node) => boxAt(node.pos, node.size);
+/** Return the size a node is drawn with, without its title. */
+const drawnSize = ({ size, widgets }) => {
+  const more = LiteGraph.vueNodesMode ? PACK_ROW + WIDGET_ROW * (widgets?.length ?? 0) : 0;
+  return [size[0], size[1] + more];
+};
+
+const nodeBox = (node) => boxAt(node.pos, drawnSize(node));
 
 const meets = (one, other, gap = 0) =>
   one.left < other.right + gap && other.left < one.right + gap && one.top < other.bottom + gap && other.top < one.bottom + gap;
@@ -26,28 +33,28 @@ const holds = (outer, inner) =>
   outer.left <= inner.left && outer.top <= inner.top && inner.right <= outer.right && inner.bottom <= outer.bottom;
 
 /** Return the position of a new node beside another, before it on the wire. */
-export const leftOf = (node, size) => [node.pos[0] - size[0] - GAP, node.pos[1]];
+export const leftOf = (node, added) => [node.pos[0] - added.size[0] - GAP, node.pos[1]];
 
 /** Return the position of a new node under another, or beside the inputs of the subgraph when there is no other. */
 export function below(graph, node) {
-  if (node) return [node.pos[0], node.pos[1] + node.size[1] + TITLE + GAP + TALLER];
+  if (node) return [node.pos[0], node.pos[1] + drawnSize(node)[1] + TITLE + GAP];
   const { pos, size } = graph.inputNode;
   return [pos[0] + size[0] + GAP, pos[1] + size[1] + TITLE + GAP];
 }
 
 /**
- * Return the free position nearest to the wanted one for a node of this size. No node, and no group that `beside` is not
- * in, is touched; a group that it is in holds the new node or is left alone.
+ * Return the free position nearest to the wanted one for a new node. No node, and no group that `beside` is not in, is
+ * touched; a group that it is in holds the new node or is left alone.
  */
-export function findRoom(graph, wanted, size, beside) {
+export function findRoom(graph, wanted, added, beside) {
   const ends = [graph.inputNode, graph.outputNode].filter(Boolean).map((end) => boxAt(end.pos, end.size, 0));
   const taken = [...graph.nodes.map(nodeBox), ...ends];
   const groups = (graph.groups ?? []).map((group) => boxAt(group.pos, group.size, 0));
   const home = beside && nodeBox(beside);
   for (const [right, down] of steps()) {
     const place = [wanted[0] + right, wanted[1] + down];
-    const box = boxAt(place, [size[0], size[1] + TALLER]);
-    const fits = (group) => !meets(box, group) || (holds(group, box) && home && meets(group, home));
+    const box = boxAt(place, drawnSize(added));
+    const fits = (group) => !meets(box, group, GAP / 2) || (holds(group, box) && home && meets(group, home));
     if (!taken.some((other) => meets(box, other, GAP / 2)) && groups.every(fits)) return place;
   }
   return [wanted[0], Math.max(...[...taken, ...groups].map((box) => box.bottom)) + TITLE + GAP];

@@ -1,0 +1,131 @@
+// Take steering out of the open workflow: the wire into a steering node goes on to where the node's own wire led.
+// What is taken out, and what stays, is as in safety_steer/workflow/removing.py.
+
+import { allGraphs, fromEntry, isKind, linkInto, Walker, wireOf } from "./trace.js";
+import { connect, linksFrom } from "./wires.js";
+
+/** Nodes that are taken out: the input by which a wire of the workflow comes in, and the output by which it goes on. */
+export const STEERING = {
+  "ApplySafetySteer": ["model", 0],
+  "ApplySafetySteerConditioning": ["conditioning", 0],
+  "ApplySafetySteerWanVideo": ["text_embeds", 0],
+  "SafetyReport": ["after", 3],
+  "SafetyScore": ["conditioning", -1]
+};
+/** Nodes that only serve steering. */
+export const SUPPLYING = ["LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer"];
+export const DIRECTIONS = ["SAFETY_DIRECTION", "ALIGNED_DIRECTION"];
+export const EXIT = -20;
+/** Where `safety-steer add` keeps, in a file, what it has changed. */
+export const RECORD = "safety_steer";
+
+/** Takes the pack's steering nodes out of a workflow, and what only served them. */
+export class Remover {
+  /** @param {any} root The root graph. */
+  constructor(root) {
+    this.root = root;
+    this.walker = new Walker(allGraphs(root), false);
+    /** How many of the pack's nodes went. */
+    this.nodes = 0;
+    this.changes = 0;
+  }
+
+  /** Whether the workflow is no longer as it was. */
+  get changed() {
+    return this.changes > 0;
+  }
+
+  /** Whether there is anything to take out. */
+  get needed() {
+    return this.walker.graphs.some((graph) => graph.nodes.some((node) => node.type in STEERING || servesNobody(graph, node)));
+  }
+
+  /** Take all steering out, one round after the other: what goes in one graph can leave something spare in another. */
+  remove() {
+    let before;
+    do {
+      before = this.changes;
+      this.walker.graphs.forEach((graph) => this.mend(graph));
+    } while (this.changes > before);
+    delete this.root.extra?.[RECORD];
+  }
+
+  /** Take steering out of one graph, as far as nothing outside of it needs it. */
+  mend(graph) {
+    for (const node of graph.nodes.filter(({ type }) => type in STEERING)) {
+      this.leadPast(graph, node);
+      this.drop(graph, node);
+    }
+    for (let spare; (spare = graph.nodes.find((node) => servesNobody(graph, node))); ) this.drop(graph, spare);
+    if (graph !== this.root) this.dropSpareSockets(graph);
+  }
+
+  /** Let the wire into a steering node end where the output of its passage led. */
+  leadPast(graph, node) {
+    const [input, output] = STEERING[node.type];
+    const incoming = linkInto(graph, node.inputs.find((socket) => socket.name === input));
+    if (!incoming) return;
+    for (const onward of linksFrom(graph, node, output)) this.lead(graph, wireOf(incoming), onward, incoming.parentId);
+  }
+
+  /** Let a wire lead to the end of a link; what would lead straight through a subgraph is led around it. */
+  lead(graph, wire, onward, reroute) {
+    this.changes++;
+    if (Number(onward.target_id) !== EXIT) {
+      connect(graph, wire, graph.getNodeById(onward.target_id), onward.target_slot, reroute ?? onward.parentId);
+    } else if (!fromEntry(wire)) {
+      connect(graph, wire, graph.outputNode, onward.target_slot, reroute ?? onward.parentId);
+    } else {
+      for (const [outer, place] of this.walker.places(graph)) {
+        const around = this.walker.outside(graph, wire.slot, outer, place);
+        const links = linksFrom(outer, place, slotOf(place, graph.outputs[onward.target_slot]));
+        if (around) links.forEach((link) => this.lead(outer, around, link));
+      }
+    }
+  }
+
+  /** Delete a node, and the inputs of the subgraph that led to nothing else. */
+  drop(graph, node) {
+    const wires = node.inputs.map((socket) => linkInto(graph, socket)).filter(Boolean).map(wireOf);
+    const fed = wires.filter(fromEntry).map((wire) => graph.inputs[wire.slot]);
+    this.changes++;
+    if (node.type !== "Reroute") this.nodes++;
+    graph.remove(node);
+    this.dropInputs(graph, [...new Set(fed)]);
+    for (const [, { properties }] of this.walker.places(graph)) {
+      const shown = properties?.proxyWidgets;
+      const kept = Array.isArray(shown) && shown.filter(([id]) => id !== String(node.id));
+      if (kept && kept.length < shown.length) properties.proxyWidgets = kept;
+    }
+  }
+
+  /** Delete the sockets of a subgraph that carry a direction nobody takes. */
+  dropSpareSockets(graph) {
+    this.dropInputs(graph, graph.inputs.filter(carriesDirection));
+    for (const output of graph.outputs.filter(carriesDirection)) {
+      const places = this.walker.places(graph);
+      if (places.some(([outer, node]) => linksFrom(outer, node, slotOf(node, output)).length)) continue;
+      this.changes++;
+      graph.removeOutput(output);
+    }
+  }
+
+  /** Delete those inputs of a subgraph that lead nowhere. */
+  dropInputs(graph, inputs) {
+    for (const input of inputs.filter((one) => !one.linkIds.length)) {
+      this.changes++;
+      graph.removeInput(input);
+    }
+  }
+}
+
+const slotOf = (node, { name }) => node.outputs.findIndex((socket) => socket.name === name);
+
+const carriesDirection = (socket) => DIRECTIONS.some((kind) => isKind(socket, kind));
+
+/** Tell whether a node only served steering: nothing takes what it gives. */
+function servesNobody(graph, node) {
+  const outputs = node.outputs ?? [];
+  if (!SUPPLYING.includes(node.type) && !(node.type === "Reroute" && outputs.some(carriesDirection))) return false;
+  return !outputs.some((_, slot) => linksFrom(graph, node, slot).length);
+}

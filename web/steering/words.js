@@ -1,0 +1,34 @@
+// What the window's commands say: what became of the samplers, in words for people.
+
+import { LEFT, STEER, STEERED } from "./plan.js";
+
+const WORDS = { [STEER]: "steered now", [STEERED]: "steered already", [LEFT]: "left alone" };
+const MOST_LINES = 8;
+
+/** Sum up what became of the samplers. @param {import("./plan.js").Verdict[]} verdicts */
+export function added(verdicts) {
+  if (!verdicts.length) return "Nothing to steer: this workflow has no sampler that runs in ComfyUI itself";
+  const counts = Object.keys(WORDS).map((state) => [verdicts.filter((one) => one.state === state).length, state]);
+  const parts = counts.filter(([count]) => count).map(([count, state]) => `${number(count, "sampler")} ${WORDS[state]}`);
+  return `${counts[0][0] ? "Safety steering added" : "Nothing changed"}: ${parts.join(", ")}`;
+}
+
+/** Sum up what was taken out. @param {number} samplers How many were steered. @param {number} nodes */
+export function removed(samplers, nodes) {
+  if (!nodes) return "Nothing to remove: this workflow has no safety steering";
+  return `Safety steering removed: ${number(samplers, "sampler")} no longer steered, ${number(nodes, "node")} taken out`;
+}
+
+/** List the samplers that have something to be said about, in lines. */
+export function details(verdicts, root) {
+  const lines = verdicts.filter((one) => one.reason).map((one) => `${label(one, root)}: ${WORDS[one.state]}, ${one.reason}`);
+  const more = lines.length - MOST_LINES;
+  return [...lines.slice(0, MOST_LINES), ...(more > 0 ? [`and ${more} more`] : [])].join("\n");
+}
+
+/** Name a sampler for people: title or type, id and subgraph. */
+function label({ graph, node }, root) {
+  return `${node.title || node.type} #${node.id}${graph === root ? "" : ` in ${graph.name}`}`;
+}
+
+const number = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
