@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from safety_steer.workflow import graph, own_nodes, plan, prompts, record, samplers
+from safety_steer.workflow import blocks, graph, own_nodes, plan, prompts, record, samplers
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "web").rglob("*.js"))
@@ -30,6 +30,9 @@ CONSTANTS = {
     "WRITES_MUSIC": list(prompts.WRITES_MUSIC),
     "STEERING": {type: [passage.input, passage.output] for type, passage in own_nodes.STEERING.items()},
     "SUPPLYING": list(own_nodes.SUPPLYING),
+    "REPORTING": own_nodes.REPORTING,
+    "SCORING": own_nodes.SCORING,
+    "NOTES": list(blocks.NOTES),
     "DIRECTIONS": [own_nodes.DIRECTION, own_nodes.ALIGNED],
     "RECORD": record.KEY,
     "ENTRY": graph.ENTRY,

@@ -6,7 +6,7 @@ import { Inserter } from "./steering/insert.js";
 import { ALIGN, APPLY, LOAD, plan, STEER, STEERED } from "./steering/plan.js";
 import { Remover } from "./steering/remove.js";
 import { asOneStep } from "./steering/step.js";
-import { added, details, removed } from "./steering/words.js";
+import { added, details, removed, stay } from "./steering/words.js";
 
 const SHOWN_MS = 12000;
 const COMMANDS = [
@@ -48,7 +48,7 @@ async function removeSteering() {
   const steered = plan(root).filter((verdict) => verdict.state === STEERED && !verdict.reason);
   const remover = new Remover(root);
   if (remover.needed) await asOneStep(app, remover, () => remover.remove());
-  say(remover.changed ? "success" : "info", removed(steered.length, remover.nodes));
+  say(remover.changed ? "success" : "info", removed(steered.length, remover.nodes), stay(remover.blocks));
 }
 
 /** Make a node that is in no graph yet. */

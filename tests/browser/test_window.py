@@ -13,12 +13,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from block_shapes import beside_a_block, loose_behind_a_block, steered_within
 from by_hand import by_hand
 from harness import ALL_TEMPLATES, NEEDS_BROWSER, Json, folder, run_in_browser
 from shapes import left_alone, shapes
 from templates import workflows
 
 from safety_steer.workflow import add, check, remove
+from safety_steer.workflow.blocks import is_block, tells_of_block
 from safety_steer.workflow.graph import Document, Graph, inputs, nested_definitions, outputs
 from safety_steer.workflow.own_nodes import APPLY, OWN_NODES, STEERING, SUPPLYING
 from safety_steer.workflow.plan import STEER, STEERED
@@ -89,6 +91,8 @@ def cases() -> dict[str, Json]:
     """Every shape, what users have wired by hand, and a template of every family, by the name of its file."""
     found = {f"{name}.json": data for name, (data, _) in (shapes() | left_alone()).items()}
     found |= {f"{name}.json": data for name, data in by_hand().items()}
+    found |= {f"{name}.json": data for name, (data, _) in steered_within().items()}
+    found |= {"a block beside.json": beside_a_block(), "loose behind a block.json": loose_behind_a_block()}
     found["reroute points.json"] = over_reroute_points()
     where = folder()
     assert where is not None
@@ -186,9 +190,15 @@ def has_steering(workflow: Json) -> bool:
 
 
 def remaining(workflow: Json) -> list[Json]:
-    """Return the nodes of all graphs, but those that only feed a node which saves a direction."""
-    graphs = Document(workflow).graphs.values()
-    return [node for graph in graphs for node in graph.nodes.values() if not _is_saved(graph, node)]
+    """Return the nodes of all graphs without blocks, what tells of these, and what feeds a node that saves a direction."""
+    document = Document(workflow)
+    return [
+        node
+        for graph in document.graphs.values()
+        if not is_block(document, graph)
+        for node in graph.nodes.values()
+        if not _is_saved(graph, node) and not tells_of_block(document, graph, node)
+    ]
 
 
 def _is_saved(graph: Graph, node: Json) -> bool:
@@ -278,6 +288,7 @@ def test_a_message_tells_how_many_samplers_lost_their_steering(answers: list[Jso
             assert f"removed: {number} sampler{'' if number == 1 else 's'} no longer steered" in toast["summary"], line["name"]
         else:
             assert toast["summary"].startswith("Nothing to remove"), line["name"]
+        assert toast.get("detail", "") == remove(line["after"]["workflow"]).left, line["name"]
 
 
 def test_new_nodes_lie_on_nothing(answers: list[Json]) -> None:

@@ -101,3 +101,17 @@ def steered_within() -> dict[str, tuple[Json, str]]:
         ),
     )
     return {name: (data, said) for name, data, said in found}
+
+
+def beside_a_block() -> Json:
+    """One sampler behind a block, with a report of it, and one that has no steering yet."""
+    takes = "report:SAFETY_REPORT<20.1 after:*<3.0 clip:CLIP<1.1"
+    report = node(30, "SafetyReport", takes, "IMAGE text:STRING json:STRING after:*")
+    samplers = sampler(3, "20.0", "2.0"), sampler(4, "1.0", "2.0")
+    return workflow(loader(), text(2, "1.1"), block(20), *samplers, report, subgraphs=(OWN,))
+
+
+def loose_behind_a_block() -> Json:
+    """A sampler behind a block and an Apply of its own."""
+    start = (loader(), text(2, "1.1"), block(20), *fit("1.1"))
+    return workflow(*start, apply("20.0"), sampler(3, "82.0", "2.0"), subgraphs=(OWN,))

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from block_shapes import DRAWING, OWN, apply, block, blueprint, fit, steered_within
+from block_shapes import DRAWING, OWN, beside_a_block, block, blueprint, loose_behind_a_block, steered_within
 from shapes import place
-from sketch import Json, Wiring, loader, node, sampler, text, workflow
+from sketch import Wiring, loader, workflow
 
 from safety_steer.cli import main
 from safety_steer.workflow import add, check, remove
@@ -18,9 +18,6 @@ from safety_steer.workflow.soundness import problems
 WITHIN = steered_within()
 OTHERS = ("CheckpointLoaderSimple", "CLIPTextEncode", "KSampler", "draw")
 BLOCKS = [name for name in WITHIN if "loads" not in name]
-REPORT = node(
-    30, "SafetyReport", "report:SAFETY_REPORT<20.1 after:*<3.0 clip:CLIP<1.1", "IMAGE text:STRING json:STRING after:*"
-)
 
 
 @pytest.mark.parametrize("name", WITHIN)
@@ -44,15 +41,8 @@ def test_a_block_stays_whole_and_is_named(name: str) -> None:
     assert removal.left.count("(#") == sum(str(one["type"]) not in OTHERS for one in data["nodes"])
 
 
-def steered_twice() -> Json:
-    """One sampler behind a block, and one that has no steering yet."""
-    return workflow(
-        loader(), text(2, "1.1"), block(20), sampler(3, "20.0", "2.0"), sampler(4, "1.0", "2.0"), REPORT, subgraphs=(OWN,)
-    )
-
-
 def test_what_add_put_in_beside_a_block_is_taken_back_exactly() -> None:
-    data = steered_twice()
+    data = beside_a_block()
     change = add(data)
     assert change.changed
     removal = remove(change.data)
@@ -62,7 +52,7 @@ def test_what_add_put_in_beside_a_block_is_taken_back_exactly() -> None:
 
 
 def test_without_the_record_what_is_not_the_blocks_goes_and_its_report_stays() -> None:
-    data = steered_twice()
+    data = beside_a_block()
     result = add(data).data
     del result["extra"]["safety_steer"]
     removal = remove(result)
@@ -79,8 +69,7 @@ def test_without_the_record_what_is_not_the_blocks_goes_and_its_report_stays() -
 
 
 def test_loose_steering_behind_a_block_goes() -> None:
-    start = (loader(), text(2, "1.1"), block(20), *fit("1.1"))
-    removal = remove(workflow(*start, apply("20.0"), sampler(3, "82.0", "2.0"), subgraphs=(OWN,)))
+    removal = remove(loose_behind_a_block())
     assert removal.nodes == 3
     assert Wiring(removal.data).source("3", "model") == ("20/82", 0)
 
@@ -110,10 +99,7 @@ def test_the_terminal_names_the_block(tmp_path: Path, capsys: pytest.CaptureFixt
         "in.json: unchanged (placed by hand, and left in: Safety Steer (#50); bypass or delete it in ComfyUI)\n"
     )
     assert out.read_bytes() == source.read_bytes()
-    loose = workflow(
-        loader(), text(2, "1.1"), block(20), *fit("1.1"), apply("20.0"), sampler(3, "82.0", "2.0"), subgraphs=(OWN,)
-    )
-    source.write_text(json.dumps(loose))
+    source.write_text(json.dumps(loose_behind_a_block()))
     assert main(["add", str(source), "-o", str(out), "--remove"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("in.json: took out 3 nodes, the wires lead past them (placed by hand, and left in: the block (#20)")

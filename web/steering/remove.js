@@ -1,20 +1,11 @@
 // Take steering out of the open workflow: the wire into a steering node goes on to where the node's own wire led.
 // What is taken out, and what stays, is as in safety_steer/workflow/removing.py.
 
+import { blocksOf, isBlock, tellsOfBlock } from "./blocks.js";
+import { DIRECTIONS, STEERING, SUPPLYING } from "./own_nodes.js";
 import { allGraphs, fromEntry, isKind, linkInto, Walker, wireOf } from "./trace.js";
 import { connect, linksFrom } from "./wires.js";
 
-/** Nodes that are taken out: the input by which a wire of the workflow comes in, and the output by which it goes on. */
-export const STEERING = {
-  "ApplySafetySteer": ["model", 0],
-  "ApplySafetySteerConditioning": ["conditioning", 0],
-  "ApplySafetySteerWanVideo": ["text_embeds", 0],
-  "SafetyReport": ["after", 3],
-  "SafetyScore": ["conditioning", -1]
-};
-/** Nodes that only serve steering. */
-export const SUPPLYING = ["LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer"];
-export const DIRECTIONS = ["SAFETY_DIRECTION", "ALIGNED_DIRECTION"];
 export const EXIT = -20;
 /** Where `safety-steer add` keeps, in a file, what it has changed. */
 export const RECORD = "safety_steer";
@@ -25,6 +16,9 @@ export class Remover {
   constructor(root) {
     this.root = root;
     this.walker = new Walker(allGraphs(root), false);
+    /** Nodes that stand for blocks: `safety-steer add` makes none, so a user has placed them, and they stay. */
+    this.blocks = blocksOf(this.walker.graphs);
+    this.open = this.walker.graphs.filter((graph) => graph === root || !isBlock(graph));
     /** How many of the pack's nodes went. */
     this.nodes = 0;
     this.changes = 0;
@@ -37,7 +31,7 @@ export class Remover {
 
   /** Whether there is anything to take out. */
   get needed() {
-    return this.walker.graphs.some((graph) => graph.nodes.some((node) => node.type in STEERING || servesNobody(graph, node)));
+    return this.open.some((graph) => steeringIn(graph).length || graph.nodes.some((node) => servesNobody(graph, node)));
   }
 
   /** Take all steering out, one round after the other: what goes in one graph can leave something spare in another. */
@@ -45,14 +39,14 @@ export class Remover {
     let before;
     do {
       before = this.changes;
-      this.walker.graphs.forEach((graph) => this.mend(graph));
+      this.open.forEach((graph) => this.mend(graph));
     } while (this.changes > before);
     delete this.root.extra?.[RECORD];
   }
 
   /** Take steering out of one graph, as far as nothing outside of it needs it. */
   mend(graph) {
-    for (const node of graph.nodes.filter(({ type }) => type in STEERING)) {
+    for (const node of steeringIn(graph)) {
       this.leadPast(graph, node);
       this.drop(graph, node);
     }
@@ -118,6 +112,9 @@ export class Remover {
     }
   }
 }
+
+/** Return the steering nodes of a graph, but those that tell of a block. */
+const steeringIn = (graph) => graph.nodes.filter((node) => node.type in STEERING && !tellsOfBlock(graph, node));
 
 const slotOf = (node, { name }) => node.outputs.findIndex((socket) => socket.name === name);
 

@@ -19,6 +19,12 @@ export function removed(samplers, nodes) {
   return `Safety steering removed: ${number(samplers, "sampler")} no longer steered, ${number(nodes, "node")} taken out`;
 }
 
+/** Say which blocks stay, and what can be done. @param {any[]} blocks Nodes that stand for them. */
+export function stay(blocks) {
+  const names = blocks.map((node) => `${node.title || node.subgraph.name} (#${node.id})`).join(", ");
+  return names && `placed by hand, and left in: ${names}; bypass or delete it in ComfyUI`;
+}
+
 /** List the samplers that have something to be said about, in lines. */
 export function details(verdicts, root) {
   const lines = verdicts.filter((one) => one.reason).map((one) => `${label(one, root)}: ${WORDS[one.state]}, ${one.reason}`);
