@@ -37,7 +37,7 @@ async function addSteering() {
   if (changes) {
     [LOAD, ALIGN, APPLY].forEach(createNode);
     const inserter = new Inserter(root, createNode);
-    await asOneStep(app, inserter, () => verdicts.forEach((verdict) => inserter.insert(verdict)));
+    await asOneStep(app, root, inserter, () => verdicts.forEach((verdict) => inserter.insert(verdict)));
   }
   say(changes ? "success" : "info", added(verdicts), details(verdicts, root));
 }
@@ -47,7 +47,7 @@ async function removeSteering() {
   const root = rootGraph();
   const steered = plan(root).filter((verdict) => verdict.state === STEERED && !verdict.reason);
   const remover = new Remover(root);
-  if (remover.needed) await asOneStep(app, remover, () => remover.remove());
+  if (remover.needed) await asOneStep(app, root, remover, () => remover.remove());
   say(remover.changed ? "success" : "info", removed(steered.length, remover.nodes));
 }
 
