@@ -27,6 +27,8 @@ Replace = Callable[[Sequence[Entry]], tuple[list[Entry], list[Outcome]]]
 WRAPPER_KEY = "safety_steer"
 SITES = ("conditioning", "cross-attention")
 
+TYPE = "ApplySafetySteer"
+
 
 class ApplySafetySteer(io.ComfyNode):
     """Add an OUTER_SAMPLE wrapper that steers the positive conditioning, and nothing else."""
@@ -35,7 +37,7 @@ class ApplySafetySteer(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         """Describe the node to ComfyUI."""
         return io.Schema(
-            node_id="ApplySafetySteer",
+            node_id=TYPE,
             display_name="Apply Safety Steer",
             category=CATEGORY,
             **search_aliases("safety", "nsfw", "sfw", "safe", "censor", "filter", "moderation", "guard", "nudity"),
@@ -148,7 +150,7 @@ def _wrapper(
                 "or guider with a positive input, or Apply Safety Steer (Conditioning) on the conditioning."
             )
         conds["positive"], outcomes = replace(conds["positive"])
-        report.show(node_id, report.describe(outcomes, direction))
+        report.show(node_id, report.describe(outcomes, direction), TYPE)
         records = run_log.records_of(outcomes, used)
         del outcomes
         sampled = executor(*args, **kwargs)

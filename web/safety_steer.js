@@ -1,11 +1,13 @@
 // The commands that add safety steering to the open workflow and remove it: in the menu, on the canvas and in the command
-// palette. They do what `safety-steer add` and `safety-steer add --remove` do to a file; the pack works without them.
+// palette. They do what `safety-steer add` and `safety-steer add --remove` do to a file. And what the nodes say stays on them
+// after a run. The pack works without this script.
 
 import { app } from "../../scripts/app.js";
 import { Inserter } from "./steering/insert.js";
 import { ALIGN, APPLY, LOAD, plan, STEER, STEERED } from "./steering/plan.js";
 import { Remover } from "./steering/remove.js";
 import { asOneStep } from "./steering/step.js";
+import { keepTexts } from "./steering/texts.js";
 import { added, details, removed, stay } from "./steering/words.js";
 
 const SHOWN_MS = 12000;
@@ -37,7 +39,7 @@ async function addSteering() {
   if (changes) {
     [LOAD, ALIGN, APPLY].forEach(createNode);
     const inserter = new Inserter(root, createNode);
-    await asOneStep(app, inserter, () => verdicts.forEach((verdict) => inserter.insert(verdict)));
+    await asOneStep(app, root, inserter, () => verdicts.forEach((verdict) => inserter.insert(verdict)));
   }
   say(changes ? "success" : "info", added(verdicts), details(verdicts, root));
 }
@@ -47,7 +49,7 @@ async function removeSteering() {
   const root = rootGraph();
   const steered = plan(root).filter((verdict) => verdict.state === STEERED && !verdict.reason);
   const remover = new Remover(root);
-  if (remover.needed) await asOneStep(app, remover, () => remover.remove());
+  if (remover.needed) await asOneStep(app, root, remover, () => remover.remove());
   say(remover.changed ? "success" : "info", removed(steered.length, remover.nodes), stay(remover.blocks));
 }
 
@@ -73,6 +75,7 @@ function inTurn({ work, failed }) {
 
 app.registerExtension({
   name: "SafetySteer",
+  setup: () => keepTexts(app),
   commands: COMMANDS.map((one) => {
     const { id, label, icon } = one;
     return { id, label, icon, mutatesGraph: true, function: () => inTurn(one) };

@@ -3,6 +3,8 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 
 const OURS = /safety.?steer/i;
+/** Where the front end itself asks about packs by name. */
+const REGISTRY = /api\.comfy\.org/;
 /** A small window is drawn sooner; pictures get a large one. */
 const SMALL = { width: 800, height: 600 };
 const LARGE = { width: 1600, height: 900 };
@@ -17,8 +19,8 @@ export async function open(chromiumPath, playwrightFolder, url, canvas) {
   const errors = [];
   page.on("pageerror", (error) => errors.push(`${error.message} ${error.stack}`.slice(0, 600)));
   page.on("console", (message) => {
-    // The front end itself asks elsewhere about packs by name: only files of this pack count.
     const where = (message.location().url ?? "").split("/extensions/")[1] ?? "";
+    if (REGISTRY.test(message.text())) return;
     if (["error", "warning"].includes(message.type()) && OURS.test(`${message.text()} ${where}`)) {
       errors.push(`${message.type()}: ${message.text()}`.slice(0, 600));
     }

@@ -112,6 +112,30 @@ def test_the_nodes_show_what_they_did(monkeypatch: pytest.MonkeyPatch, caplog: p
     assert any("flagged" in record.message for record in caplog.records)
 
 
+@pytest.mark.parametrize(
+    ("running", "place"),
+    [
+        ({"apply": "ApplySafetySteer", "2": "KSampler"}, "apply"),
+        ({"apply": "KSampler", "2": "ApplySafetySteer"}, "2"),
+        ({"apply": "KSampler"}, None),
+        ({"2": "ApplySafetySteer", "3": "ApplySafetySteer"}, None),
+    ],
+)
+def test_what_a_kept_node_did_is_shown_on_the_node_of_the_workflow_that_runs(
+    running: dict[str, str], place: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    prompt = {number: {"class_type": kind} for number, kind in running.items()}
+    server = SimpleNamespace(
+        client_id="me",
+        send_progress_text=lambda _text, node_id, _sid: shown.append(node_id),
+        prompt_queue=SimpleNamespace(currently_running={0: (0, "id", prompt, {}, [])}),
+    )
+    monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=SimpleNamespace(instance=server)))
+    world.module("nodes.report").show("apply", "moved", "ApplySafetySteer")
+    assert shown == ([place] if place else [])
+
+
 def test_a_source_direction_cannot_be_applied() -> None:
     made = graph("sd15")
     made["apply"]["inputs"]["direction"] = ["load", 3]

@@ -1,16 +1,21 @@
 // A change of the open workflow as one step that can be undone, and that is taken back when it fails half way.
 
+import { allGraphs } from "./trace.js";
+import { noteWires } from "./wires.js";
+
 /**
  * Work on the open workflow; take every change back and throw when something fails.
  * @param {any} app The front end's application.
+ * @param {any} root The root graph.
  * @param {{changed: boolean}} edit Says whether the workflow is no longer as it was.
  * @param {() => void} work
  */
-export async function asOneStep(app, edit, work) {
+export async function asOneStep(app, root, edit, work) {
   let failure;
   app.canvas.emitBeforeChange();
   try {
     work();
+    noteWires(allGraphs(root));
   } catch (error) {
     failure = error;
   }

@@ -23,12 +23,15 @@ export function connect(graph, wire, target, slot, reroute) {
   else link = origin.connect(wire.slot, target, slot, reroute);
   if (!link && leaves) throw new Error(`${origin.title} cannot leave ${graph.name}`);
   if (!link) throw new Error(`${target.title} does not take a wire into its input ${target.inputs[slot]?.name}`);
-  if (target.last_serialization?.inputs) noteWire(target, slot, link.id);
 }
 
-/** Note a new wire where a node of a type that is missing is kept: it is saved as it was loaded. */
-function noteWire(node, slot, id) {
-  const saved = node.last_serialization;
-  const inputs = saved.inputs.map((socket, index) => (index === slot ? { ...socket, link: id } : socket));
-  node.last_serialization = { ...saved, inputs };
+/** Note the wires of nodes whose types are missing where those are kept: they are saved as they were loaded. */
+export function noteWires(graphs) {
+  for (const node of graphs.flatMap((graph) => graph.nodes)) {
+    const saved = node.last_serialization;
+    if (!saved?.inputs && !saved?.outputs) continue;
+    const inputs = saved.inputs?.map((socket, slot) => ({ ...socket, link: node.inputs[slot]?.link ?? null }));
+    const outputs = saved.outputs?.map((socket, slot) => ({ ...socket, links: [...(node.outputs[slot]?.links ?? [])] }));
+    node.last_serialization = { ...saved, ...(inputs && { inputs }), ...(outputs && { outputs }) };
+  }
 }
