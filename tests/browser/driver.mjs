@@ -3,6 +3,8 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 
 const OURS = /safety.?steer/i;
+/** Where the front end itself asks about packs by name. */
+const REGISTRY = /api\.comfy\.org/;
 /** The front end asks for a help page in its language before it takes the one there is. */
 const HELP_IN_A_LANGUAGE = /\/docs\/\w+\/[\w-]+\.md$/;
 
@@ -21,10 +23,9 @@ export async function open(chromiumPath, playwrightFolder, url, canvas) {
     if (stands || OURS.test(error.stack)) errors.push(`${error.message} ${error.stack}`.slice(0, 600));
   });
   page.on("console", (message) => {
-    // The front end itself asks elsewhere about packs by name: only files of this pack count.
     const where = (message.location().url ?? "").split("/extensions/")[1] ?? "";
     const wrong = ["error", "warning"].includes(message.type()) && OURS.test(`${message.text()} ${where}`);
-    if (wrong && !HELP_IN_A_LANGUAGE.test(where)) errors.push(`${message.type()}: ${message.text()} ${where}`.slice(0, 600));
+    if (wrong && !REGISTRY.test(message.text()) && !HELP_IN_A_LANGUAGE.test(where)) errors.push(`${message.type()}: ${message.text()} ${where}`.slice(0, 600));
   });
   // Settings count from the next start of the page; without the first one a dialog lies over everything.
   const settings = {
@@ -52,8 +53,8 @@ export async function open(chromiumPath, playwrightFolder, url, canvas) {
 
 async function start(page, url) {
   const ready = () => window.app?.extensionManager && (window.app.rootGraph ?? window.app.graph);
-  await page.goto(url, { timeout: 120000 });
-  await page.waitForFunction(ready, null, { timeout: 120000 });
+  await page.goto(url, { timeout: 240000 });
+  await page.waitForFunction(ready, null, { timeout: 240000 });
   await page.waitForTimeout(2000);
 }
 
@@ -70,9 +71,10 @@ export const execute = (page, id) => page.evaluate((one) => window.app.extension
 /** Return the messages in the corner of the window since the last time. */
 export const toasts = (page) => page.evaluate(() => window.toasts.splice(0));
 
-/** Return what would be sent to the server and what would be saved now. */
+/** Return what would be sent to the server, what would be saved now, and how many steps can be undone. */
 export const state = (page) =>
   page.evaluate(async () => {
     const { output, workflow } = await window.app.graphToPrompt();
-    return { output, workflow: JSON.parse(JSON.stringify(workflow)) };
+    const tracker = window.app.extensionManager.workflow.activeWorkflow?.changeTracker;
+    return { output, workflow: JSON.parse(JSON.stringify(workflow)), steps: tracker?.undoQueue.length };
   });
