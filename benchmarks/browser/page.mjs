@@ -1,13 +1,13 @@
 // ComfyUI's window as the scripts beside this one use it: opened without its dialogs and frames, its graph shown and run.
-import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
+
+import * as driver from "../../tests/browser/driver.mjs";
 
 const QUIET = {
-  "Comfy.TutorialCompleted": true,
   "Comfy.Workflow.ShowMissingModelsWarning": false,
   "Comfy.Workflow.ShowMissingNodesWarning": false,
-  "Comfy.Minimap.Visible": false,
+  "Comfy.RightSidePanel.IsOpen": false,
   "Comfy.Graph.CanvasInfo": false,
   "Comfy.Graph.CanvasMenu": false,
   "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
@@ -18,26 +18,11 @@ const PAUSE = 1500;
 
 /** Open ComfyUI at a size in pixels, `sharpness` of which make one of the picture's sides each; "classic" or "vue" nodes. */
 export async function open(chromiumPath, playwrightFolder, url, { width, height, sharpness = 1, canvas = "classic" }) {
-  const { chromium } = createRequire(join(playwrightFolder, "package.json"))("playwright-core");
-  const browser = await chromium.launch({ executablePath: chromiumPath, args: ["--no-sandbox", "--no-proxy-server"] });
-  const page = await browser.newPage({ viewport: { width, height }, deviceScaleFactor: sharpness });
-  await start(page, url);
-  await page.evaluate(
-    async (all) => {
-      for (const [name, value] of Object.entries(all)) await window.app.extensionManager.setting.set(name, value);
-    },
-    { ...QUIET, "Comfy.VueNodes.Enabled": canvas === "vue" },
-  );
-  await start(page, url);
-  return { browser, page };
-}
-
-async function start(page, url) {
-  const ready = () => window.app?.extensionManager && (window.app.rootGraph ?? window.app.graph);
-  await page.goto(url);
-  await page.waitForFunction(ready, null, { timeout: 120000 });
-  await page.waitForTimeout(2 * PAUSE);
+  const look = { viewport: { width, height }, deviceScaleFactor: sharpness };
+  const { browser, page } = await driver.open(chromiumPath, playwrightFolder, url, canvas, look, QUIET);
+  await page.waitForTimeout(PAUSE);
   await page.keyboard.press("Escape");
+  return { browser, page };
 }
 
 /** Load a workflow in a tab of its own, named after its file. */

@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
+export const LARGE = { width: 1600, height: 900 };
 const OURS = /safety.?steer/i;
 /** Where the front end itself asks about packs by name. */
 const REGISTRY = /api\.comfy\.org/;
@@ -10,12 +11,12 @@ const HELP_IN_A_LANGUAGE = /\/docs\/\w+\/[\w-]+\.md$/;
 
 /**
  * Open ComfyUI with settings, and the classic canvas or Nodes 2.0 (`canvas` is "classic" or "vue").
- * What goes wrong is kept in `errors`: in this pack from the start, in the page once it stands.
+ * What goes wrong is kept in `errors`: in this pack from the start, in the page once it stands. `look` is Playwright's for the page.
  */
-export async function open(chromiumPath, playwrightFolder, url, canvas) {
+export async function open(chromiumPath, playwrightFolder, url, canvas, look = { viewport: LARGE }, more = {}) {
   const { chromium } = createRequire(join(playwrightFolder, "package.json"))("playwright-core");
   const browser = await chromium.launch({ executablePath: chromiumPath, args: ["--no-sandbox", "--no-proxy-server"] });
-  const page = await browser.newPage({ viewport: { width: 1600, height: 900 } });
+  const page = await browser.newPage(look);
   const errors = [];
   let stands = false;
   page.on("pageerror", (error) => {
@@ -32,6 +33,7 @@ export async function open(chromiumPath, playwrightFolder, url, canvas) {
     "Comfy.TutorialCompleted": true,
     "Comfy.VueNodes.Enabled": canvas === "vue",
     "Comfy.Minimap.Visible": false,
+    ...more,
   };
   await start(page, url);
   await page.evaluate(async (all) => {

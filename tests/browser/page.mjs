@@ -3,14 +3,12 @@ import * as driver from "./driver.mjs";
 
 /** A small window is drawn sooner; pictures get a large one. */
 const SMALL = { width: 800, height: 600 };
-const LARGE = { width: 1600, height: 900 };
 export const ADD = "safety-steer.add";
 export const REMOVE = "safety-steer.remove";
 
 /** Open the page with the classic canvas ("classic") or with Nodes 2.0 ("vue"). */
 export async function open(chromiumPath, playwrightFolder, url, canvas) {
-  const { browser, page, errors } = await driver.open(chromiumPath, playwrightFolder, url, canvas);
-  await page.setViewportSize(SMALL);
+  const { browser, page, errors } = await driver.open(chromiumPath, playwrightFolder, url, canvas, { viewport: SMALL });
   return new Editor(browser, page, errors);
 }
 
@@ -51,7 +49,7 @@ class Editor {
 
   /** Put a picture of the graph that holds the steering into a file, and return where its nodes really lie. */
   async picture(path) {
-    await this.page.setViewportSize(LARGE);
+    await this.page.setViewportSize(driver.LARGE);
     await this.show();
     await this.page.waitForTimeout(1500);
     await this.execute("Comfy.Canvas.FitView");

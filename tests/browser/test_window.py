@@ -156,12 +156,16 @@ def _is_wire(value: object) -> bool:
 
 
 def content(workflow: Json) -> Json:
-    """Leave out of a saved workflow what the front end works out anew: the part of the canvas in view, and orders."""
+    """Leave out of a saved workflow what the front end works out anew.
+
+    The part of the canvas in view, orders, and sizes: Nodes 2.0 of older front ends sizes nodes when it draws them.
+    """
     found: Json = json.loads(json.dumps(workflow))
     (found.get("extra") or {}).pop("ds", None)
     for graph in (found, *nested_definitions(found)):
         for node in graph["nodes"]:
             node.pop("order", None)
+            node.pop("size", None)
         graph["links"].sort(key=json.dumps)
     return found
 
