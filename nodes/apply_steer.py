@@ -12,6 +12,7 @@ from comfy_api.latest import io, ui
 from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.apply import Outcome, SteerSettings
 from ..safety_steer.errors import DataError, MismatchError
+from ..safety_steer.workflow.own_nodes import APPLY
 from . import cross_attention, report, run_log, settings, unet_blocks, windows
 from .aliases import search_aliases
 from .curve import Curve
@@ -27,8 +28,6 @@ Replace = Callable[[Sequence[Entry]], tuple[list[Entry], list[Outcome]]]
 WRAPPER_KEY = "safety_steer"
 SITES = ("conditioning", "cross-attention")
 
-TYPE = "ApplySafetySteer"
-
 
 class ApplySafetySteer(io.ComfyNode):
     """Add an OUTER_SAMPLE wrapper that steers the positive conditioning, and nothing else."""
@@ -37,7 +36,7 @@ class ApplySafetySteer(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         """Describe the node to ComfyUI."""
         return io.Schema(
-            node_id=TYPE,
+            node_id="ApplySafetySteer",
             display_name="Apply Safety Steer",
             category=CATEGORY,
             **search_aliases("safety", "nsfw", "sfw", "safe", "censor", "filter", "moderation", "guard", "nudity"),
@@ -150,7 +149,7 @@ def _wrapper(
                 "or guider with a positive input, or Apply Safety Steer (Conditioning) on the conditioning."
             )
         conds["positive"], outcomes = replace(conds["positive"])
-        report.show(node_id, report.describe(outcomes, direction), TYPE)
+        report.show(node_id, report.describe(outcomes, direction), APPLY)
         records = run_log.records_of(outcomes, used)
         del outcomes
         sampled = executor(*args, **kwargs)

@@ -36,6 +36,14 @@ class Editor {
     return driver.state(this.page);
   }
 
+  /** Forget the steps that could be undone: a tab keeps fifty, and a full list grows no more. */
+  forgetSteps() {
+    return this.page.evaluate(() => {
+      const tracker = window.app.extensionManager.workflow.activeWorkflow?.changeTracker;
+      tracker?.undoQueue.splice(0);
+    });
+  }
+
   /** Show the graph that holds the steering, or a subgraph in use; the root with `back`. */
   show(back = false) {
     return this.page.evaluate((toRoot) => {

@@ -28,6 +28,7 @@ async function one(name) {
   await editor.execute(REMOVE);
   line.removedAfterCommandLine = await editor.state();
   await editor.load(read("before", name));
+  await editor.forgetSteps();
   line.before = await editor.state();
   line.toasts = await give(ADD, name);
   line.after = await editor.state();

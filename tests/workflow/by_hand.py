@@ -77,17 +77,18 @@ def fed_into_a_subgraph() -> Json:
     return workflow(loader(), *_fitted(), holder, subgraphs=(draw,))
 
 
-def steering_as_a_subgraph() -> Json:
-    """Load, Align and Apply made a subgraph of their own, as the editor does with nodes that are selected together."""
+def steering_in_a_subgraph_with_more() -> Json:
+    """Load, Align and Apply made a subgraph with one node more, as the editor does with nodes that are selected together."""
     safety = subgraph(
         "safety",
         "model:MODEL clip:CLIP",
-        "model:MODEL<24.0",
+        "model:MODEL<24.0 latent:LATENT<25.0",
         node(20, "LoadSafetyDirection", "", "direction:SAFETY_DIRECTION"),
         node(21, "AlignSafetyDirection", "direction:SAFETY_DIRECTION<20.0 clip:CLIP<-10.1", "direction:ALIGNED_DIRECTION"),
         node(24, "ApplySafetySteer", "model:MODEL<-10.0 direction:ALIGNED_DIRECTION<21.0", "model:MODEL"),
+        node(25, "EmptyLatentImage", "", "latent:LATENT"),
     )
-    holder = node(10, "safety", "model:MODEL<1.0 clip:CLIP<1.1", "model:MODEL")
+    holder = node(10, "safety", "model:MODEL<1.0 clip:CLIP<1.1", "model:MODEL latent:LATENT")
     return workflow(loader(), text(2, "1.1"), holder, sampler(3, "10.0", "2.0"), sampler(4, "10.0", "2.0"), subgraphs=(safety,))
 
 
@@ -98,5 +99,5 @@ def by_hand() -> dict[str, Json]:
         "reports and scores": with_reports(),
         "a direction that is saved": saved_direction(),
         "steering fed into a subgraph": fed_into_a_subgraph(),
-        "steering as a subgraph": steering_as_a_subgraph(),
+        "steering in a subgraph with more": steering_in_a_subgraph_with_more(),
     }
