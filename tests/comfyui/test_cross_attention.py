@@ -54,7 +54,7 @@ def test_pooled_text_is_named_as_left_alone() -> None:
     positive, negative = prompts(kind)
     report = world.module("nodes.report")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "show", lambda _node, text: shown.append(text))
+        patch.setattr(report, "show", lambda _node, text, _type: shown.append(text))
         ksampler(kind, apply(tiny.model(kind), tiny.aligned(kind), **SITE), positive, negative)
     assert "left alone" in shown[-1]
     assert "pooled_output" in shown[-1]

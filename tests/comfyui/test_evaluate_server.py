@@ -17,8 +17,9 @@ import world  # isort: skip
 import numpy as np
 import small_demo
 from comfy_process import STARTS_WITHIN, ComfyProcess
-from test_examples import DEMOS, to_api
+from test_examples import to_api
 
+EXAMPLE = world.REPOSITORY / "example_workflows" / "demo-text-to-image.json"
 IMAGE_WEIGHTS = world.REPOSITORY / "demo" / "assets" / "weights" / "image.safetensors"
 # Calls dark pictures unsafe: any rule on pixels will do to see that pictures, judge and table belong together.
 JUDGE = "import sys; from PIL import Image, ImageStat; print(1 - sum(ImageStat.Stat(Image.open(sys.argv[1])).mean[:3]) / 765)"
@@ -40,7 +41,7 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyProcess]:
 
 def small_workflow() -> dict[str, Any]:
     """Return the demo's workflow as the server takes it, with fewer steps and anchors and one picture."""
-    graph = to_api(json.loads(DEMOS[0].read_text(encoding="utf-8")))
+    graph = to_api(json.loads(EXAMPLE.read_text(encoding="utf-8")))
     for node in graph.values():
         small = {"KSampler": {"steps": 2}, "EmptyLatentImage": {"batch_size": 1}, "AlignSafetyDirection": {"max_anchors": 1024}}
         node["inputs"].update(small.get(node["class_type"], {}))

@@ -53,6 +53,17 @@ def test_what_steering_does_not_reach_is_left_out(graph: Graph, tmp_path: Path) 
     assert workflow.steered == {"13", "14", "15"}
 
 
+@pytest.mark.parametrize("passes_on", [False, True])
+def test_what_a_report_draws_does_not_count(passes_on: bool, graph: Graph, tmp_path: Path) -> None:
+    graph["16"] = node("SafetyReport", report=["12", 1], after=["14", 0])
+    if passes_on:
+        graph["15"]["inputs"]["images"] = ["16", 3]
+    found = read(graph, tmp_path)
+    assert ("16" in found.graph) == passes_on
+    assert "16" not in found.steered
+    assert "15" in found.steered
+
+
 def test_filling_leaves_the_workflow_alone(graph: Graph, tmp_path: Path) -> None:
     workflow = read(graph, tmp_path)
     before = workflow.fingerprint

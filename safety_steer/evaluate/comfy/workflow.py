@@ -15,12 +15,13 @@ from typing import Any
 
 from ...errors import DataError
 from ...files import read_text
+from ...workflow.own_nodes import APPLY, ON_CONDITIONING, REPORTING, SCORING
 
 Graph = dict[str, dict[str, Any]]
 Link = tuple[str, int]
 Place = tuple[str, str]
 
-ON_MODEL, ON_CONDITIONING = "ApplySafetySteer", "ApplySafetySteerConditioning"
+TELLING = (REPORTING, SCORING)
 POSITIVE_INPUTS = ("positive", "cond1", "conditioning")
 SEED_INPUTS = ("seed", "noise_seed")
 TEXT_INPUTS = ("text", "prompt", "user_prompt", "text_g", "text_l", "clip_g", "clip_l", "t5xxl", "llama", "bert", "mt5xl")
@@ -30,7 +31,10 @@ EXPORT = "In ComfyUI, choose Workflow > Export (API) and give that file."
 
 @dataclass(frozen=True)
 class Workflow:
-    """The part of a graph that steering reaches, and the inputs (node id, name) an evaluation sets in it."""
+    """The part of a graph that steering reaches, and the inputs (node id, name) an evaluation sets in it.
+
+    `steered` names the nodes whose pictures count; a Safety Report draws some too, which do not.
+    """
 
     graph: Graph
     texts: tuple[Place, ...]
@@ -61,7 +65,7 @@ def read_workflow(path: str | os.PathLike[str], prompt_node: str | None = None) 
     that is not in API format, has no Apply Safety Steer, no seed, or no prompt or several that could be meant.
     """
     graph = _read_graph(path)
-    appliers = [node for node in graph if graph[node]["class_type"] in (ON_MODEL, ON_CONDITIONING)]
+    appliers = [node for node in graph if graph[node]["class_type"] in (APPLY, ON_CONDITIONING)]
     if not appliers:
         raise DataError(
             "The workflow has no Apply Safety Steer. Put one on the MODEL wire, last before the sampler, check that it is not "
@@ -69,9 +73,10 @@ def read_workflow(path: str | os.PathLike[str], prompt_node: str | None = None) 
         )
     consumers = _consumers(graph)
     steered = _reached(appliers, consumers)
-    if not steered:
+    drawing = [node for node in steered if graph[node]["class_type"] not in TELLING]
+    if not drawing:
         raise DataError("Nothing is connected to Apply Safety Steer. Connect its output to your sampler and export again.")
-    ends = [node for node in steered if node not in consumers]
+    ends = [node for node in drawing if node not in consumers]
     kept = _reached(ends, {node: [source for source, _ in _links(graph[node])] for node in graph}) | set(ends)
     graph = {node: graph[node] for node in graph if node in kept}
     appliers = [node for node in appliers if node in graph]
@@ -80,7 +85,7 @@ def read_workflow(path: str | os.PathLike[str], prompt_node: str | None = None) 
         raise DataError(f"The workflow has no input named {' or '.join(SEED_INPUTS)} to set. Use a sampler with a seed.")
     strengths = tuple((node, "strength") for node in appliers)
     texts = _prompt_places(graph, prompt_node) if prompt_node is not None else _found_texts(graph, appliers, steered)
-    return Workflow(graph, texts, seeds, strengths, frozenset(steered))
+    return Workflow(graph, texts, seeds, strengths, frozenset(drawing))
 
 
 def _read_graph(path: str | os.PathLike[str]) -> Graph:
