@@ -47,10 +47,11 @@ async function addSteering() {
 /** Take steering out of the open workflow, and say how many samplers had it. */
 async function removeSteering() {
   const root = rootGraph();
-  const steered = plan(root).filter((verdict) => verdict.state === STEERED && !verdict.reason);
+  const steered = () => plan(root).filter((verdict) => verdict.state === STEERED && !verdict.off).length;
+  const before = steered();
   const remover = new Remover(root);
   if (remover.needed) await asOneStep(app, root, remover, () => remover.remove());
-  say(remover.changed ? "success" : "info", removed(steered.length, remover.nodes), stay(remover.blocks));
+  say(remover.changed ? "success" : "info", removed(before - steered(), remover.nodes), stay(remover.blocks));
 }
 
 /** Make a node that is in no graph yet. */

@@ -283,11 +283,16 @@ def test_one_message_tells_what_became_of_the_samplers(answers: list[Json]) -> N
             assert verdict.reason in toast["detail"], line["name"]
 
 
+def number_steered(workflow: Json) -> int:
+    """Count the samplers whose steering is switched on."""
+    return sum(verdict.state == STEERED and "switched off" not in verdict.reason for verdict in check(workflow))
+
+
 def test_a_message_tells_how_many_samplers_lost_their_steering(answers: list[Json]) -> None:
     for line in answers:
         (toast,) = line["toastsRemoved"]
-        verdicts = check(line["after"]["workflow"])
-        number = sum(verdict.state == STEERED and not verdict.reason for verdict in verdicts)
+        before, after = (number_steered(line[state]["workflow"]) for state in ("after", "removed"))
+        number = before - after
         if has_steering(line["after"]["workflow"]):
             assert f"removed: {number} sampler{'' if number == 1 else 's'} no longer steered" in toast["summary"], line["name"]
         else:

@@ -17,8 +17,8 @@ export const POSITIVE = ["positive", "conditioning", "cond1"];
 export const RESULTS = ["LATENT", "GUIDER", "IMAGE"];
 
 /**
- * One sampler and what becomes of it; `source` and `walker` for STEER alone.
- * @typedef {{graph: any, node: any, model: number, state: string, reason: string, source?: any, walker?: Walker}} Verdict
+ * One sampler and what becomes of it; `source` and `walker` for STEER alone, `off` for steering that is switched off.
+ * @typedef {{graph: any, node: any, model: number, state: string, reason: string, off?: boolean, source?: any, walker?: Walker}} Verdict
  */
 
 /** Judge every sampler of a workflow. @param {any} root The root graph. @returns {Verdict[]} */
@@ -51,7 +51,7 @@ function judge(graphs, graph, node, slots) {
   if (!model) return { state: LEFT, reason: nothingConnected(node.inputs[slots.model]) };
   const apply = steering(graphs, graph, model, "MODEL", APPLY);
   const off = apply.find(isOff);
-  if (apply.length) return { state: STEERED, reason: off ? switchedOff(off) : within(apply) };
+  if (apply.length) return { state: STEERED, off: !!off, reason: off ? switchedOff(off) : within(apply) };
   if (!positive) return { state: LEFT, reason: nothingConnected(node.inputs[slots.positive]) };
   const before = steering(graphs, graph, positive, CONDITIONING, ON_CONDITIONING);
   if (before.length && !before.some(isOff)) return { state: STEERED, reason: within(before) };
