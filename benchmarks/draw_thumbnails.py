@@ -5,8 +5,7 @@ python benchmarks/draw_thumbnails.py URL PLAYWRIGHT [--only NAME ...]
 URL is the server's, PLAYWRIGHT a folder with node's playwright-core; needs node and Chromium. Run it with ComfyUI's own Python,
 which reads videos. The demo's thumbnails are of the pictures that its workflows make there; the others show the graph itself,
 since no checkpoint is at hand: let empty files lie in ComfyUI's model folders under the names that the workflows ask for, and
-nothing is drawn as missing. Use a front end before 1.58, such as that of ComfyUI 0.8.0: later ones take away what a node said
-once the run is over.
+nothing is drawn as missing.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,3 +29,14 @@ def _as_in_a_node() -> Iterator[None]:
     world.forget_fits()
     with torch.inference_mode():
         yield
+
+
+@pytest.fixture(scope="module")
+def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Start a ComfyUI server of a module's own, a `comfy_process.ComfyProcess`."""
+    from comfy_process import ComfyProcess
+
+    server = ComfyProcess(tmp_path_factory.mktemp("comfy"))
+    server.start()
+    yield server
+    server.kill()

