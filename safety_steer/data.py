@@ -13,6 +13,7 @@ from pathlib import Path
 from .direction import GLOBAL
 from .errors import DataError
 from .files import read_text
+from .taxonomy import normalised
 
 MAX_PROMPTS = 200_000
 MAX_CHARACTERS = 20_000
@@ -20,18 +21,19 @@ MAX_CHARACTERS = 20_000
 
 @dataclass(frozen=True)
 class Pair:
-    """Two prompts that differ in safety only, and the category of what makes one unsafe."""
+    """Two prompts that differ in safety only, the category of what makes one unsafe, and the set they are from, if told."""
 
     safe: str
     unsafe: str
     category: str
+    source: str = ""
 
 
 def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
-    """Read pairs from JSON lines or CSV with the columns safe, unsafe and category.
+    """Read pairs from JSON lines or CSV with the columns safe, unsafe and category, and source where a file has it.
 
-    Categories are lower-cased with underscores. Raises DataError for a missing file, a row without both sides, two
-    equal sides, a category named "global", or no pairs at all; it names the row.
+    Categories and sources are lower-cased with underscores. Raises DataError for a missing file, a row without both sides,
+    two equal sides, a category named "global", a source that is no text, or no pairs at all; it names the row.
     """
     source, text = read_text(path)
     rows: Iterable[object]
@@ -111,9 +113,19 @@ def _pair(source: Path, number: int, row: object) -> Pair:
         if not isinstance(value, str) or not value.strip():
             raise DataError(f"'{source.name}' row {number} has no '{side}'. Expected {_EXAMPLE}.")
         sides[side] = value.strip()[:MAX_CHARACTERS]
-    category = "_".join(sides["category"].lower().split())
+    category = normalised(sides["category"])
     if category == GLOBAL or len(category) > 64 or not category.isprintable():
         raise DataError(f"'{source.name}' row {number} has the category '{category[:64]}', which is not usable. Rename it.")
     if sides["safe"] == sides["unsafe"]:
         raise DataError(f"'{source.name}' row {number} has the same text on both sides. Each pair needs two.")
-    return Pair(sides["safe"], sides["unsafe"], category)
+    return Pair(sides["safe"], sides["unsafe"], category, _source(source, number, values.get("source")))
+
+
+def _source(source: Path, number: int, value: object) -> str:
+    """Return the name of the set a row is from; a blank or missing one is no name."""
+    if value is None:
+        return ""
+    name = normalised(value) if isinstance(value, str) else None
+    if name is None or len(name) > 64 or not name.isprintable():
+        raise DataError(f"'{source.name}' row {number} has a 'source' that is no short text. Rename it or leave it out.")
+    return name

@@ -62,6 +62,19 @@ def test_an_unusable_category_is_refused(tmp_path: Path, category: str) -> None:
         read_pairs(lines(tmp_path / "pairs.jsonl", {**GOOD, "category": category}))
 
 
+def test_the_set_a_pair_is_from_is_read_where_it_is_told(tmp_path: Path) -> None:
+    rows = (GOOD, {**GOOD, "source": " My  Set "}, {**GOOD, "source": None}, {**GOOD, "source": " "})
+    assert [pair.source for pair in read_pairs(lines(tmp_path / "pairs.jsonl", *rows))] == ["", "my_set", "", ""]
+    table = lines(tmp_path / "pairs.csv", "safe,unsafe,category,source", "umbrella,sword,blades,toys", "kite,knife,blades")
+    assert [pair.source for pair in read_pairs(table)] == ["toys", ""]
+
+
+@pytest.mark.parametrize("source", [3, True, ["text"], {}, "x" * 65, "a\x07b"])
+def test_an_unusable_set_is_named_by_its_row(tmp_path: Path, source: object) -> None:
+    with pytest.raises(DataError, match="row 2 has a 'source'"):
+        read_pairs(lines(tmp_path / "pairs.jsonl", GOOD, {**GOOD, "source": source}))
+
+
 def test_two_equal_sides_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="same text on both sides"):
         read_pairs(lines(tmp_path / "pairs.jsonl", {**GOOD, "unsafe": f" {GOOD['safe']} "}))
