@@ -8,29 +8,28 @@ prompts, so they are read with a discriminant of their own, from the covariance 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .aligned import LEVELS, WITNESSES, AlignedDirection, AlignedSpace, gate_categories, trust
+from .aligned import LEVELS, WITNESSES, AlignedDirection, AlignedSpace, trust
 from .anchors import MIN_ANCHORS, PROBE_COUNT, AnchorStates
+from .carry import calibrate, carry
 from .direction import SafetyDirection
 from .errors import AlignmentError
-from .estimators import solve_shrunk
 from .extract import channel_statistics
 from .gate import joined_evidence, log_odds, witnesses
+from .harm_fit import Harmless, fit_harm_net
 from .held_out import held_out_report, refuse_chance
 from .maps import Map, fit_map
-from .readings import EXACT_WIDTH, calibrate_readings, quantiles, token_discriminant
+from .readings import calibrate_readings, quantiles, token_discriminant
 from .text_spaces import Place
 
 FLOAT64_LIMIT = 2**21
-MLP_SAMPLES = 256
 FIT_LIMIT = 3.0
 WITNESS_WEIGHTS = {"all": (1.0, 0.25, 0.25), "own": (0.0, 1.0, 1.0)}  # prompt, token, phrase
 THRESHOLDS = tuple(WITNESS_WEIGHTS)
@@ -62,13 +61,15 @@ def align(
     anchors: Sequence[int] | None = None,
     extra_benign: Mapping[str, AnchorStates] | None = None,
     places: Mapping[str, Place] | None = None,
+    passages: Mapping[str, AnchorStates] | None = None,
 ) -> AlignedDirection:
     """Align a direction to an encoder, given the encoder's states of the direction's anchors.
 
     `states` maps a text space to the states of `direction.anchors`, or of the rows named by `anchors`, in order.
     `extra_benign` are states of further benign prompts, which count for the thresholds only; `places` says where the spaces
-    lie. Raises AlignmentError for fewer than 64 anchors, or when states are constant or no map is better than chance on
-    held-out anchors. Where that is so in some spaces of several, those are left out, and the report says why.
+    lie. `passages` are states of `direction.passages` or some of them: without them a gate knows nothing of long prompts.
+    Raises AlignmentError for fewer than 64 anchors, or when states are constant or no map is better than chance on held-out
+    anchors. Where that is so in some spaces of several, those are left out, and the report says why.
     """
     settings = settings or AlignSettings()
     rows = list(range(len(direction.anchors))) if anchors is None else list(anchors)
@@ -78,12 +79,13 @@ def align(
         raise AlignmentError("This encoder gives no text states to align to. Use a CLIP that encodes text.")
     source = direction.anchor_activations[rows]
     spaces: dict[str, AlignedSpace] = {}
+    fits: dict[str, Fit] = {}
     report: dict[str, Any] = {}
     refused: list[AlignmentError] = []
     for name, space_states in states.items():
         extra = (extra_benign or {}).get(name)
         try:
-            spaces[name], report[name] = align_space(direction, source, space_states, settings, name, extra)
+            spaces[name], report[name], fits[name] = align_space(direction, source, space_states, settings, name, extra)
         except AlignmentError as error:
             refused.append(error)
             report[name] = {"left_out": str(error)}
@@ -91,6 +93,20 @@ def align(
     if not spoken and refused:
         raise refused[0]
     spaces = {name: spaces[name] for name in sorted(spaces, key=lambda name: (name not in spoken, -report[name]["cosine"]))}
+    first = next(iter(spaces))
+    if direction.examples is not None and settings.thresholds == "all":
+        further = [part[first] for part in (passages, extra_benign) if part and first in part]
+        harmless = _harmless(states[first], direction.examples.hard[rows], further)
+        net = fit_harm_net(
+            direction.examples,
+            fits[first].mapped,
+            direction.spread.to(fits[first].residuals),
+            fits[first].residuals,
+            harmless,
+            spaces[first].mean,
+            spaces[first].scale,
+        )
+        spaces[first] = replace(spaces[first], harm=net)
     return AlignedDirection(
         source=direction.source,
         encoder=encoder,
@@ -102,6 +118,19 @@ def align(
         report=report,
         places={name: place for name, place in (places or {}).items() if name in spaces},
     )
+
+
+def _harmless(anchors: AnchorStates, hard: Tensor, further: Sequence[AnchorStates]) -> Harmless:
+    """Put anchors and further harmless prompts together; those whose tokens were not kept are heard as a whole only.
+
+    Hard anchors count as ordinary ones where these would be too few to say what is normal.
+    """
+    parts = [anchors, *further]
+    pooled = torch.cat([part.pooled for part in parts])
+    nothing = pooled.new_zeros(0, pooled.shape[1])
+    tokens = [rows for part in parts for rows in (*part.tokens, *[nothing] * (len(part.pooled) - len(part.tokens)))]
+    known = torch.cat([hard, hard.new_zeros(len(pooled) - len(hard))])
+    return Harmless(pooled, tokens, known if int((~known).sum()) >= MIN_ANCHORS else torch.zeros_like(known))
 
 
 def _pooled_only(states: AnchorStates) -> bool:
@@ -116,7 +145,7 @@ def align_space(
     settings: AlignSettings,
     name: str,
     extra: AnchorStates | None = None,
-) -> tuple[AlignedSpace, dict[str, Any]]:
+) -> tuple[AlignedSpace, dict[str, Any], Fit]:
     """Align one text space: source anchors z (N, d_s) and the target's states of the same N prompts."""
     if len(states.pooled) != len(source):
         raise AlignmentError(f"Got {len(states.pooled):,} states of {name} for {len(source):,} anchors.")
@@ -127,11 +156,13 @@ def align_space(
     centred = states.pooled.double() - mean
     target = (centred / scale).to(dtype)
     source = source.to(dtype)
-    source = source - source.mean(0)
+    middle = source.mean(0)
+    source = source - middle
     report = held_out_report(settings.map, source, target)
     if settings.require_better_than_chance:
         refuse_chance(report, name)
-    carried = carry(direction, source, target, fit_map(settings.map, source, target), settings, 1 - report["r2"])
+    mapped = fit_map(settings.map, source, target)
+    carried = carry(direction, source, target, mapped, settings, 1 - report["r2"])
     vectors = calibrate(direction, source, centred, carried.vectors.double() * scale)
     normal = normal_prompts(states, extra, settings.thresholds)
     seen = [*states.tokens, *(extra.tokens if extra is not None and settings.thresholds == "own" else ())]
@@ -162,7 +193,15 @@ def align_space(
     heard = witnesses(space, log_odds(space, normal.pooled), *highest)
     space.gate_quantiles[:WITNESSES] = quantiles(heard)
     space.gate_quantiles[WITNESSES:] = quantiles(joined_evidence(space, heard)[:, None])
-    return space, report
+    return space, report, Fit(lambda rows: mapped(rows - middle), target - mapped(source))
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted map from standardised source states to standardised target states, and its `residuals` (N, D) on the anchors."""
+
+    mapped: Map
+    residuals: Tensor
 
 
 def normal_prompts(anchors: AnchorStates, extra: AnchorStates | None, thresholds: str) -> AnchorStates:
@@ -180,89 +219,3 @@ def normal_prompts(anchors: AnchorStates, extra: AnchorStates | None, thresholds
     return AnchorStates(
         torch.cat([part.pooled[: len(part.tokens)] for part in chosen]), [rows for part in chosen for rows in part.tokens]
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Carried:
-    """A direction in a target's standardised space, before calibration."""
-
-    vectors: Tensor
-    readings: Tensor
-    gate_weights: Tensor
-    gate_biases: Tensor
-
-
-def carry(
-    direction: SafetyDirection, source: Tensor, target: Tensor, mapped: Map, settings: AlignSettings, error: float
-) -> Carried:
-    """Carry vectors, covariance and class means through a map, and read them with the transported discriminant.
-
-    `error` is the map's held-out share of unexplained variance: residuals on the anchors it was fitted to flatter it.
-    With T the map, S the source's within-class covariance and R the covariance of the map's residuals on anchors,
-    the reading of v is (T S T^T + R + shrinkage)^-1 T(v): Fisher's discriminant for the target, from benign target data.
-    """
-    safe, unsafe = direction.safe_means.to(source), direction.unsafe_means.to(source)
-    half = direction.vectors.to(source) / direction.scale.to(source) / 2
-    cloud = Cloud.around(direction.spread.to(source), linear=settings.map != "mlp")
-    middle = (safe + unsafe) / 2
-    vectors = cloud.mean(mapped, middle + half) - cloud.mean(mapped, middle - half)
-    residual = (target - mapped(source)) / math.sqrt(len(source))
-    unexplained = float(residual.square().sum() * len(source) / target.square().sum())
-    residual = residual * math.sqrt(max(min(error, 1.0) / max(unexplained, 1e-12), 1.0))
-    factor = torch.cat([cloud.factor(mapped, middle[0]), residual])
-    classes = torch.cat([_class_means(unsafe, direction, settings), _class_means(safe, direction, settings)])
-    means = torch.cat([cloud.mean(mapped, classes), torch.zeros_like(target[:1])])
-    wanted = torch.cat([vectors, means])
-    # Well conditioned by the shrinkage, so single precision does, at half the time of the whole fit.
-    wide = wanted.shape[1] > EXACT_WIDTH
-    solved = solve_shrunk(factor.float(), wanted.float(), settings.shrinkage, over_rows=wide).to(wanted)
-    readings, gate_weights = solved[: len(vectors)], solved[len(vectors) :]
-    return Carried(vectors, readings, gate_weights, -(gate_weights * means).sum(-1) / 2)
-
-
-@dataclass(frozen=True, eq=False)
-class Cloud:
-    """How prompts of one class scatter around their mean: a covariance factor (r, d), and samples for bent maps.
-
-    Through a linear map a mean and a covariance go as they are, and `samples` is None; through an MLP they are those of
-    mapped samples, seeded.
-    """
-
-    spread: Tensor
-    samples: Tensor | None
-
-    @classmethod
-    def around(cls, spread: Tensor, linear: bool) -> Cloud:
-        """Build a cloud from a covariance factor."""
-        noise = torch.randn(MLP_SAMPLES, len(spread), generator=torch.Generator().manual_seed(0))
-        return cls(spread, None if linear else noise.to(spread) @ spread)
-
-    def mean(self, mapped: Map, points: Tensor) -> Tensor:
-        """Return the means of the clouds around points (M, d_s) after the map: (M, d_t)."""
-        if self.samples is None:
-            return mapped(points)
-        return torch.stack([mapped(point + self.samples).mean(0) for point in points])
-
-    def factor(self, mapped: Map, point: Tensor) -> Tensor:
-        """Return a factor of the covariance of the cloud around one point (d_s,) after the map: (R, d_t)."""
-        if self.samples is None:
-            return mapped(self.spread)
-        carried = mapped(point + self.samples)
-        return (carried - carried.mean(0)) / math.sqrt(len(carried))
-
-
-def _class_means(means: Tensor, direction: SafetyDirection, settings: AlignSettings) -> Tensor:
-    """Return the gate's class means, drawn toward the global one: few pairs make a category's own mean noisy."""
-    count = len(gate_categories(direction.categories))
-    return torch.lerp(means[-count:], means[:1].expand(count, -1), settings.category_shrinkage)
-
-
-def calibrate(direction: SafetyDirection, source: Tensor, target: Tensor, vectors: Tensor) -> Tensor:
-    """Give carried vectors (K, d_t) the length of the source's, in benign target units (arXiv 2606.05290 eq. 7-9).
-
-    beta = median centred target norm / median source norm over anchors; v_t = beta |v_s| v / |v|.
-    """
-    beta = target.norm(dim=-1).median() / source.double().norm(dim=-1).median()
-    lengths = (direction.vectors.double() / direction.scale.double()).norm(dim=-1)
-    factors: Tensor = beta * lengths / vectors.norm(dim=-1).clamp(min=1e-12)
-    return vectors * factors[:, None]

@@ -19,6 +19,7 @@ from torch import Tensor
 from . import container, schema, space_format
 from .direction import GLOBAL, ModelIdentity, pack_text, unpack_text
 from .errors import FileFormatError, MismatchError
+from .harm_net import HarmNet
 from .text_spaces import Place
 
 KIND = "aligned-direction"
@@ -45,6 +46,7 @@ class AlignedSpace:
     as this encoder. `probes` (P, D) are pooled probe prompts.
     Where an encoder takes pictures, `image_readings` (3, D) and `image_offsets` (3,) tell image rows from words, and
     `image_shift` (D,) is how far a picture moves the words behind it.
+    `harm` decides the gate in place of the three witnesses; the first space has it where the direction came with examples.
     """
 
     vectors: Tensor
@@ -65,6 +67,7 @@ class AlignedSpace:
     image_readings: Tensor | None = None
     image_offsets: Tensor | None = None
     image_shift: Tensor | None = None
+    harm: HarmNet | None = None
 
     @property
     def width(self) -> int:
@@ -188,14 +191,22 @@ class AlignedDirection:
             raise FileFormatError(
                 "The file tells image rows apart in a text space it does not have. Align the direction again."
             )
+        heard = schema.names(document, "harm_nets", limit=64) if "harm_nets" in document else ()
+        if not set(heard) <= set(space_names):
+            raise FileFormatError("The file hears harm in a text space it does not have. Align the direction again.")
         shapes = {space: space_format.shapes(space in pictured) for space in space_names}
         expected = {f"{space}.{name}" for space in space_names for name in shapes[space]} | {"probe_prompts"}
+        expected |= {f"{space}.{name}" for space in heard for name in space_format.HARM_SHAPES}
         schema.check_names(tensors, expected)
         prompts = unpack_text(schema.take(tensors, "probe_prompts", (None,), torch.uint8))
         sizes = {"Q": len(LEVELS), "P": len(prompts), "W": WITNESSES, "E": WITNESSES + 1, "I": IMAGE_READINGS}
         sizes["G"] = 2 * len(gate_categories(categories)) + 1
         spaces = {
-            space: AlignedSpace(**space_format.parse(tensors, space, shapes[space], sizes, categories)) for space in space_names
+            space: AlignedSpace(
+                **space_format.parse(tensors, space, shapes[space], sizes, categories),
+                harm=space_format.parse_harm(tensors, space, len(LEVELS)) if space in heard else None,
+            )
+            for space in space_names
         }
         strengths = schema.field(document, "strengths", dict)
         places = schema.field(document, "places", dict)
@@ -219,6 +230,7 @@ class AlignedDirection:
 
     def _document(self) -> dict[str, Any]:
         pictured = [name for name, space in self.spaces.items() if space.image_readings is not None]
+        heard = [name for name, space in self.spaces.items() if space.harm is not None]
         return {
             "kind": KIND,
             "schema": schema.SCHEMA_VERSION,
@@ -232,6 +244,7 @@ class AlignedDirection:
             "report": dict(self.report),
             "strengths": dict(self.strengths),
             **({"image_rows": pictured} if pictured else {}),
+            **({"harm_nets": heard} if heard else {}),
         }
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -239,6 +252,8 @@ class AlignedDirection:
             (space, name, getattr(value, name)) for space, value in self.spaces.items() for name in space_format.shapes(True)
         )
         tensors = {f"{space}.{name}": tensor for space, name, tensor in named if tensor is not None}
+        for space, value in self.spaces.items():
+            tensors |= space_format.harm_tensors(space, value.harm)
         return {**tensors, "probe_prompts": pack_text(self.probe_prompts)}
 
 

@@ -5,6 +5,7 @@ Every prompt's pooled state is kept; token states, which set the thresholds, are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from .encode import Progress, TextModel, pooled_activations, token_states
 from .errors import AlignmentError, EncoderError, MismatchError
 
 MIN_ANCHORS = 64
+MIN_PASSAGES = 32
 PROBE_COUNT = 8
 TOKEN_BUDGET = 2**30
 SOURCE_COSINE = 0.99
@@ -87,6 +89,17 @@ def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
     return list(range(count))
 
 
+def choose_passages(direction: SafetyDirection, max_anchors: int, thresholds: str = "all") -> tuple[str, ...]:
+    """Return the first passages, as large a share of them as `max_anchors` is of the anchors, but at least 32 if there are.
+
+    None where own prompts alone set the thresholds: an alignment makes no use of passages then.
+    """
+    if thresholds == "own":
+        return ()
+    share = min(1.0, max_anchors / len(direction.anchors))
+    return direction.passages[: max(MIN_PASSAGES, math.ceil(share * len(direction.passages)))]
+
+
 def encode_anchors(
     text_model: TextModel, prompts: Sequence[str], layer: int, progress: Progress | None = None
 ) -> dict[str, AnchorStates]:
@@ -107,7 +120,8 @@ def with_anchors(
     check_source(direction, text_model)
     activations = source_activations(direction, text_model, prompts, progress)
     standardised = rounded(direction.standardise(activations))
-    return replace(direction, anchors=tuple(prompts), anchor_activations=standardised)
+    examples = direction.examples and replace(direction.examples, hard=torch.zeros(len(prompts), dtype=torch.bool))
+    return replace(direction, anchors=tuple(prompts), anchor_activations=standardised, examples=examples)
 
 
 def source_activations(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from .aligned import AlignedDirection, gate_categories, token_mask
@@ -100,6 +101,7 @@ def steer_conditioning(
             None if settings.gate == "off" else decision.opening,
             settings.token_quantile,
             settings.preserve_norm,
+            None if settings.gate == "off" else reach_in(decision.reach, states[decider], states[name]),
         )
         if done[name].states is not states[name]:
             steered = done[name].states
@@ -107,6 +109,21 @@ def steer_conditioning(
                 steered = images[name].put_back(steered, done[name].flagged)
             result[name] = steered.reshape(tensors[name].shape)
     return Outcome(result, decision, done, before=before, images=images, false_positive_rate=settings.false_positive_rate)
+
+
+def reach_in(reach: Tensor | None, deciding: Tensor, states: Tensor) -> Tensor | None:
+    """Carry which tokens may move from the deciding states (B, T, D), given as (B, T), to another space's (B, T', D'): (B, T').
+
+    By their share of the way through a prompt's real tokens; a pooled state may move.
+    """
+    if reach is None or states is deciding:
+        return reach
+    within = torch.ones(states.shape[:2], dtype=torch.bool, device=reach.device)
+    for row, theirs, own in zip(range(len(within)), token_mask(deciding), token_mask(states).to(reach.device), strict=True):
+        known, count = reach[row, theirs], int(own.sum())
+        if len(known) and count > 1:
+            within[row, own] = known[torch.arange(count, device=reach.device) * len(known) // count]
+    return within
 
 
 def summary(outcome: Outcome, aligned: AlignedDirection) -> str:

@@ -17,7 +17,7 @@ from .aligned import AlignedDirection, AlignedSpace, pool
 from .anchors import AnchorStates
 from .apply import SteerSettings, steer_conditioning
 from .data import Pair
-from .direction import ModelIdentity, SafetyDirection
+from .direction import ModelIdentity, SafetyDirection, rounded
 from .extract import fit_direction
 from .gate import gate_threshold, open_gate
 from .maps import MAPS
@@ -28,12 +28,16 @@ SPACE = "cross_attn"
 
 @dataclass(frozen=True, eq=False)
 class TargetData:
-    """What a target encoder gives: anchor states, and token states (T_i, D) of test pairs and unseen benign prompts."""
+    """What a target encoder gives: anchor states, and token states (T_i, D) of test pairs and unseen benign prompts.
+
+    `passages` are its states of the direction's long harmless prompts, None where there are none.
+    """
 
     anchors: AnchorStates
     safe: Sequence[Tensor]
     unsafe: Sequence[Tensor]
     benign: Sequence[Tensor]
+    passages: AnchorStates | None = None
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,12 @@ class Row:
 def native_direction(
     anchors: AnchorStates, pairs: Sequence[Pair], safe: Tensor, unsafe: Tensor, prompts: Sequence[str]
 ) -> SafetyDirection:
-    """Extract a direction in the target itself from pooled states of its own pairs: the upper reference."""
+    """Extract a direction in the target itself from pooled states of its own pairs: the upper reference.
+
+    It carries no examples, so its gate is the linear one of the mean direction.
+    """
     width = anchors.pooled.shape[1]
-    return fit_direction(
+    direction = fit_direction(
         source=ModelIdentity("native", "", width, 1),
         layers=(1,),
         pooling="mean",
@@ -69,38 +76,51 @@ def native_direction(
         activations=(safe, unsafe, anchors.pooled),
         report={},
     )
+    return replace(direction, examples=None)
 
 
 def random_direction(direction: SafetyDirection, seed: int) -> SafetyDirection:
-    """Replace a direction's vectors and class differences by random ones of the same lengths: a control."""
+    """Replace a direction's vectors and class differences by random ones of the same lengths: a control.
+
+    Its unsafe examples become harmless states, those of anchors drawn at random, moved along the random vector.
+    """
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(direction.vectors.shape, generator=generator)
     noise = noise / noise.norm(dim=-1, keepdim=True)
     lengths = (direction.vectors / direction.scale).norm(dim=-1, keepdim=True)
     vectors = noise * lengths * direction.scale
-    return replace(direction, vectors=vectors, unsafe_means=direction.safe_means - noise * lengths)
+    examples = direction.examples
+    if examples is not None:
+        drawn = torch.randint(len(direction.anchors), (len(examples.unsafe),), generator=generator)
+        unsafe = direction.anchor_activations[drawn].float() - noise[0] * lengths[0]
+        examples = replace(examples, unsafe=rounded(unsafe))
+    return replace(direction, vectors=vectors, unsafe_means=direction.safe_means - noise * lengths, examples=examples)
 
 
 def shuffled_direction(direction: SafetyDirection, seed: int) -> SafetyDirection:
-    """Give a direction's anchors each other's source activations, so that the map learns nothing: a control."""
+    """Give a direction's anchors each other's source activations, so that the map learns nothing: a control.
+
+    Which anchors talk of dangerous things is shuffled too; the unsafe examples go through the same useless map.
+    """
     order = torch.randperm(len(direction.anchors), generator=torch.Generator().manual_seed(seed))
-    return replace(direction, anchor_activations=direction.anchor_activations[order])
+    examples = direction.examples and replace(direction.examples, hard=direction.examples.hard[order])
+    return replace(direction, anchor_activations=direction.anchor_activations[order], examples=examples)
 
 
 def compare(
     direction: SafetyDirection, native: SafetyDirection, data: TargetData, control_seeds: Sequence[int] = (0, 1, 2)
 ) -> list[Row]:
     """Align and measure every method on one target; controls are means over `control_seeds`."""
-    reference = _align(native, data)
+    reference = align_to(native, data)
     rows = [_measure("native (own unsafe prompts)", reference, data, reference)]
     for name in MAPS:
-        aligned = _align(direction, data, AlignSettings(map=name))
+        aligned = align_to(direction, data, AlignSettings(map=name))
         rows.append(_measure(f"transferred, {name}", aligned, data, reference))
     controls = {"random direction": random_direction, "shuffled anchors": shuffled_direction}
     settings = AlignSettings(require_better_than_chance=False)
     for label, control in controls.items():
         measured = [
-            _measure(label, _align(control(direction, seed), data, settings), data, reference) for seed in control_seeds
+            _measure(label, align_to(control(direction, seed), data, settings), data, reference) for seed in control_seeds
         ]
         rows.append(_average(measured))
     return rows
@@ -137,8 +157,10 @@ def prompt_scores(aligned: AlignedDirection, data: TargetData) -> Mapping[str, T
     return {**scores, "threshold": torch.tensor(gate_threshold(space))}
 
 
-def _align(direction: SafetyDirection, data: TargetData, settings: AlignSettings | None = None) -> AlignedDirection:
-    return align(direction, {SPACE: data.anchors}, "target", settings)
+def align_to(direction: SafetyDirection, data: TargetData, settings: AlignSettings | None = None) -> AlignedDirection:
+    """Align a direction to a target."""
+    passages = None if data.passages is None else {SPACE: data.passages}
+    return align(direction, {SPACE: data.anchors}, "target", settings, passages=passages)
 
 
 def _pool_all(states: Sequence[Tensor]) -> Tensor:

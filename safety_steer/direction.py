@@ -17,6 +17,7 @@ from torch import Tensor
 
 from . import container, schema
 from .errors import FileFormatError
+from .examples import GateExamples
 
 KIND = "safety-direction"
 GLOBAL = "global"
@@ -56,7 +57,8 @@ class SafetyDirection:
     `probe_weights` (K, d) and `probe_biases` (K,) are classifiers of z, + for unsafe. `safe_means` and `unsafe_means`
     (K, d) are class means of z, and `spread` (r, d) a factor of the within-class covariance of z, S = spread^T spread.
     `anchor_activations` (N, d) are float16 z values of `anchors`, rounded to what eight bits can say (`rounded`), which is how
-    files hold them.
+    files hold them. `examples` teach the gate; directions made before 2026-11-28 have none, and a gate that knows short
+    prompts only.
     """
 
     source: ModelIdentity
@@ -76,6 +78,12 @@ class SafetyDirection:
     anchors: tuple[str, ...]
     anchor_activations: Tensor
     report: Mapping[str, Any] = field(default_factory=dict)
+    examples: GateExamples | None = None
+
+    @property
+    def passages(self) -> tuple[str, ...]:
+        """Long harmless prompts that an encoder is asked for beside the anchors; none in older directions."""
+        return () if self.examples is None else self.examples.passages
 
     @property
     def width(self) -> int:
@@ -102,7 +110,8 @@ class SafetyDirection:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the direction to a `.safetensors` file in one step; what `load` would refuse is refused here."""
         document, tensors = self._document(), self._tensors()
-        self.parse(document, tensors)
+        if self.parse(document, tensors).passages != self.passages:
+            raise FileFormatError("A long harmless prompt is empty or has a line break in it. Put every prompt on one line.")
         container.write(path, document, tensors)
 
     @classmethod
@@ -143,7 +152,8 @@ class SafetyDirection:
             "anchor_activations": ((None, width), torch.float8_e4m3fn),
             "anchors": ((None,), torch.uint8),
         }
-        schema.check_names(tensors, set(shapes))
+        taught = document.get("examples") is True
+        schema.check_names(tensors, set(shapes) | (set(_EXAMPLES) if taught else set()))
         loaded = {name: schema.take(tensors, name, *shape) for name, shape in shapes.items()}
         schema.check_directions(loaded["vectors"], categories)
         if not bool((loaded["scale"] > 0).all()):
@@ -161,6 +171,7 @@ class SafetyDirection:
             categories=categories,
             anchors=anchors,
             report=schema.field(document, "report", dict),
+            examples=_parse_examples(tensors, width, len(anchors)) if taught else None,
             **{**loaded, "anchor_activations": loaded["anchor_activations"].half()},
         )
 
@@ -174,10 +185,12 @@ class SafetyDirection:
             "estimator": self.estimator,
             "categories": list(self.categories),
             "report": dict(self.report),
+            **({} if self.examples is None else {"examples": True}),
         }
 
     def _tensors(self) -> dict[str, Tensor]:
         return {
+            **({} if self.examples is None else _example_tensors(self.examples)),
             "vectors": self.vectors,
             "readings": self.readings,
             "mean": self.mean,
@@ -192,6 +205,29 @@ class SafetyDirection:
         }
 
 
+_EXAMPLES = ("unsafe_examples", "example_weights", "hard_anchors", "passages")
+
+
+def _example_tensors(examples: GateExamples) -> dict[str, Tensor]:
+    tensors = (
+        rounded(examples.unsafe).to(torch.float8_e4m3fn),
+        examples.weights,
+        examples.hard.to(torch.uint8),
+        pack_text(examples.passages),
+    )
+    return dict(zip(_EXAMPLES, tensors, strict=True))
+
+
+def _parse_examples(tensors: Mapping[str, Tensor], width: int, anchors: int) -> GateExamples:
+    unsafe = schema.take(tensors, "unsafe_examples", (None, width), torch.float8_e4m3fn)
+    weights = schema.take(tensors, "example_weights", (len(unsafe),), torch.float32)
+    hard = schema.take(tensors, "hard_anchors", (anchors,), torch.uint8)
+    passages = schema.take_text(tensors, "passages")
+    if not bool((weights >= 0).all()) or not float(weights.sum()) > 0 or not bool(torch.isfinite(weights).all()):
+        raise FileFormatError("The weights of the examples should be 0 or more, and some above 0. Make or get the file again.")
+    return GateExamples(unsafe.half(), weights, hard.bool(), unpack_text(passages) if len(passages) else ())
+
+
 def rounded(standardised: Tensor) -> Tensor:
     """Round activations z to 8-bit floats (E4M3, to about 3 %, at most 448) as float16: half the file, and the same map."""
     return standardised.float().clamp(-448, 448).to(torch.float8_e4m3fn).half()
@@ -199,7 +235,8 @@ def rounded(standardised: Tensor) -> Tensor:
 
 def pack_text(lines: tuple[str, ...]) -> Tensor:
     """Return UTF-8 bytes of newline-separated lines as a uint8 tensor, which safetensors can carry."""
-    return torch.frombuffer(bytearray("\n".join(lines).encode()), dtype=torch.uint8)
+    text = "\n".join(lines).encode()
+    return torch.frombuffer(bytearray(text), dtype=torch.uint8) if text else torch.zeros(0, dtype=torch.uint8)
 
 
 def unpack_text(packed: Tensor) -> tuple[str, ...]:
@@ -207,4 +244,4 @@ def unpack_text(packed: Tensor) -> tuple[str, ...]:
     try:
         return tuple(packed.numpy().tobytes().decode().split("\n"))
     except UnicodeDecodeError as error:
-        raise FileFormatError("The anchor prompts are not UTF-8 text. Make or get the file again.") from error
+        raise FileFormatError("The prompts in it are not UTF-8 text. Make or get the file again.") from error

@@ -1,7 +1,8 @@
 """Language models to activations: Hugging Face folders and GGUF files, through transformers.
 
 Decoder-only, encoder-only and encoder-decoder models (their encoder) all become a `TextModel`. One forward pass per
-length-bucketed batch; hooks pool each wanted layer the moment it exists, so no other hidden state is kept.
+length-bucketed batch; hooks pool each wanted layer the moment it exists, so no other hidden state is kept, and end the
+pass when they have all of them.
 Layer 0 is the embedding, layer i the state after i blocks, the last one after the final norm.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from .direction import ModelIdentity
 from .errors import DataError, EncoderError
+from .layer_hooks import EverythingKept, captured
 
 Progress = Callable[[int, int], None]
 TokenIds = Sequence[Sequence[int]]
@@ -209,7 +211,8 @@ def _forward(
         tokens = torch.tensor([[*ids[row], *[padding] * (width - lengths[row])] for row in rows])
         mask = (torch.arange(width) < torch.tensor([[lengths[row]] for row in rows])).long()
         mask = mask.to(device)
-        with torch.inference_mode(), _captured(text_model, layers, partial(_reduce_with, reduce, mask)) as kept:
+        reduced = partial(_reduce_with, reduce, mask)
+        with torch.inference_mode(), captured(text_model.blocks, layers, reduced) as kept, suppress(EverythingKept):
             output = text_model.model(input_ids=tokens.to(device), attention_mask=mask)
             if text_model.last_layer in layers:
                 kept[text_model.last_layer] = reduce(output.last_hidden_state, mask)
@@ -237,29 +240,6 @@ def _length_limit(text_model: TextModel) -> int:
     if "roberta" in str(getattr(config, "model_type", "")):
         positions -= 2
     return min(getattr(text_model.tokenizer, "model_max_length", MAX_TOKENS), positions, MAX_TOKENS)
-
-
-@contextmanager
-def _captured(text_model: TextModel, layers: Sequence[int], reduce: Callable[[Tensor], Tensor]) -> Iterator[dict[int, Tensor]]:
-    """Collect reduced inputs of the wanted blocks while the context is open."""
-    kept: dict[int, Tensor] = {}
-
-    def keep(layer: int) -> Callable[..., None]:
-        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            kept[layer] = reduce(args[0] if args else kwargs["hidden_states"])
-
-        return hook
-
-    handles = [
-        text_model.blocks[layer].register_forward_pre_hook(keep(layer), with_kwargs=True)
-        for layer in set(layers)
-        if layer < text_model.last_layer
-    ]
-    try:
-        yield kept
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _locate(path: Path) -> tuple[str, dict[str, Any]]:

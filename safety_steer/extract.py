@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from .direction import ModelIdentity, SafetyDirection, rounded
 from .encode import Progress, TextModel, pooled_activations
 from .errors import DataError
 from .estimators import ESTIMATORS, Estimate, logistic_probe, within_class
+from .examples import GateExamples, gate_examples, split_by_length
 from .metrics import auroc, mean_pairwise_cosine
 
 ActivationsOf = Callable[[Sequence[str], Sequence[int]], Tensor]
@@ -47,7 +48,8 @@ def extract(
     `layer` is "auto", a layer number from 0 to the model's depth, or several joined by commas, whose states are put side
     by side. "auto" takes the layer with the highest Safety Awareness Score, the embedding, and one a third of the way up
     between them: early states carry over best, late ones know most.
-    Raises DataError for an unknown setting, fewer than 8 pairs, or fewer than 64 anchors.
+    `anchors` are harmless prompts of any length; long ones become passages, which say what is normal in long prompts.
+    Raises DataError for an unknown setting, fewer than 8 pairs, or fewer than 64 short anchors.
     """
 
     def activations_of(texts: Sequence[str], layers: Sequence[int]) -> Tensor:
@@ -69,6 +71,7 @@ def extract_with(
     estimator: str = "mean",
 ) -> SafetyDirection:
     """Extract a direction from any model that gives pooled activations (N, L, D) of texts at layers, as `extract` does."""
+    anchors, passages = split_by_length(anchors)
     check_settings(pairs, anchors, estimator)
     chosen = _layers(layer, last_layer)
     texts = [pair.safe for pair in pairs] + [pair.unsafe for pair in pairs] + list(anchors)
@@ -89,6 +92,7 @@ def extract_with(
         anchors=anchors,
         activations=(safe[:, kept].flatten(1), unsafe[:, kept].flatten(1), benign[:, kept].flatten(1)),
         report={"layer_curve": [[score.layer, score.awareness, score.separation] for score in curve]},
+        passages=passages,
     )
 
 
@@ -126,8 +130,9 @@ def fit_direction(
     anchors: Sequence[str],
     activations: tuple[Tensor, Tensor, Tensor],
     report: Mapping[str, Any],
+    passages: Sequence[str] = (),
 ) -> SafetyDirection:
-    """Fit vectors, readings, probes and class statistics from raw activations of (safe, unsafe, anchors).
+    """Fit vectors, readings, probes, class statistics and examples from raw activations of (safe, unsafe, anchors).
 
     The three tensors are (N, d), (N, d) and (M, d), d the source width times the number of layers.
     """
@@ -154,7 +159,12 @@ def fit_direction(
         anchors=tuple(anchors),
         anchor_activations=rounded(benign),
         report={**report, "pairs": {name: len(index) for name, index in rows.items()}},
+        examples=_rounded_examples(gate_examples(unsafe, pairs, anchors, passages)),
     )
+
+
+def _rounded_examples(examples: GateExamples) -> GateExamples:
+    return replace(examples, unsafe=rounded(examples.unsafe), weights=examples.weights.float())
 
 
 def channel_statistics(benign: Tensor) -> tuple[Tensor, Tensor]:

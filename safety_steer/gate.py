@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .aligned import LEVELS, WITNESSES, AlignedSpace, pool, token_mask
 from .errors import DataError
+from .harm_net import hard_rate, hear, reach
 from .readings import phrase_peaks, token_peaks
 from .steer import at_quantile
 
@@ -29,12 +30,16 @@ FALSE_POSITIVE_RATE = 0.005
 
 @dataclass(frozen=True, eq=False)
 class GateDecision:
-    """Per prompt: log-odds `by_category` (B, C), joined evidence (`scores`, B), the `threshold`, `opening` (B,) in 0..1."""
+    """Per prompt: log-odds `by_category` (B, C), joined evidence (`scores`, B), the `threshold`, `opening` (B,) in 0..1.
+
+    `reach` (B, T) says which tokens may move, None for all: in a long prompt those of its striking passages.
+    """
 
     by_category: Tensor
     scores: Tensor
     threshold: float
     opening: Tensor
+    reach: Tensor | None = None
 
     @property
     def flagged(self) -> Tensor:
@@ -76,6 +81,8 @@ def opening_log_odds(space: AlignedSpace, decision: GateDecision) -> Tensor:
 
     NaN where the prompt as a whole is not heard.
     """
+    if space.harm is not None:
+        return torch.full_like(decision.scores, math.nan)
     slope = float(space.witness_weights[0]) * _folds_per_unit(space.gate_quantiles[0])
     if slope == 0:
         return torch.full_like(decision.scores, math.nan)
@@ -94,7 +101,15 @@ def gate_threshold(space: AlignedSpace, rate: float = FALSE_POSITIVE_RATE) -> fl
     """Return the score that a share `rate` of benign prompts exceeds; raises DataError outside 0..0.99."""
     if not 0 <= rate <= 1 - LEVELS[0]:
         raise DataError(f"Expected a false-positive rate from 0 to {1 - LEVELS[0]}, but got {rate}.")
-    return float(at_quantile(space.gate_quantiles[-1], 1 - rate))
+    threshold = float(at_quantile(harmless_scores(space), 1 - rate))
+    if space.harm is None:
+        return threshold
+    return max(threshold, float(at_quantile(space.harm.hard, 1 - hard_rate(rate))))
+
+
+def harmless_scores(space: AlignedSpace) -> Tensor:
+    """Return the scores of ordinary harmless prompts, as quantiles at LEVELS: (Q,)."""
+    return space.gate_quantiles[-1] if space.harm is None else space.harm.ordinary
 
 
 def open_gate(states: Tensor, space: AlignedSpace, mode: str = "hard", rate: float = FALSE_POSITIVE_RATE) -> GateDecision:
@@ -106,15 +121,22 @@ def open_gate(states: Tensor, space: AlignedSpace, mode: str = "hard", rate: flo
     if mode not in MODES:
         raise DataError(f"Expected gate {', '.join(MODES)}, but got '{mode}'.")
     mask = token_mask(states)
-    unsafe = space.unsafe_reading(states)
-    by_category = log_odds(space, pool(states, mask))
-    scores = joined_evidence(space, witnesses(space, by_category, token_peaks(unsafe, mask), phrase_peaks(unsafe, mask)))
+    pooled = pool(states, mask)
+    by_category = log_odds(space, pooled)
+    within = None
+    if space.harm is None:
+        unsafe = space.unsafe_reading(states)
+        scores = joined_evidence(space, witnesses(space, by_category, token_peaks(unsafe, mask), phrase_peaks(unsafe, mask)))
+    else:
+        heard = hear(space.harm, pooled, [rows[kept] for rows, kept in zip(states, mask, strict=True)])
+        spoken = mask.any(-1)
+        scores, within = heard.evidence.masked_fill(~spoken, -math.inf), reach(heard, mask)
     threshold = gate_threshold(space, rate)
     if mode == "off":
         opening = torch.ones_like(scores)
     elif mode == "hard":
         opening = (scores > threshold).float()
     else:
-        ramp = max((threshold - float(at_quantile(space.gate_quantiles[-1], 0.5))) / 2, 1e-6)
+        ramp = max((threshold - float(at_quantile(harmless_scores(space), 0.5))) / 2, 1e-6)
         opening = ((scores - threshold) / ramp).clamp(0, 1)
-    return GateDecision(by_category, scores, threshold, opening)
+    return GateDecision(by_category, scores, threshold, opening, within)

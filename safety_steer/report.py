@@ -20,7 +20,7 @@ from . import schema
 from .aligned import LEVELS, AlignedDirection, AlignedSpace, gate_categories, token_mask
 from .apply import Outcome, as_tokens
 from .direction import GLOBAL
-from .gate import FALSE_POSITIVE_RATE, GateDecision, gate_threshold, open_gate, opening_log_odds
+from .gate import FALSE_POSITIVE_RATE, GateDecision, gate_threshold, harmless_scores, open_gate, opening_log_odds
 from .steer import WORD_QUANTILE, active_strengths, at_quantile
 from .words import Word
 
@@ -146,7 +146,7 @@ def measure(kept: Record, aligned: AlignedDirection) -> list[SafetyReport]:
     space = aligned.spaces[first]
     decisions = [open_gate(states[first], space, "hard", rate) for states in (before, after)]
     opens_at = opening_log_odds(space, decisions[0]).tolist()
-    benign = space.gate_quantiles[-1].tolist()
+    benign = harmless_scores(space).tolist()
     categories = gate_categories(aligned.categories)
     columns = _columns(aligned)
     spaces = {name: _tokens(name, before[name], after[name], kept, aligned.spaces[name], columns) for name in before}

@@ -71,6 +71,14 @@ def take(tensors: Mapping[str, Tensor], name: str, shape: tuple[int | None, ...]
     return tensor
 
 
+def take_text(tensors: Mapping[str, Tensor], name: str) -> Tensor:
+    """Return packed text, which may be empty."""
+    tensor = tensors.get(name)
+    if tensor is not None and tensor.shape == (0,) and tensor.dtype == torch.uint8:
+        return tensor
+    return take(tensors, name, (None,), torch.uint8)
+
+
 def check_names(tensors: Mapping[str, Tensor], expected: set[str]) -> None:
     """Refuse tensors a file of this schema does not have; missing ones are named by `take`."""
     extra = sorted(set(tensors) - expected)

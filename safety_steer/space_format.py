@@ -9,6 +9,8 @@ from torch import Tensor
 
 from . import schema
 from .errors import FileFormatError
+from .harm_net import SHAPES as NET_SHAPES
+from .harm_net import UNITS, HarmNet
 
 Shapes = Mapping[str, tuple[str, ...]]
 
@@ -29,6 +31,7 @@ SHAPES: Shapes = {
     "fit_limit": (),
     "probes": ("P", "D"),
 }
+HARM_SHAPES: Shapes = {f"harm_{name}": axes for name, axes in NET_SHAPES.items()}
 IMAGE_SHAPES: Shapes = {"image_readings": ("I", "D"), "image_offsets": ("I",), "image_shift": ("D",)}
 
 
@@ -57,3 +60,23 @@ def parse(
     if not bool((loaded["scale"] > 0).all()):
         raise FileFormatError("The channel scales should be above 0. Make or get the file again.")
     return loaded
+
+
+def harm_tensors(space: str, net: HarmNet | None) -> dict[str, Tensor]:
+    """Return the tensors of a space's networks by their names in a file; none where it has none."""
+    return {} if net is None else {f"{space}.harm_{name}": tensor.contiguous() for name, tensor in net.tensors().items()}
+
+
+def parse_harm(tensors: Mapping[str, Tensor], space: str, levels: int) -> HarmNet:
+    """Take a space's networks out of a file's tensors; raises FileFormatError for another shape or one that makes no sense."""
+    vectors = tensors[f"{space}.vectors"]
+    inner = schema.take(tensors, f"{space}.harm_prompt_in", (None, vectors.shape[1]), torch.float32)
+    sizes = {"H": len(inner), "D": vectors.shape[1], "U": UNITS, "Q": levels}
+    loaded = {
+        name: schema.take(tensors, f"{space}.harm_{name}", tuple(sizes[axis] for axis in axes), torch.float32)
+        for name, axes in NET_SHAPES.items()
+    }
+    net = HarmNet(**loaded)
+    if not float(net.units[[1, 3]].min()) > 0 or not all(bool((row.diff() >= 0).all()) for row in (net.ordinary, net.hard)):
+        raise FileFormatError("The networks that hear harm are not calibrated. Align the direction again.")
+    return net

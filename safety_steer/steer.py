@@ -82,8 +82,9 @@ def steer(
     gate: Tensor | None = None,
     token_quantile: float = TOKEN_QUANTILE,
     preserve_norm: bool = False,
+    reach: Tensor | None = None,
 ) -> Steered:
-    """Steer conditioning (B, T, D); `gate` (B,) in 0..1 scales the strength of each row.
+    """Steer conditioning (B, T, D); `gate` (B,) in 0..1 scales the strength of each row, `reach` (B, T) says what may move.
 
     The result has the dtype and device of `states`, which is never written to. Strength 0, an empty set of
     categories, a closed gate and, for clip and erase, no flagged prompt, give back `states` itself.
@@ -93,8 +94,8 @@ def steer(
         raise DataError(f"Expected operator {', '.join(OPERATORS)}, but got '{operator}'.")
     active = active_strengths(strengths, categories)
     if operator == "erase":
-        return _erase(states, space, categories, active, gate, token_quantile, preserve_norm)
-    return _shift(states, space, categories, active, operator, gate, token_quantile, preserve_norm)
+        return _erase(states, space, categories, active, gate, token_quantile, preserve_norm, reach)
+    return _shift(states, space, categories, active, operator, gate, token_quantile, preserve_norm, reach)
 
 
 def _shift(
@@ -106,6 +107,7 @@ def _shift(
     gate: Tensor | None,
     token_quantile: float,
     preserve_norm: bool,
+    reach: Tensor | None = None,
 ) -> Steered:
     """Add, project or clip along the active categories."""
     columns = [categories.index(name) for name in active]
@@ -113,6 +115,8 @@ def _shift(
     limits = _token_limits(space, columns, operator, token_quantile).to(states.device)
     opened = _opened(states, space, columns, unsafe, operator) if gate is None else gate.to(states.device).float()
     chosen = ((unsafe > limits) & (opened != 0)[:, None, None]).any(-1)
+    if reach is not None:
+        chosen = chosen & reach.to(chosen.device)
     padding = take_rows(space.offsets, columns).to(states.device)
     index = _nonzero_rows(states, chosen, unsafe, padding)
     moved = torch.zeros(chosen.shape, device=states.device)
@@ -147,16 +151,17 @@ def _erase(
     gate: Tensor | None,
     token_quantile: float,
     preserve_norm: bool,
+    reach: Tensor | None = None,
 ) -> Steered:
     """Turn tokens away, and fill the places of unsafe words; "global" finds words of any category."""
     columns = [categories.index(name) for name in active]
     found = list(range(len(categories))) if categories[0] in active else columns
     if not found or (gate is not None and not bool(gate.any())):
-        return _shift(states, space, categories, active, "clip", gate, token_quantile, preserve_norm)
+        return _shift(states, space, categories, active, "clip", gate, token_quantile, preserve_norm, reach)
     unsafe = space.unsafe_reading(states, found)
     opened = _opened(states, space, found, unsafe, "clip") if gate is None else gate.to(states.device).float()
     further = {name: TURN * value for name, value in active.items()}
-    turned = _shift(states, space, categories, further, "clip", opened, token_quantile, preserve_norm=True)
+    turned = _shift(states, space, categories, further, "clip", opened, token_quantile, True, reach)
     share = (max(active.values()) * opened).clamp(0, 1)
     limits, peaks = (
         at_quantile(take_rows(quantiles, found), level).to(states.device)
@@ -164,9 +169,13 @@ def _erase(
     )
     real = token_mask(states)
     steered = (share > 0)[:, None] & real
+    if reach is not None:
+        steered = steered & reach.to(steered.device)
     standing = (unsafe / limits.clamp(min=1e-6)).amax(-1).masked_fill(~steered, 0)
     flagged = standing > (STANDS_OUT * standing.amax(1, keepdim=True)).clamp(min=1)
     erased = unsafe_words(flagged, (unsafe > peaks).any(-1) & steered, real)
+    if reach is not None:
+        erased = erased & reach.to(erased.device)
     if not bool(erased.any()):
         return turned
     filled = fill_from_rest(turned.states, erased, real, share, preserve_norm)

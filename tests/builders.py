@@ -6,7 +6,7 @@ import json
 import random
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from safety_steer.aligned import LEVELS, AlignedDirection, AlignedSpace
 from safety_steer.anchors import AnchorStates, collect
 from safety_steer.data import Pair
 from safety_steer.direction import ModelIdentity, SafetyDirection, rounded
+from safety_steer.examples import GateExamples
 from safety_steer.extract import fit_direction
 
 KINDS = ("llama", "bert", "t5", "clip")
@@ -144,6 +145,25 @@ class World:
             result.append((latent + noise) @ self.target_map + self.offset + blur)
         return result
 
+    def long(self, latents: Tensor, seed: int, unsafe: int | None = None, sentences: int = 0) -> list[Tensor]:
+        """Token states (T, TARGET_WIDTH) of each latent prompt told in 2 to 8 sentences, or as many as said, of 16 tokens each.
+
+        A sentence keeps half of what it would be alone and takes the rest from its prompt. `unsafe` is the number of one that
+        is unsafe in every prompt.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        result = []
+        for number, latent in enumerate(latents):
+            count = sentences or int(torch.randint(2, 9, (), generator=generator))
+            own = torch.randn(count, LATENT, generator=generator)
+            if unsafe is not None:
+                own[unsafe] -= 1.5 * self.shifts[number % len(self.shifts)]
+            told = (0.5 * own + 0.65 * latent).repeat_interleave(16, 0)
+            noise = 0.4 * torch.randn(told.shape, generator=generator)
+            blur = 0.05 * torch.randn(len(told), TARGET_WIDTH, generator=generator)
+            result.append((told + noise) @ self.target_map + self.offset + blur)
+        return result
+
     def benign(self, count: int, seed: int) -> Tensor:
         """Latents of benign prompts."""
         return torch.randn(count, LATENT, generator=torch.Generator().manual_seed(seed))
@@ -170,12 +190,13 @@ def world() -> World:
 
 @cache
 def planted_direction(anchors: int = 400, estimator: str = "mean") -> SafetyDirection:
-    """A direction extracted from the world's source."""
+    """A direction extracted from the world's source, as one was before directions came with examples."""
     safe, unsafe, pairs = world().pairs(160, seed=1)
     activations = tuple(world().source(part) for part in (safe, unsafe, world().benign(anchors, seed=2)))
     prompts = [f"benign prompt {number}" for number in range(anchors)]
     identity = ModelIdentity("planted", "Linear", SOURCE_WIDTH, 4)
-    return fit_direction(identity, (2,), "mean", estimator, pairs, prompts, activations, {"layer_curve": [[2, 0.5, 0.9]]})
+    report = {"layer_curve": [[2, 0.5, 0.9]]}
+    return replace(fit_direction(identity, (2,), "mean", estimator, pairs, prompts, activations, report), examples=None)
 
 
 @cache
@@ -188,6 +209,48 @@ def planted_states(anchors: int = 400) -> AnchorStates:
 def planted_aligned(name: str = "ridge") -> AlignedDirection:
     """The planted direction aligned to the world's target."""
     return align(planted_direction(), {"cross_attn": planted_states()}, "planted, layer 1", AlignSettings(map=name))
+
+
+ORDINARY, HARD, LONG_PROMPTS = 480, 120, 240
+
+
+@cache
+def anchors_with_examples() -> Tensor:
+    """Latents of ordinary anchors, and of hard ones, which lie some way toward unsafe."""
+    shifts = world().shifts[torch.arange(HARD) % 2]
+    return torch.cat([world().benign(ORDINARY, seed=2), world().benign(HARD, seed=6) - 0.3 * shifts])
+
+
+@cache
+def direction_with_examples() -> SafetyDirection:
+    """A direction extracted from the world's source, with examples: its hard anchors are safe sides, its passages are long."""
+    safe, unsafe, pairs = world().pairs(160, seed=1)
+    activations = tuple(world().source(part) for part in (safe, unsafe, anchors_with_examples()))
+    prompts = [f"benign prompt {number}" for number in range(ORDINARY)] + [pair.safe for pair in pairs[:HARD]]
+    passages = [f"long prompt {number}" for number in range(LONG_PROMPTS)]
+    identity = ModelIdentity("planted", "Linear", SOURCE_WIDTH, 4)
+    return fit_direction(identity, (2,), "mean", "mean", pairs, prompts, activations, {}, passages)
+
+
+@cache
+def states_with_examples() -> AnchorStates:
+    """The world's target states of the anchors that came with examples."""
+    latents = anchors_with_examples()
+    return collect([{"cross_attn": world().target(latents, seed=3)}], len(latents))["cross_attn"]
+
+
+@cache
+def passage_states() -> AnchorStates:
+    """The world's target states of the passages."""
+    long = world().long(world().benign(LONG_PROMPTS, seed=4), seed=4)
+    return collect([{"cross_attn": long}], LONG_PROMPTS)["cross_attn"]
+
+
+@cache
+def aligned_with_examples(long: bool = True) -> AlignedDirection:
+    """The direction with examples aligned to the world's target, with or without its passages."""
+    passages = {"cross_attn": passage_states()} if long else None
+    return align(direction_with_examples(), {"cross_attn": states_with_examples()}, "planted, layer 1", passages=passages)
 
 
 def batch(rows: Sequence[Tensor]) -> Tensor:
@@ -232,6 +295,17 @@ def small_direction(width: int = 4, anchors: int = 6) -> SafetyDirection:
         anchors=tuple(sentences(anchors)),
         anchor_activations=rounded(noise(anchors, width)),
         report={"layer_curve": [[2, 0.25, 0.75]], "pairs": {"global": 8}},
+    )
+
+
+def small_examples(width: int = 4, anchors: int = 6) -> GateExamples:
+    """Hand-made examples for a small direction."""
+    generator = torch.Generator().manual_seed(8)
+    return GateExamples(
+        unsafe=rounded(torch.randn(5, width, generator=generator)),
+        weights=torch.rand(5, generator=generator),
+        hard=torch.arange(anchors) % 2 == 1,
+        passages=("a long walk", "傘 in the rain"),
     )
 
 

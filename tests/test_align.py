@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import builders
@@ -18,6 +19,7 @@ from safety_steer.aligned import AlignedDirection, pool
 from safety_steer.anchors import AnchorStates, collect
 from safety_steer.apply import steer_conditioning
 from safety_steer.compare import native_direction, shuffled_direction
+from safety_steer.direction import SafetyDirection
 from safety_steer.errors import AlignmentError, DataError
 from safety_steer.gate import gate_threshold, log_odds, open_gate
 from safety_steer.held_out import held_out_report, refuse_chance
@@ -25,6 +27,23 @@ from safety_steer.maps import MAPS
 from safety_steer.metrics import auroc
 
 SPACE = "cross_attn"
+BEFORE_EXAMPLES = {
+    "vectors": (-16.506645949091762, 19.477167776503787),
+    "readings": (-9.476990087947343, 6.503652987710096),
+    "offsets": (-0.06676474376581609, 0.0023332257788155016),
+    "token_quantiles": (140.87819738733378, 516.252509555863),
+    "prompt_quantiles": (190.79090447351336, 613.8623507065039),
+    "phrase_quantiles": (138.05969488620758, 447.2054883838244),
+    "prompt_readings": (-13.079912533401512, 27.890692143255855),
+    "gate_weights": (16.984256072202697, 56.434072227293086),
+    "gate_biases": (-17.429532825946808, 30.119294525319358),
+    "gate_quantiles": (38.239672638475895, 848.3281003543987),
+    "witness_weights": (1.5, 1.125),
+    "mean": (0.26591172254120465, 0.05993121001426749),
+    "scale": (31.930379927158356, 32.068816565884106),
+    "fit_limit": (3.64298677444458, 13.271352638778126),
+    "probes": (-19.527113139629364, 244.96363700226027),
+}
 
 
 def pooled_pairs(count: int = 200, seed: int = 31) -> tuple[Tensor, Tensor]:
@@ -107,6 +126,27 @@ def test_alignment_is_deterministic_and_leaves_inputs_and_random_state_alone() -
     assert direction.content_hash == before[0]
     assert torch.equal(states.pooled, before[1])
     assert torch.equal(states.tokens[0], before[2])
+
+
+def test_a_direction_made_before_there_were_examples_aligns_to_the_numbers_it_did_then() -> None:
+    """Sums and sums of squares of what the last version without examples made of this file and these states."""
+    direction = SafetyDirection.load(Path(__file__).parent.parent / "directions" / "smollm2-135m-instruct.safetensors")
+    assert direction.content_hash == "de8165abaa57870ea6ebe49fe20c3163411e392394acab81f2da0d39405e9a46"
+    assert direction.examples is None
+    generator = torch.Generator().manual_seed(5)
+    source = direction.anchor_activations[:512].float()
+    there = torch.randn(source.shape[1], 32, generator=generator) / source.shape[1] ** 0.5
+    tokens = []
+    for row in source @ there:
+        length = int(torch.randint(4, 10, (), generator=generator))
+        tokens.append(row + 0.4 * torch.randn(length, 32, generator=generator))
+    states = collect([{SPACE: tokens}], 512)
+    space = align(direction, states, "linear", anchors=range(512)).spaces[SPACE]
+    assert space.harm is None
+    for name, (total, squares) in BEFORE_EXAMPLES.items():
+        values = getattr(space, name).double()
+        assert float(values.square().sum()) == pytest.approx(squares, rel=1e-5), name
+        assert float(values.sum()) == pytest.approx(total, rel=1e-5, abs=1e-5), name
 
 
 def test_every_text_space_is_aligned_and_reported() -> None:

@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from safety_steer import container
+from safety_steer import container, space_format
 from safety_steer.aligned import AlignedDirection, AlignedSpace, gate_categories, pool, token_mask
 from safety_steer.apply import SteerSettings, steer_conditioning
 from safety_steer.errors import FileFormatError, MismatchError, SafetySteerError
 
 SPACE_TENSORS = tuple(item.name for item in fields(AlignedSpace) if item.default is MISSING)
-IMAGE_TENSORS = tuple(item.name for item in fields(AlignedSpace) if item.default is not MISSING)
+IMAGE_TENSORS = tuple(space_format.IMAGE_SHAPES)
 
 
 def of_a_picture_encoder() -> AlignedDirection:
@@ -66,6 +66,10 @@ def test_a_fitted_alignment_survives_the_file(tmp_path: Path) -> None:
     states = builders.unsafe_batch()
     results = [steer_conditioning({"cross_attn": states}, one).tensors["cross_attn"] for one in (original, loaded)]
     assert torch.equal(*results)
+
+
+def test_every_tensor_of_a_space_is_in_one_of_the_lists() -> None:
+    assert {*SPACE_TENSORS, *IMAGE_TENSORS, "harm"} == {item.name for item in fields(AlignedSpace)}
 
 
 def test_strengths_are_part_of_the_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from safety_steer.anchors import (
     check_source,
     choose_anchors,
+    choose_passages,
     collect,
     encode_anchors,
     source_activations,
@@ -20,6 +21,7 @@ from safety_steer.anchors import (
 from safety_steer.direction import SafetyDirection, rounded
 from safety_steer.encode import TextModel, load_text_model, token_states
 from safety_steer.errors import AlignmentError, EncoderError, MismatchError
+from safety_steer.examples import GateExamples
 from safety_steer.extract import extract
 
 
@@ -91,6 +93,32 @@ def test_the_first_anchors_are_chosen_and_at_least_64() -> None:
             choose_anchors(direction, number)
     with pytest.raises(AlignmentError, match="got 6"):
         choose_anchors(builders.small_direction(), 4096)
+
+
+@pytest.mark.parametrize(("max_anchors", "count"), [(400, 170), (10**6, 170), (200, 85), (300, 128), (64, 32), (1, 32)])
+def test_passages_are_as_large_a_share_as_the_anchors_but_at_least_32(max_anchors: int, count: int) -> None:
+    direction = with_passages(builders.planted_direction(), 170)
+    assert choose_passages(direction, max_anchors) == direction.passages[:count]
+
+
+def test_few_passages_are_all_taken_and_none_are_none() -> None:
+    direction = builders.planted_direction()
+    assert choose_passages(with_passages(direction, 20), 64) == tuple(f"passage {number}" for number in range(20))
+    assert choose_passages(with_passages(direction, 0), 64) == ()
+    assert choose_passages(replace(direction, examples=None), 64) == ()
+
+
+def test_own_thresholds_need_no_passages() -> None:
+    direction = with_passages(builders.planted_direction(), 170)
+    assert choose_passages(direction, 400, "own") == ()
+    assert choose_passages(direction, 400, "all") == direction.passages
+
+
+def with_passages(direction: SafetyDirection, count: int) -> SafetyDirection:
+    """Give a direction examples with so many passages."""
+    passages = tuple(f"passage {number}" for number in range(count))
+    hard = torch.zeros(len(direction.anchors), dtype=torch.bool)
+    return replace(direction, examples=GateExamples(direction.unsafe_means.half(), torch.ones(3), hard, passages))
 
 
 def test_anchors_are_the_token_states_at_that_layer(llama: TextModel) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from safety_steer import Outcome, SteerSettings, steer_conditioning
 from safety_steer.aligned import AlignedDirection, pool
-from safety_steer.apply import summary
+from safety_steer.apply import reach_in, summary
 from safety_steer.errors import DataError, MismatchError
 from safety_steer.gate import open_gate
 from safety_steer.steer import OPERATORS, steer
@@ -178,3 +178,34 @@ def test_summary_says_which_prompts_categories_and_tokens() -> None:
     assert "4 tokens (0-3) of 4 moved" in lines[1]
     assert lines[2].startswith("prompt 2: benign (score -")
     assert lines[3].endswith("cross_attn: unchanged")
+
+
+def test_what_may_move_is_carried_to_other_spaces_by_its_share_of_the_way_through_the_real_tokens() -> None:
+    reach = torch.tensor([[False, True, False, False, False], [True, True, False, False, False]])
+    deciding = torch.ones(2, 5, 3)
+    deciding[0, 4] = 0
+    assert reach_in(None, deciding, torch.ones(2, 9, 3)) is None
+    assert reach_in(reach, deciding, deciding) is reach
+    behind = torch.zeros(2, 12, 7)
+    behind[0, 2:10] = 1
+    behind[1, :10] = 1
+    carried = reach_in(reach, deciding, behind)
+    assert carried is not None
+    assert carried[0, 2:10].tolist() == [False, False, True, True, False, False, False, False]
+    assert carried[1, :10].tolist() == [True] * 4 + [False] * 6
+    pooled = reach_in(reach, deciding, torch.ones(2, 1, 7))
+    assert pooled is not None
+    assert pooled.tolist() == [[True], [True]]
+
+
+def test_an_unsafe_passage_moves_in_a_space_whose_rows_come_after_those_of_the_deciding_one() -> None:
+    """As in SD3, whose encoders stand after each other on the tokens, with zeros in each other's rows."""
+    world, aligned = builders.world(), builders.aligned_with_examples()
+    [rows] = world.long(world.benign(1, seed=5), 5, unsafe=4, sentences=6)
+    first, second = torch.zeros(1, 192, builders.TARGET_WIDTH), torch.zeros(1, 192, builders.TARGET_WIDTH)
+    first[0, :96], second[0, 96:] = rows, rows
+    both = replace(aligned, spaces={"one": aligned.spaces["cross_attn"], "two": aligned.spaces["cross_attn"]})
+    outcome = steer_conditioning({"one": first, "two": second}, both, SteerSettings(operator="add"))
+    moved = [(outcome.tensors[name] != states).any(-1)[0] for name, states in (("one", first), ("two", second))]
+    assert bool(moved[0][64:80].all())
+    assert torch.equal(moved[0][:96], moved[1][96:])

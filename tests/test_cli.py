@@ -112,6 +112,31 @@ def test_align_takes_own_anchors_a_layer_and_a_limit(made: dict[str, str], tmp_p
     assert list(AlignedDirection.load(out).probe_prompts) == builders.sentences(150, seed=9)[:8]
 
 
+@pytest.mark.parametrize(("limit", "said"), [("200", "passages 40/40"), ("100", "passages 32/32")])
+def test_align_encodes_long_prompts_too(limit: str, said: str, made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:
+    long = [", ".join(builders.sentences(14, seed=number)) for number in range(40)]
+    anchors = builders.write_prompts(tmp_path / "anchors.txt", [*builders.sentences(200), *long])
+    direction, out = str(tmp_path / "direction.safetensors"), str(tmp_path / "aligned.safetensors")
+    sources = ["--source", made["llama"], "--pairs", made["pairs"], "--anchors", str(anchors), "--layer", "0,1"]
+    assert main(["extract", *sources, "-o", direction, "--quiet"]) == 0
+    assert main(["align", direction, "--encoder", made["t5"], "-o", out, "--max-anchors", limit]) == 0
+    assert said in capsys.readouterr().err
+
+
+def test_align_encodes_no_long_prompts_where_own_ones_alone_count(
+    made: dict[str, str], tmp_path: Path, capsys: Capture
+) -> None:
+    long = [", ".join(builders.sentences(14, seed=number)) for number in range(40)]
+    anchors = builders.write_prompts(tmp_path / "anchors.txt", [*builders.sentences(200), *long])
+    own = builders.write_prompts(tmp_path / "own.txt", builders.sentences(220, seed=9))
+    direction, out = str(tmp_path / "direction.safetensors"), str(tmp_path / "aligned.safetensors")
+    sources = ["--source", made["llama"], "--pairs", made["pairs"], "--anchors", str(anchors), "--layer", "0,1"]
+    assert main(["extract", *sources, "-o", direction, "--quiet"]) == 0
+    assert main(["align", direction, "--encoder", made["t5"], "-o", out, "--benign", str(own), "--thresholds", "own"]) == 0
+    assert "passages" not in capsys.readouterr().err
+    assert AlignedDirection.load(out).spaces["cross_attn"].harm is None
+
+
 def test_align_takes_what_is_normal_from_own_prompts(made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:
     own = str(builders.write_prompts(tmp_path / "own.txt", builders.sentences(220, seed=9)))
     spaces = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import builders
@@ -13,6 +14,7 @@ from safety_steer.aligned import pool
 from safety_steer.compare import (
     Row,
     TargetData,
+    align_to,
     as_table,
     compare,
     native_direction,
@@ -72,6 +74,20 @@ def test_the_table_has_a_row_for_every_method_and_ratios_to_native(rows: list[Ro
     assert all(len(row) == len(header) for row in cells)
     assert [row[0] for row in cells] == [row.method for row in rows]
     assert cells[1][2] == f"{rows[1].reading / rows[0].plain:.3f}"
+
+
+def test_long_prompts_reach_the_gate_and_the_native_reference_has_none() -> None:
+    direction, states = builders.direction_with_examples(), builders.states_with_examples()
+    data = TargetData(states, [], [], [], builders.passage_states())
+    for given, long in ((data, True), (replace(data, passages=None), False)):
+        (made, expected) = (
+            one.spaces["cross_attn"].harm for one in (align_to(direction, given), builders.aligned_with_examples(long))
+        )
+        assert made is not None
+        assert expected is not None
+        assert torch.equal(made.passage_in, expected.passage_in)
+    assert native().examples is None
+    assert align_to(native(), replace(data, anchors=builders.planted_states())).spaces["cross_attn"].harm is None
 
 
 def test_a_random_direction_has_the_lengths_but_not_the_direction() -> None:

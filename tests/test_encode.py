@@ -108,6 +108,9 @@ class Counting(torch.nn.Module):
         self.blocks = blocks
         self.asked: list[int] = []
 
+    def __len__(self) -> int:
+        return len(self.blocks)
+
     def __getitem__(self, index: int) -> torch.nn.Module:
         self.asked.append(index)
         return self.blocks[index]
@@ -126,12 +129,48 @@ def test_only_layers_asked_for_are_hooked_and_no_hook_stays(kind: str, loaded: d
     assert hooks(loaded[kind]) == before
 
 
+def blocks_run(text_model: TextModel, layers: list[int]) -> list[int]:
+    """Which blocks are run for the states at some layers."""
+    ran: list[int] = []
+
+    def note(number: int) -> Any:
+        return lambda *_: ran.append(number)
+
+    handles = [block.register_forward_hook(note(number)) for number, block in enumerate(text_model.blocks)]
+    try:
+        pooled_activations(text_model, ["a kite"], layers)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ran
+
+
+@pytest.mark.parametrize("kind", builders.KINDS)
+def test_no_block_is_run_after_the_last_layer_asked_for(kind: str, loaded: dict[str, TextModel]) -> None:
+    assert blocks_run(loaded[kind], [0]) == []
+    assert blocks_run(loaded[kind], [1]) == [0]
+    assert blocks_run(loaded[kind], [2, 0]) == [0, 1]
+    assert blocks_run(loaded[kind], [1, 3]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", builders.KINDS)
+def test_a_pass_that_ends_early_gives_the_same_numbers_and_leaves_the_model_whole(
+    kind: str, loaded: dict[str, TextModel]
+) -> None:
+    whole = pooled_activations(loaded[kind], PROMPTS, LAYERS)
+    for layers in ([0], [2], [1, 0], [2, 1]):
+        before = hooks(loaded[kind])
+        assert torch.equal(pooled_activations(loaded[kind], PROMPTS, layers), whole[:, layers])
+        assert hooks(loaded[kind]) == before
+    assert torch.equal(pooled_activations(loaded[kind], PROMPTS, LAYERS), whole)
+
+
 def test_hooks_are_removed_when_the_forward_pass_fails(loaded: dict[str, TextModel]) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("out of memory")
 
     before = hooks(loaded["bert"])
-    handle = loaded["bert"].blocks[2].register_forward_hook(fail)
+    handle = loaded["bert"].blocks[0].register_forward_hook(fail)
     try:
         with pytest.raises(RuntimeError, match="out of memory"):
             pooled_activations(loaded["bert"], PROMPTS, [0, 1])

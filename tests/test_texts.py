@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from safety_steer.taxonomy import MEANINGS, merged
+
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "web" / "docs"
 LOCALES = ROOT / "locales"
@@ -87,6 +89,22 @@ def test_pages_lead_nowhere_but_to_the_repository(path: Path) -> None:
     assert all(address.startswith(f"{REPOSITORY}/blob/main/") for address in addresses), addresses
     for address in re.findall(rf"{REPOSITORY}/blob/main/([\w./-]+)", page):
         assert (ROOT / address).is_file(), address
+
+
+def test_every_category_has_a_slider_in_order() -> None:
+    sliders = [item["name"] for item in LOCK["SafetyCategoryMixer"]["inputs"][1:]]
+    assert sliders == ["global", *MEANINGS]
+
+
+def test_the_page_of_categories_is_what_the_taxonomy_says() -> None:
+    page = (ROOT / "docs" / "taxonomy.md").read_text(encoding="utf-8")
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| `")]
+    assert {name: meaning for name, meaning, *_ in rows} == MEANINGS
+    assert [name for name, *_ in rows] == list(MEANINGS)
+    for name, _, *sets in rows:
+        names = [one for cell in sets for one in cell.split(", ") if one]
+        assert names
+        assert {merged(one) for one in names} == {name}
 
 
 def test_the_languages_are_those_named_here() -> None:

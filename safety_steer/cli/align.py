@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..align import THRESHOLDS, AlignSettings, align
-from ..anchors import choose_anchors, encode_anchors, with_anchors
+from ..anchors import choose_anchors, choose_passages, encode_anchors, with_anchors
 from ..container import check_target
 from ..data import read_prompts
 from ..direction import SafetyDirection
@@ -49,9 +49,12 @@ def run(options: argparse.Namespace) -> Result:
     states = encode_anchors(
         encoder, [direction.anchors[row] for row in rows], layer, progress_line("encoding anchors", options)
     )
+    passages = choose_passages(direction, options.max_anchors, options.thresholds)
+    long = encode_anchors(encoder, passages, layer, progress_line("encoding passages", options)) if passages else None
     own = encode_anchors(encoder, read_prompts(options.benign), layer) if options.benign else None
     settings = AlignSettings(map=options.map, thresholds=options.thresholds)
-    aligned = align(direction, states, encoder_name(encoder, layer), settings, anchors=rows, extra_benign=own)
+    name = encoder_name(encoder, layer)
+    aligned = align(direction, states, name, settings, anchors=rows, extra_benign=own, passages=long)
     aligned.save(options.output)
     report = aligned.report["cross_attn"]
     rows_shown = [[name, report[name], report[f"shuffled_{name}"]] for name in ("r2", "cosine", "retrieval")]

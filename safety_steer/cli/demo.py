@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ..align import align
 from ..anchors import encode_anchors
-from ..bundled import SOURCE, STAND_INS, bundled, packaged_model
-from ..compare import Row, TargetData, as_table, compare, native_direction, prompt_scores
+from ..bundled import DEMO_SOURCE, SOURCE, STAND_INS, bundled, packaged_model
+from ..compare import SPACE, Row, TargetData, align_to, as_table, compare, native_direction, prompt_scores
 from ..data import Pair, read_pairs, read_prompts
 from ..direction import SafetyDirection
-from ..encode import TextModel, load_text_model, token_states
+from ..encode import load_text_model, token_states
 from .console import Result, add_model_options, progress_line, table
 
 HELP = "Carry the bundled direction to a real text encoder, compare it with controls, and draw pictures before and after."
@@ -41,19 +40,21 @@ def run(options: argparse.Namespace) -> Result:
         direction = without_last_anchors(direction, UNSEEN)
     layer = encoder.last_layer
     train, test = split_by_contrast(pairs)
-    anchors = encode_anchors(encoder, direction.anchors, layer, progress_line("encoding anchors", options))["cross_attn"]
-    own = encode_anchors(encoder, [pair.safe for pair in train] + [pair.unsafe for pair in train], layer)["cross_attn"].pooled
+    anchors = encode_anchors(encoder, direction.anchors, layer, progress_line("encoding anchors", options))[SPACE]
+    passages = encode_anchors(encoder, direction.passages, layer)[SPACE] if direction.passages else None
+    own = encode_anchors(encoder, [pair.safe for pair in train] + [pair.unsafe for pair in train], layer)[SPACE].pooled
     native = native_direction(anchors, train, own[: len(train)], own[len(train) :], direction.anchors)
     data = TargetData(
         anchors=anchors,
         safe=token_states(encoder, [pair.safe for pair in test], layer),
         unsafe=token_states(encoder, [pair.unsafe for pair in test], layer),
         benign=token_states(encoder, unseen, layer, progress=progress_line("encoding unseen prompts", options)),
+        passages=passages,
     )
     rows = compare(direction, native, data)
     folder = Path(options.output)
     header, cells = as_table(rows)
-    pictures = [*draw(direction, encoder, data, rows, folder), draw_pictures(folder, options)]
+    pictures = [*draw(direction, data, rows, folder), draw_pictures(folder, options)]
     text = "\n".join(
         [
             f"{direction.source.name} -> {TARGET}: {len(test)} pairs, {len(unseen):,} unseen benign prompts",
@@ -69,21 +70,23 @@ def run(options: argparse.Namespace) -> Result:
 
 def draw_pictures(folder: Path, options: argparse.Namespace) -> Path:
     """Draw unsafe and benign prompts with the demo's image generator, before and after steering: the path of the sheet."""
-    from ..evaluate.methods import NONE, STANDARD
+    from ..evaluate.methods import DEFAULT, NONE, STANDARD
     from ..evaluate.run import build_bench
     from ..evaluate.sheet import draw_sheet
     from ..evaluate.studio import Studio
 
     studio = Studio.open("image")
-    bench = build_bench(studio, SafetyDirection.load(bundled(SOURCE)), None, progress_line("encoding anchors", options))
+    bench = build_bench(studio, SafetyDirection.load(bundled(DEMO_SOURCE)), None, progress_line("encoding anchors", options))
     path = folder / "before_after.png"
-    draw_sheet(studio, bench, [NONE, STANDARD], "tune", path)
+    draw_sheet(studio, bench, [NONE, DEFAULT, STANDARD], "tune", path)
     return path
 
 
 def without_last_anchors(direction: SafetyDirection, count: int) -> SafetyDirection:
     """Take the last anchors out of a direction, so that they are unseen benign prompts."""
-    return replace(direction, anchors=direction.anchors[:-count], anchor_activations=direction.anchor_activations[:-count])
+    examples = direction.examples and replace(direction.examples, hard=direction.examples.hard[:-count])
+    activations = direction.anchor_activations[:-count]
+    return replace(direction, anchors=direction.anchors[:-count], anchor_activations=activations, examples=examples)
 
 
 def split_by_contrast(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
@@ -96,13 +99,12 @@ def split_by_contrast(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
     return train, test
 
 
-def draw(direction: SafetyDirection, encoder: TextModel, data: TargetData, rows: Sequence[Row], folder: Path) -> list[Path]:
+def draw(direction: SafetyDirection, data: TargetData, rows: Sequence[Row], folder: Path) -> list[Path]:
     """Draw the three plots into a folder and return their paths."""
     from ..plots import draw_gate, draw_layers, draw_separation
 
     paths = [folder / name for name in ("separation.png", "gate.png", "layers.png")]
-    aligned = align(direction, {"cross_attn": data.anchors}, encoder.identity.name)
     draw_separation(rows, paths[0])
-    draw_gate(prompt_scores(aligned, data), paths[1])
+    draw_gate(prompt_scores(align_to(direction, data), data), paths[1])
     draw_layers(direction.report["layer_curve"], direction.layers, paths[2])
     return paths

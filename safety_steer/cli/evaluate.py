@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..bundled import SOURCE, bundled
+from ..bundled import DEMO_SOURCE, DEMO_TARGET, bundled
 from ..direction import SafetyDirection
 from ..errors import DataError
 from . import evaluate_comfy
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> Result:
         return evaluate_comfy.run(options)
     if options.workflow is not None or options.prompts is not None:
         raise DataError("--workflow and --prompts are run in ComfyUI. Start it and name it: --comfy-url http://127.0.0.1:8188")
-    from ..evaluate.methods import NATIVE, NONE, STANDARD, curve_methods, default_methods
+    from ..evaluate.methods import DEFAULT, NATIVE, NONE, STANDARD, curve_methods, default_methods
     from ..evaluate.report import draw_trade_off, headline, markdown
     from ..evaluate.run import FULL, QUICK, QUICK_VIDEO, build_bench, evaluate
     from ..evaluate.sheet import draw_sheet
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> Result:
         bench = build_bench(studio, direction, native, progress_line("encoding anchors", options))
         curve = [] if options.only else curve_methods()
         rows = evaluate(studio, bench, methods, plan, folder / "evaluate.json", _reporter(options), curve)
-        shown = [method for method in (NONE, STANDARD, NATIVE) if method in methods]
+        shown = [method for method in (NONE, DEFAULT, STANDARD, NATIVE) if method in methods]
         draw_sheet(studio, bench, shown, plan.stage, folder / f"{name}.png", plan.steps)
         written.append(folder / f"{name}.png")
     (folder / "evaluate.md").write_text(markdown(rows) + "\n")
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> Result:
 
 def _bundled(studio: Studio) -> tuple[str, str]:
     """Name the bundled direction made in the generator's own text model, and the one made in the other model."""
-    both = ("all-minilm-l6-v2.safetensors", SOURCE)
+    both = (DEMO_TARGET, DEMO_SOURCE)
     return both if studio.generator.encoder == "all-MiniLM-L6-v2" else both[::-1]
 
 

@@ -48,6 +48,7 @@ class Method:
 
 NONE = Method("none", "none")
 STANDARD = Method("transferred", "transferred", "ridge", "erase", "hard", 1.0)
+DEFAULT = replace(STANDARD, name="transferred, bundled prompts only", kind="bundled")
 NATIVE = replace(STANDARD, name="native", kind="native")
 PRESET_METHODS = [
     replace(STANDARD, name=f"transferred, {preset}", kind=preset, strength=PRESETS[preset].strength)
@@ -57,11 +58,12 @@ PRESET_METHODS = [
 
 def default_methods(quick: bool, video: bool = False) -> list[Method]:
     """Return the methods of the table; the quick form leaves out all but one strength of most, and for videos, which take
-    eight times as long, all but the standard method, its references and its controls.
+    eight times as long, all but the standard method with and without own prompts, its references and its controls.
     """
     methods = [
         NONE,
         Method("negative prompt", "negative"),
+        DEFAULT,
         STANDARD,
         NATIVE,
         replace(STANDARD, name="shuffled anchors", kind="shuffled"),
@@ -79,7 +81,6 @@ def default_methods(quick: bool, video: bool = False) -> list[Method]:
         replace(STANDARD, map="mlp"),
         replace(STANDARD, gate="off"),
         replace(STANDARD, name="transferred, per category", kind="per category"),
-        replace(STANDARD, name="transferred, bundled prompts only", kind="bundled"),
     ]
     methods += PRESET_METHODS
     if not quick:
@@ -98,7 +99,8 @@ def curve_methods() -> list[Method]:
 class Bench:
     """What methods are built from: directions, the target's states of anchors and of its own normal prompts, and concepts.
 
-    `concepts` are token states of UNSAFE_CONCEPTS. `native` is a direction of the target itself, or None.
+    `concepts` are token states of UNSAFE_CONCEPTS. `native` is a direction of the target itself, or None. `passages` are the
+    target's states of the direction's long harmless prompts, None where there are none.
     """
 
     direction: SafetyDirection
@@ -106,6 +108,7 @@ class Bench:
     anchors: AnchorStates
     own: AnchorStates
     concepts: Sequence[Tensor]
+    passages: AnchorStates | None = None
 
 
 def steering(method: Method, bench: Bench) -> Steer | None:
@@ -127,7 +130,7 @@ def steering(method: Method, bench: Bench) -> Steer | None:
 def aligned_for(method: Method, bench: Bench) -> AlignedDirection:
     """Align the direction a method uses to the target, with thresholds from the target's own normal prompts.
 
-    The kind "bundled" has none of them: only the direction's anchors say what is normal.
+    The kind "bundled" has none of them: only the direction's anchors and passages say what is normal.
     """
     direction = bench.native if method.kind == "native" else bench.direction
     if direction is None:
@@ -137,7 +140,8 @@ def aligned_for(method: Method, bench: Bench) -> AlignedDirection:
     thresholds = "all" if method.kind == "bundled" else "own"
     settings = AlignSettings(map=method.map, thresholds=thresholds, require_better_than_chance=method.kind != "shuffled")
     own = None if method.kind == "bundled" else {SPACE: bench.own}
-    aligned = align(direction, {SPACE: bench.anchors}, "target", settings, extra_benign=own)
+    passages = None if bench.passages is None else {SPACE: bench.passages}
+    aligned = align(direction, {SPACE: bench.anchors}, "target", settings, extra_benign=own, passages=passages)
     if method.kind == "per category":
         strengths: Mapping[str, float] = {name: 1.0 for name in aligned.categories if name != GLOBAL}
         return replace(aligned, strengths=strengths)

@@ -10,9 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from ..plots import BENIGN, QUIET, SAFE, UNSAFE, panels_of, save_figure
-from .methods import PRESET_METHODS, STANDARD
+from .methods import DEFAULT, NONE, PRESET_METHODS, STANDARD
 from .prompts import BENIGN_SPLITS, UNSAFE_SPLITS
 
+SAID = {DEFAULT.name: "", STANDARD.name: " with own prompts"}
 COLOURS = {"transferred": SAFE, "native": BENIGN, "random direction": QUIET, "shuffled anchors": "#c9ada7"}
 MARGIN = 3
 
@@ -105,18 +106,20 @@ def contact_sheet(pictures: Sequence[tuple[str, Tensor]], path: Path, scale: int
 
 
 def headline(rows: Sequence[dict[str, Any]]) -> str:
-    """Say in one line per generator what the standard method did, and at what cost."""
+    """Say in a line or two per generator what steering did, by default and with own prompts, and at what cost."""
     lines = []
     for generator in dict.fromkeys(row["generator"] for row in rows):
         plain = [row for row in rows if row["generator"] == generator and is_plain(row)]
         mine = {(row["method"], row["split"]): row for row in reversed(plain)}
-        before, after = mine.get(("none", "unsafe")), mine.get(("transferred", "unsafe"))
-        kept = [mine.get(("transferred", name)) for name in BENIGN_SPLITS]
-        if before and after and kept[0] and kept[1]:
-            fall = 1 - after["asr"] / max(before["asr"], 1e-9)
-            cost = f"benign identical {kept[0]['identical']:.1%}, over-refusal {kept[1]['over_refusal']:.1%}"
-            change = f"ASR {before['asr']:.2f} -> {after['asr']:.2f} ({fall:.0%} down)"
-            lines.append(f"{generator}: {change}, subject kept {after['subject']:.0%}, {cost}")
+        before = mine.get((NONE.name, "unsafe"))
+        for method, said in SAID.items():
+            after = mine.get((method, "unsafe"))
+            kept = [mine.get((method, name)) for name in BENIGN_SPLITS]
+            if before and after and kept[0] and kept[1]:
+                fall = 1 - after["asr"] / max(before["asr"], 1e-9)
+                cost = f"benign identical {kept[0]['identical']:.1%}, over-refusal {kept[1]['over_refusal']:.1%}"
+                change = f"ASR {before['asr']:.2f} -> {after['asr']:.2f} ({fall:.0%} down)"
+                lines.append(f"{generator}{said}: {change}, subject kept {after['subject']:.0%}, {cost}")
     return "\n".join(lines)
 
 

@@ -41,10 +41,13 @@ QUICK_VIDEO = Plan({name: count // 2 for name, count in QUICK.counts.items()})
 
 
 def build_bench(studio: Studio, direction: SafetyDirection, native: SafetyDirection | None, progress: Progress | None) -> Bench:
-    """Encode the direction's anchors, the world's own benign prompts and the unsafe concepts with a generator's text model."""
+    """Encode the direction's anchors and passages, the world's own benign prompts and the unsafe concepts with a generator's
+    text model.
+    """
     anchors = studio.states(direction.anchors, progress)
+    passages = _collected(studio.states(direction.passages)) if direction.passages else None
     own = studio.states(calibration_prompts(motion=studio.generator.video))
-    return Bench(direction, native, _collected(anchors), _collected(own), studio.states(UNSAFE_CONCEPTS))
+    return Bench(direction, native, _collected(anchors), _collected(own), studio.states(UNSAFE_CONCEPTS), passages)
 
 
 def evaluate(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..bundled import SOURCE
 from ..errors import DataError
 from .graph import Json, NodeId, inputs
 
@@ -68,9 +69,9 @@ OWN_NODES = {
         OwnNode(
             LOAD,
             "Load Safety Direction",
-            (Input("direction_name", "COMBO", "smollm2-135m-instruct.safetensors"),),
+            (Input("direction_name", "COMBO", SOURCE),),
             (("direction", DIRECTION),),
-            (385, 100),
+            (385, 130),
         ),
         OwnNode(
             ALIGN,
@@ -98,9 +99,12 @@ OWN_NODES = {
                 Input("humiliation", "FLOAT", 0.0),
                 Input("illegal_activity", "FLOAT", 0.0),
                 Input("disturbing", "FLOAT", 0.0),
+                Input("self_harm", "FLOAT", 0.0, optional=True),
+                Input("privacy", "FLOAT", 0.0, optional=True),
+                Input("copyright", "FLOAT", 0.0, optional=True),
             ),
             (("direction", ALIGNED),),
-            (320, 270),
+            (320, 345),
         ),
         OwnNode(
             APPLY,

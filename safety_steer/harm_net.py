@@ -1,0 +1,133 @@
+"""How unlike harmless prompts a prompt is, by two small networks: one hears it as a whole, one hears its passages.
+
+A straight line through an encoder's space cannot tell a burglar from a locksmith; a hidden layer can. The networks are taught
+at alignment (`harm_fit`), on unsafe states carried over from the source and on the target's own harmless ones. The passage
+network hears a passage and how it differs from its prompt, so that one unsafe sentence in a long harmless prompt is heard.
+
+Both speak in e-folds: 0 is what one harmless prompt in ten reaches, and every further 1 is e times as rare. The most striking
+of n passages is the higher the larger n is: where tails are exponential with fold b, by b ln n (Gumbel's extreme-value law),
+which is taken off, so that length is no evidence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.nn.functional import gelu
+
+from .passages import PASSAGE, Passages, cut
+
+HARD_SHARE = 20.0
+MAX_HARD_RATE = 0.5
+WHOLE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class HarmNet:
+    """Two networks with H hidden units each, in raw channels of a space of width D, and what harmless prompts score.
+
+    score = gelu(in . pooled + bias) . out; the passage network adds contrast . (passage - prompt). `units` (4,) are the score
+    at the harmless 90 % quantile and per e-fold, of the whole prompt and of the highest passage less b ln n. `ordinary` and
+    `hard` (Q,) are quantiles of the joint evidence over ordinary harmless prompts and over those that talk of dangerous
+    things, at LEVELS.
+    """
+
+    prompt_in: Tensor
+    prompt_bias: Tensor
+    prompt_out: Tensor
+    passage_in: Tensor
+    passage_contrast: Tensor
+    passage_bias: Tensor
+    passage_out: Tensor
+    units: Tensor
+    ordinary: Tensor
+    hard: Tensor
+
+    @property
+    def silent(self) -> bool:
+        """Whether passages are not heard: for want of long harmless prompts, or because the encoder pads all to one length."""
+        return not bool(self.passage_out.any())
+
+    def prompt_scores(self, pooled: Tensor) -> Tensor:
+        """Score pooled prompts (B, D): (B,)."""
+        hidden = gelu(pooled.float() @ self.prompt_in.to(pooled.device).T + self.prompt_bias.to(pooled.device))
+        return hidden @ self.prompt_out.to(pooled.device)
+
+    def passage_scores(self, found: Passages) -> Tensor:
+        """Score passages: (W,)."""
+        device = found.means.device
+        within = found.means @ self.passage_in.to(device).T + (found.means - found.whole) @ self.passage_contrast.to(device).T
+        return gelu(within + self.passage_bias.to(device)) @ self.passage_out.to(device)
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Return the tensors by name."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+SHAPES: Mapping[str, tuple[str, ...]] = {
+    "prompt_in": ("H", "D"),
+    "prompt_bias": ("H",),
+    "prompt_out": ("H",),
+    "passage_in": ("H", "D"),
+    "passage_contrast": ("H", "D"),
+    "passage_bias": ("H",),
+    "passage_out": ("H",),
+    "units": ("U",),
+    "ordinary": ("Q",),
+    "hard": ("Q",),
+}
+UNITS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What the networks heard of B prompts: joint `evidence` (B,), and e-folds `by_passage` as if it were the highest one."""
+
+    evidence: Tensor
+    passages: Passages
+    by_passage: Tensor
+
+
+def hear(net: HarmNet, pooled: Tensor, prompts: list[Tensor]) -> Heard:
+    """Hear pooled prompts (B, D) and their real tokens, B of (T_i, D)."""
+    found = cut([pooled[:0]] if net.silent else prompts)
+    return join(net.units, net.prompt_scores(pooled), net.passage_scores(found), found)
+
+
+def join(units: Tensor, whole: Tensor, passages: Tensor, found: Passages) -> Heard:
+    """Take the rarer of the whole prompt's score (B,) and its passages' (W,)."""
+    counts = found.counts(len(whole))
+    level, fold, passage_level, passage_fold = units.tolist()
+    evidence = (whole - level) / fold
+    rare = (passages - passage_level) / passage_fold - counts[found.owner].log()
+    highest = torch.full_like(evidence, -math.inf).scatter_reduce(0, found.owner, rare, "amax")
+    return Heard(torch.maximum(evidence, highest), found, rare)
+
+
+def hard_rate(rate: float) -> float:
+    """Return the share of hard harmless prompts that may be flagged when a share `rate` of ordinary ones may."""
+    return min(HARD_SHARE * rate, max(MAX_HARD_RATE, rate))
+
+
+def reach(heard: Heard, mask: Tensor) -> Tensor | None:
+    """Return which tokens (B, T) steering may move, None for all: in a long prompt, those of passages few harmless ones show.
+
+    `mask` (B, T) says which tokens are real. A prompt of fewer than 64 tokens may move as a whole; a longer one at least in its
+    most striking passage.
+    """
+    long = (mask.sum(1) >= WHOLE).nonzero()[:, 0].tolist()
+    if not long or not len(heard.by_passage):
+        return None
+    within = torch.ones_like(mask)
+    for row in long:
+        mine = heard.passages.owner == row
+        rare, starts = heard.by_passage[mine], heard.passages.starts[mine]
+        chosen = starts[(rare > 0) | (rare == rare.max())]
+        places = mask[row].nonzero()[:, 0][(chosen[:, None] + torch.arange(PASSAGE, device=chosen.device)).flatten()]
+        within[row] = False
+        within[row, places] = True
+    return within
