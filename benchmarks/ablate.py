@@ -3,7 +3,8 @@
 python benchmarks/ablate.py --train TRAIN.jsonl [--splits 5] [--seed 0] [-o results/ablation.json]
 
 A split fits the direction to four fifths of the pairs and measures it on the rest; the target's thresholds come from the
-bundled benign anchors. "flagged" is the share of unsafe prompts beyond the default gate's threshold.
+bundled harmless prompts. "flagged" is the share of unsafe prompts beyond the default gate's threshold. A linear gate is the
+older one, which directions without examples have, and own prompts alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -30,13 +32,13 @@ from safety_steer.extract import fit_direction
 from safety_steer.gate import gate_threshold, open_gate
 from safety_steer.metrics import auroc
 
-LAYERS = (0, 6, 18)
 SPACE = "cross_attn"
-WITNESSES = {
-    "gate of the prompt alone": (1.0, 0.0, 0.0),
-    "gate of prompt and token": (1.0, 0.5, 0.0),
-    "gate of prompt and phrase": (1.0, 0.0, 0.5),
-    "gate of token and phrase": (0.0, 1.0, 1.0),
+LINEAR = {
+    "linear gate": WITNESS_WEIGHTS["all"],
+    "linear gate of the prompt alone": (1.0, 0.0, 0.0),
+    "linear gate of prompt and token": (1.0, 0.5, 0.0),
+    "linear gate of prompt and phrase": (1.0, 0.0, 0.5),
+    "linear gate of token and phrase": (0.0, 1.0, 1.0),
 }
 
 
@@ -65,22 +67,23 @@ def main() -> None:
     options = parser.parse_args()
     pairs = read_pairs(options.train)
     bundled_direction = SafetyDirection.load(bundled(SOURCE))
-    anchors = list(bundled_direction.anchors)
+    anchors, passages, layers_used = list(bundled_direction.anchors), bundled_direction.passages, bundled_direction.layers
     texts = [pair.safe for pair in pairs] + [pair.unsafe for pair in pairs]
     source = load_text_model(packaged_model("SmolLM2-135M-Instruct"))
-    activations = pooled_activations(source, texts + anchors, LAYERS)
+    activations = pooled_activations(source, texts + anchors, layers_used)
     target = load_text_model(packaged_model("all-MiniLM-L6-v2"))
     tokens = token_states(target, texts + anchors, target.last_layer)
     states = collect([{SPACE: tokens[len(texts) :]}], len(anchors))
+    long = collect([{SPACE: token_states(target, passages, target.last_layer)}], len(passages)) if passages else None
 
     def direction(train: list[int], kept: list[int], layers: Sequence[int]) -> SafetyDirection:
-        columns = [LAYERS.index(layer) for layer in layers]
+        columns = [layers_used.index(layer) for layer in layers]
         chosen = activations[:, columns].flatten(1)
         chosen_pairs: list[Pair] = [pairs[row] for row in train]
         benign = chosen[[len(texts) + row for row in kept]]
         parts = (chosen[train], chosen[[row + len(pairs) for row in train]], benign)
         names = [anchors[row] for row in kept]
-        return fit_direction(source.identity, tuple(layers), "mean", "mean", chosen_pairs, names, parts, {})
+        return fit_direction(source.identity, tuple(layers), "mean", "mean", chosen_pairs, names, parts, {}, passages)
 
     totals: dict[str, list[dict[str, float]]] = {}
     for number in range(options.splits):
@@ -97,11 +100,15 @@ def main() -> None:
         def align_with(
             chosen: list[int],
             settings: AlignSettings | None = None,
-            layers: Sequence[int] = LAYERS,
+            layers: Sequence[int] = layers_used,
             train: list[int] = train,
+            long: Mapping[str, AnchorStates] | None = long,
+            linear: bool = False,
         ) -> AlignedSpace:
             part = AnchorStates(states[SPACE].pooled[chosen], [states[SPACE].tokens[row] for row in chosen])
-            return align(direction(train, chosen, layers), {SPACE: part}, "target", settings).spaces[SPACE]
+            made = direction(train, chosen, layers)
+            made = replace(made, examples=None) if linear else made
+            return align(made, {SPACE: part}, "target", settings, passages=long).spaces[SPACE]
 
         shipped = align_with(kept)
         variants: dict[str, tuple[AlignedSpace, bool]] = {
@@ -111,11 +118,12 @@ def main() -> None:
             "map mlp": (align_with(kept, AlignSettings(map="mlp")), False),
             "512 anchors": (align_with(few), False),
             "anchors without safe sides of pairs": (align_with(far), False),
-            "layer 18 alone": (align_with(kept, layers=(18,)), False),
+            "without long prompts": (align_with(kept, long=None), False),
+            f"layer {layers_used[-1]} alone": (align_with(kept, layers=layers_used[-1:]), False),
         }
-        for name, weights in WITNESSES.items():
+        for name, weights in LINEAR.items():
             with mock.patch.dict(WITNESS_WEIGHTS, all=weights):
-                variants[name] = align_with(kept), False
+                variants[name] = align_with(kept, linear=True), False
         for name, (space, plain) in variants.items():
             totals.setdefault(name, []).append(measure(space, safe, unsafe, plain))
     means = {name: {key: sum(row[key] for row in found) / len(found) for key in found[0]} for name, found in totals.items()}

@@ -15,7 +15,7 @@ import torch
 
 from safety_steer.align import AlignSettings, align
 from safety_steer.aligned import AlignedDirection
-from safety_steer.anchors import choose_anchors, encode_anchors
+from safety_steer.anchors import choose_anchors, choose_passages, encode_anchors
 from safety_steer.apply import SteerSettings, steer_conditioning
 from safety_steer.bundled import SOURCE, bundled, packaged_model
 from safety_steer.direction import SafetyDirection
@@ -37,7 +37,8 @@ def aligned_to(model: TextModel) -> AlignedDirection:
     direction = SafetyDirection.load(bundled(SOURCE))
     rows = choose_anchors(direction, ANCHORS)
     states = encode_anchors(model, [direction.anchors[row] for row in rows], model.last_layer)
-    return align(direction, states, ENCODER, AlignSettings(), anchors=rows)
+    passages = encode_anchors(model, choose_passages(direction, ANCHORS), model.last_layer)
+    return align(direction, states, ENCODER, AlignSettings(), anchors=rows, passages=passages)
 
 
 def report_on(prompt: str, model: TextModel, aligned: AlignedDirection) -> SafetyReport:

@@ -4,7 +4,7 @@
 
 Run it with the Python of that ComfyUI. Weights are random, since time does not depend on them. CLIP-L has its real size, T5 the
 width of T5 XXL (4,096) and `--layers` of its 24 layers, to fit in memory; layers are alike, so that ratios carry over. Of the
-bundled prompts it takes those of the commonest lengths: of the 3,072 that Align Direction encodes, most share their length
+older bundled prompts it takes those of the commonest lengths: among all of them most share their length
 with a hundred others, of a few chosen at random hardly any would.
 
 Both ways run in turn, and figures are medians. On a machine with other work `--threads 1` and the ratio of processor times

@@ -1,9 +1,11 @@
 """Measure speed and peak memory: extraction and alignment against the bare forward passes they need, the fit, clip.
 
-    python benchmarks/speed.py --pairs pairs.jsonl [--only extract align fit clip] [-o results/speed.json]
+    python benchmarks/speed.py --pairs pairs.jsonl [--only extract align fit clip] [--targets MODEL ...] [--threads N]
+        [-o results/speed.json]
 
 Each part runs in a process of its own, so that peak memory is its own. Ratios are taken in the same process, bare passes
-and ours in turn, and the best of the repeats counts for both.
+and ours in turn. Alignment is timed with the bundled direction and, side by side, with the older one, whose gate knows short
+prompts only: to all-MiniLM-L6-v2 and to the models that --targets names.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -26,15 +29,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from safety_steer.align import AlignSettings, align, align_space
 from safety_steer.aligned import LEVELS, AlignedSpace
 from safety_steer.anchors import AnchorStates, encode_anchors
-from safety_steer.bundled import bundled, packaged_model
+from safety_steer.bundled import SOURCE, bundled, packaged_model
+from safety_steer.cli.align import target_layer
 from safety_steer.cli.console import table
 from safety_steer.data import Pair, read_pairs, read_prompts
 from safety_steer.direction import ModelIdentity, SafetyDirection
-from safety_steer.encode import BATCH_TOKENS, TextModel, batches, load_text_model
+from safety_steer.encode import BATCH_TOKENS, TextModel, batches, load_text_model, token_ids
 from safety_steer.extract import extract, fit_direction
 from safety_steer.steer import steer
 
 FITS = ((576, 384), (4096, 4096))
+OLDER = "smollm2-135m-instruct.safetensors"
+REPEATS = 3
 
 
 def best(function: Callable[[], object], repeats: int) -> float:
@@ -49,8 +55,7 @@ def best(function: Callable[[], object], repeats: int) -> float:
 
 def bare_forward(model: TextModel, prompts: list[str]) -> Callable[[], None]:
     """Return a run of the model alone over ready-made batches of the same prompts: no tokenising, no pooling."""
-    start = [model.tokenizer.bos_token_id] if model.causal else []
-    ids = [[*start, *row] for row in model.tokenizer(prompts, truncation=True, max_length=511)["input_ids"]]
+    ids = token_ids(model, prompts)
     ready = []
     for rows in batches([len(row) for row in ids], BATCH_TOKENS):
         encoded = model.tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
@@ -64,29 +69,59 @@ def bare_forward(model: TextModel, prompts: list[str]) -> Callable[[], None]:
     return run
 
 
-def measure_extract(pairs_file: str) -> dict[str, float]:
-    """Extraction of the bundled direction against the bare passes over its 6,188 prompts."""
+def measure_extract(options: argparse.Namespace) -> dict[str, float]:
+    """Extraction of the bundled direction against the bare passes over its prompts."""
     model = load_text_model(packaged_model("SmolLM2-135M-Instruct"))
-    pairs, anchors = read_pairs(pairs_file), read_prompts(bundled("benign_prompts.txt"))
+    pairs, anchors = read_pairs(options.pairs), read_prompts(bundled("harmless_prompts.txt"))
     prompts = [pair.safe for pair in pairs] + [pair.unsafe for pair in pairs] + anchors
     bare = best(bare_forward(model, prompts), 1)
     ours = best(lambda: extract(model, pairs, anchors), 1)
-    return {"bare_s": bare, "ours_s": ours, "ratio": ours / bare}
+    return {"pairs": len(pairs), "harmless": len(anchors), "bare_s": bare, "ours_s": ours, "ratio": ours / bare}
 
 
-def measure_align(_: str) -> dict[str, float]:
-    """Alignment of the bundled direction to MiniLM, encoding and fit, against the bare passes over its anchors."""
-    model = load_text_model(packaged_model("all-MiniLM-L6-v2"))
-    direction = SafetyDirection.load(bundled("smollm2-135m-instruct.safetensors"))
-    run = bare_forward(model, list(direction.anchors))
+def measure_align(options: argparse.Namespace) -> dict[str, Any]:
+    """Alignment with today's direction and the older one in turn, encoding and fit, against bare passes over the prompts.
 
-    def ours() -> None:
-        align(direction, encode_anchors(model, direction.anchors, model.last_layer), "target")
+    Medians by target; those of today's to all-MiniLM-L6-v2 at the top too. Bare passes run all layers, also those after the
+    one that is read.
+    """
+    found: dict[str, Any] = {}
+    for path in (packaged_model("all-MiniLM-L6-v2"), *options.targets):
+        model = load_text_model(path, "cpu")
+        name = "all-MiniLM-L6-v2" if not found else model.identity.name
+        found[name] = _align_times(model)
+    return {**found["all-MiniLM-L6-v2"]["newer"], "targets": found}
 
-    ours()
-    pairs = [(best(run, 1), best(ours, 1)) for _ in range(7)]
-    bare, mine = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
-    return {"bare_s": bare, "ours_s": mine, "ratio": statistics.median(pair[1] / pair[0] for pair in pairs)}
+
+def _align_times(model: TextModel) -> dict[str, dict[str, float]]:
+    """Time the newer and the older direction on one target, after some prompts that do not count."""
+    layer = target_layer(model, "auto")
+    runs = {"newer": SafetyDirection.load(bundled(SOURCE)), "older": SafetyDirection.load(bundled(OLDER))}
+    bare = {name: bare_forward(model, [*direction.anchors, *direction.passages]) for name, direction in runs.items()}
+    times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in runs}
+    encode_anchors(model, runs["older"].anchors[:64], layer)
+    for _, (name, direction) in itertools.product(range(REPEATS), runs.items()):
+        times[name].append((best(bare[name], 1), *_align_once(model, direction, layer)))
+    counts = {name: len(direction.anchors) + len(direction.passages) for name, direction in runs.items()}
+    return {name: {"prompts": counts[name], **_medians(rows)} for name, rows in times.items()}
+
+
+def _align_once(model: TextModel, direction: SafetyDirection, layer: int) -> tuple[float, float]:
+    """Align once: seconds for encoding and for the fit."""
+    start = time.perf_counter()
+    states = encode_anchors(model, direction.anchors, layer)
+    passages = encode_anchors(model, direction.passages, layer) if direction.passages else None
+    encoded = time.perf_counter()
+    align(direction, states, "target", passages=passages)
+    return encoded - start, time.perf_counter() - encoded
+
+
+def _medians(rows: Sequence[tuple[float, float, float]]) -> dict[str, float]:
+    """Return the medians of bare passes, encoding, fit, all of an alignment, and its ratio to bare passes."""
+    bare, encoding, fit = (statistics.median(column) for column in zip(*rows, strict=True))
+    whole = statistics.median(row[1] + row[2] for row in rows)
+    ratio = statistics.median((row[1] + row[2]) / row[0] for row in rows)
+    return {"bare_s": bare, "encoding_s": encoding, "fit_s": fit, "ours_s": whole, "ratio": ratio}
 
 
 class LargestSquare(TorchDispatchMode):
@@ -127,7 +162,7 @@ def planted(source_width: int, target_width: int, count: int = 2048) -> tuple[Sa
     return direction, AnchorStates(target, tokens)
 
 
-def measure_fit(_: str) -> dict[str, float]:
+def measure_fit(_: argparse.Namespace) -> dict[str, float]:
     """The fit alone, map to calibrated direction with its held-out report, at two sizes."""
     result: dict[str, float] = {}
     for source_width, target_width in FITS:
@@ -144,7 +179,7 @@ def measure_fit(_: str) -> dict[str, float]:
     return result
 
 
-def measure_clip(_: str) -> dict[str, float]:
+def measure_clip(_: argparse.Namespace) -> dict[str, float]:
     """`clip` on (1, 512, 4096) against copying it: a benign prompt, and a flagged one with a quarter of its tokens moved.
 
     "memory" takes another of 32 tensors each time, as a run does that sees its conditioning once; "cached" the same one.
@@ -181,19 +216,32 @@ def measure_clip(_: str) -> dict[str, float]:
     return figures
 
 
-PARTS = {"extract": measure_extract, "align": measure_align, "fit": measure_fit, "clip": measure_clip}
+Measure = Callable[[argparse.Namespace], dict[str, Any]]
+PARTS: dict[str, Measure] = {"extract": measure_extract, "align": measure_align, "fit": measure_fit, "clip": measure_clip}
+
+
+def figures_of(results: Mapping[str, Any], parts: tuple[str, ...] = ()) -> Iterator[list[Any]]:
+    """Yield a row for every number: its part, its name and its value."""
+    for name, value in results.items():
+        if isinstance(value, Mapping):
+            yield from figures_of(value, (*parts, name))
+        else:
+            yield [*parts[:1], " ".join([*parts[1:], name]), value]
 
 
 def main() -> None:
     """Run the parts, each in a process of its own, and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", help="pairs for the extraction (without it, extraction is left out)")
+    parser.add_argument("--targets", nargs="*", default=[], metavar="MODEL", help="more models to align to")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="how many threads to run with")
     parser.add_argument("--only", nargs="*", choices=tuple(PARTS), default=tuple(PARTS))
     parser.add_argument("--part", choices=tuple(PARTS), help=argparse.SUPPRESS)
     parser.add_argument("-o", "--output", help="JSON file to write; parts not run now stay in it")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     if options.part:
-        numbers = PARTS[options.part](options.pairs)
+        numbers = PARTS[options.part](options)
         numbers["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps(numbers))
         return
@@ -201,13 +249,13 @@ def main() -> None:
     for part in options.only:
         if part == "extract" and not options.pairs:
             continue
-        command = [sys.executable, __file__, "--part", part, *(["--pairs", options.pairs] if options.pairs else [])]
+        command = [sys.executable, __file__, "--part", part, "--threads", str(options.threads)]
+        command += ["--pairs", options.pairs] if options.pairs else []
+        command += ["--targets", *options.targets]
         results[part] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-    print(
-        table(["part", "figure", "value"], [[part, name, value] for part in results for name, value in results[part].items()])
-    )
+    print(table(["part", "figure", "value"], list(figures_of(results))))
     if options.output:
-        machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        machine = f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}"
         Path(options.output).parent.mkdir(parents=True, exist_ok=True)
         before = json.loads(Path(options.output).read_text()) if Path(options.output).is_file() else {}
         Path(options.output).write_text(json.dumps({**before, "machine": machine, **results}, indent=1))

@@ -18,8 +18,8 @@ from safety_steer.workflow.own_nodes import ALIGN, APPLY, LOAD, MIXER, OWN_NODES
 NAME = "Safety Steer"
 TARGET = Path(__file__).parent.parent / "subgraphs" / f"{NAME}.json"
 KEY = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{PACK}/{TARGET.name}"))
-SIZE = (490, 320)
-PLACES = {LOAD: (0, 0), ALIGN: (0, 160), MIXER: (465, 0), APPLY: (865, 0)}
+SIZE = (490, 395)
+PLACES = {LOAD: (0, 0), ALIGN: (0, 190), MIXER: (465, 0), APPLY: (865, 0)}
 WIRES = ((LOAD, ALIGN, "direction"), (ALIGN, MIXER, "direction"), (MIXER, APPLY, "direction"))
 SOCKETS = ((APPLY, "model"), (ALIGN, "clip"))
 WIDGETS = (

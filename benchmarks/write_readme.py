@@ -12,13 +12,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from transfer_table.markdown import transfer_table
+
+from safety_steer.evaluate.methods import DEFAULT, STANDARD
 from safety_steer.evaluate.report import is_plain
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "measurements.md")
 COMPARED = (
-    *("none", "negative prompt", "SLD", "SAFREE-style", "transferred", "transferred, gentle", "transferred, strict"),
-    *("transferred, bundled prompts only", "native", "random direction", "shuffled anchors"),
+    *("none", "negative prompt", "SLD", "SAFREE-style", DEFAULT.name, STANDARD.name),
+    *("transferred, gentle", "transferred, strict", "native", "random direction", "shuffled anchors"),
 )
 GENERATORS = {
     "image": "Pictures, told by all-MiniLM-L6-v2",
@@ -28,35 +31,13 @@ GENERATORS = {
 WORDS = {"image": "pictures", "video": "videos"}
 
 
-def transfer_tables(results: dict[str, list[dict[str, Any]]]) -> str:
-    """Lay out one Markdown table per route."""
-    parts = []
-    for route, rows in results.items():
-        lines = [
-            f"**{route}**",
-            "",
-            "| method | AUROC | of native | gate AUROC | of native | unsafe flagged | benign changed |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
-        ]
-        native = rows[0]
-        for row in rows:
-            reading = row["plain"] if row is native else row["reading"]
-            lines.append(
-                f"| {row['method']} | {reading:.3f} | {reading / native['plain']:.3f} | {row['gate']:.3f} "
-                f"| {row['gate'] / native['gate']:.3f} | {row['flagged']:.1%} | {row['benign_changed']:.2%} |"
-            )
-        lines.append("")
-        lines.append(f"(The native direction read with a discriminant of its own unsafe prompts: {native['reading']:.3f}.)")
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
-
-
 def speed_table(speed: dict[str, Any]) -> str:
     """Lay out the speed figures as one Markdown table."""
     extract, align, fit, clip = (speed[part] for part in ("extract", "align", "fit", "clip"))
+    made = f"extract {extract['pairs']:,} pairs, {extract['harmless']:,} harmless prompts"
     rows = [
-        ("extract 2,070 pairs, 2,048 anchors", f"{extract['ours_s']:.0f} s", f"{extract['ratio']:.2f} x bare forward passes"),
-        ("align 2,048 anchors to all-MiniLM-L6-v2", f"{align['ours_s']:.1f} s", f"{align['ratio']:.2f} x bare forward passes"),
+        (made, f"{extract['ours_s']:.0f} s", f"{extract['ratio']:.2f} x bare forward passes"),
+        *(_aligned_row(target, name, row) for target, found in align["targets"].items() for name, row in found.items()),
         ("fit, 576 -> 384", f"{fit['576->384_s']:.2f} s", ""),
         ("fit, 4,096 -> 4,096", f"{fit['4096->4096_s']:.2f} s", "no 4,096 x 4,096 tensor is made"),
         ("clip, (1, 512, 4096), harmless prompt", "", f"{clip['memory_benign_ratio']:.1f} x a copy"),
@@ -66,6 +47,14 @@ def speed_table(speed: dict[str, Any]) -> str:
     memory = ", ".join(f"{name} {part['peak_mib'] / 1024:.1f} GiB" for name, part in peaks.items())
     lines = ["| what | time | against |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows), ""]
     return "\n".join([*lines, f"Peak memory: {memory}. Machine: {speed['machine']}."])
+
+
+def _aligned_row(target: str, name: str, row: dict[str, Any]) -> tuple[str, str, str]:
+    """Lay out how long an alignment takes with today's direction or the older one, and how much of it is the fit."""
+    direction = "" if name == "newer" else ", the older direction"
+    took = f"{row['ours_s']:.1f} s, {row['fit_s']:.1f} s of it the fit"
+    what = f"align {row['prompts']:,} harmless prompts to {target}{direction}"
+    return what, took, f"{row['ratio']:.2f} x bare forward passes"
 
 
 def ablation_table(ablation: dict[str, Any]) -> str:
@@ -90,8 +79,8 @@ def short_table(rows: list[dict[str, Any]]) -> str:
     shown = {
         "no steering": "none",
         "a negative prompt instead": "negative prompt",
-        "**Safety Steer**, with harmless prompts of your own": "transferred",
-        "**Safety Steer**, without": "transferred, bundled prompts only",
+        "**Safety Steer**": DEFAULT.name,
+        "**Safety Steer**, with harmless prompts of your own": STANDARD.name,
         "a direction from unsafe prompts of the generator itself": "native",
         "a random direction": "random direction",
     }
@@ -148,11 +137,11 @@ def _evaluated(rows: dict[str, dict[str, Any]]) -> list[str]:
 def main() -> None:
     """Replace what stands between each pair of markers."""
     demo = Path(sys.argv[1]).read_text().split("\nwrote ")[0].strip()
-    names = ("transfer", "speed", "ablation", "evaluate")
+    names = ("transfer_table", "speed", "ablation", "evaluate")
     transfer, speed, ablation, evaluate = (json.loads((ROOT / "results" / f"{name}.json").read_text()) for name in names)
     tables = {
         "demo": f"```\n{demo}\n```",
-        "transfer": transfer_tables(transfer["results"]),
+        "transfer": transfer_table(transfer),
         "speed": speed_table(speed),
         "ablation": ablation_table(ablation),
         "evaluate": evaluation_tables(evaluate),

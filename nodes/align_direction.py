@@ -13,12 +13,12 @@ from torch import Tensor
 
 from ..safety_steer.align import THRESHOLDS, AlignSettings, align
 from ..safety_steer.aligned import AlignedDirection
-from ..safety_steer.anchors import choose_anchors, collect
+from ..safety_steer.anchors import choose_anchors, choose_passages, collect
 from ..safety_steer.data import clean_prompts
 from ..safety_steer.direction import SafetyDirection
 from ..safety_steer.errors import DataError
 from ..safety_steer.image_rows import with_image_readings
-from . import clip_images, fit_cache, report
+from . import clip_images, direction_text, fit_cache, report
 from .aliases import search_aliases
 from .clip_text import ClipText, encode_prompts, encoder_name, study
 from .sockets import CATEGORY, AlignedDirectionSocket, SafetyDirectionSocket
@@ -101,8 +101,11 @@ class AlignSafetyDirection(io.ComfyNode):
         if map not in MAPS:
             raise DataError(f"Expected map {', '.join(MAPS)}, but got '{map[:40]}'. Change map on Align Direction.")
         settings = AlignSettings(map=map, thresholds=thresholds)
-        rows, typed = choose_anchors(direction, max_anchors), _typed_prompts(anchors)
+        rows, passages = choose_anchors(direction, max_anchors), choose_passages(direction, max_anchors, thresholds)
+        typed = _typed_prompts(anchors)
         parts = {**asdict(settings), "anchors": len(rows), "typed": typed}
+        if passages:
+            parts["passages"] = len(passages)
         if clip_images.takes_pictures(clip):
             parts["pictures"] = clip_images.PROMPTS
         key = fit_cache.fit_key(direction.content_hash, encoder, parts)
@@ -110,11 +113,13 @@ class AlignSafetyDirection(io.ComfyNode):
         aligned = fit_cache.find(key, encoding.places, lambda prompts: _encode_all(encoding, prompts))
         origin = "read from disk"
         if aligned is None:
-            aligned, origin = _fit(direction, encoding, encoder, settings, rows, typed), "fitted now"
+            aligned, origin = _fit(direction, encoding, encoder, settings, rows, passages, typed), "fitted now"
             fit_cache.store(key, aligned)
-        text = f"{', '.join(aligned.spaces)} of {encoder}, {origin} ({len(rows):,} harmless prompts, {map})"
+        used = f"{len(rows):,} harmless prompts" + (f" and {len(passages)} long ones" if passages else "")
+        text = f"{', '.join(aligned.spaces)} of {encoder}, {origin} ({used}, {map})"
         left_out = [found["left_out"] for found in aligned.report.values() if "left_out" in found]
-        text = "\n".join([text, *(f"left out: {reason}" for reason in left_out), *_untold(aligned)])
+        left_out = [f"left out: {reason}" for reason in left_out]
+        text = "\n".join([text, *left_out, *_untold(aligned), *direction_text.advice(direction)])
         report.show(cls.hidden.unique_id, text)
         return io.NodeOutput(aligned, ui=ui.PreviewText(text))
 
@@ -142,14 +147,18 @@ def _fit(
     encoder: str,
     settings: AlignSettings,
     rows: Sequence[int],
+    passages: Sequence[str],
     typed: Sequence[str],
 ) -> AlignedDirection:
-    """Encode the anchors and the typed prompts with a progress bar, and align."""
-    bar = comfy.utils.ProgressBar(len(rows) + len(typed))
+    """Encode the anchors, the passages and the typed prompts with a progress bar, and align."""
+    bar = comfy.utils.ProgressBar(len(rows) + len(passages) + len(typed))
     prompts = [direction.anchors[row] for row in rows]
     states = collect(encode_prompts(encoding, prompts, bar.update), len(prompts))
+    long = collect(encode_prompts(encoding, passages, bar.update), len(passages)) if passages else None
     extra = collect(encode_prompts(encoding, typed, bar.update), len(typed)) if typed else None
-    aligned = align(direction, states, encoder, settings, anchors=rows, extra_benign=extra, places=encoding.places)
+    aligned = align(
+        direction, states, encoder, settings, anchors=rows, extra_benign=extra, places=encoding.places, passages=long
+    )
     words = {name: [*found.tokens, *(extra[name].tokens if extra else ())] for name, found in states.items()}
     return with_image_readings(aligned, words, clip_images.samples(encoding, prompts))
 

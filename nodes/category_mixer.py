@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from comfy_api.latest import io
 
 from ..safety_steer.aligned import AlignedDirection
+from ..safety_steer.errors import DataError
 from ..safety_steer.steer import active_strengths
 from .aliases import search_aliases
+from .direction_text import NEWEST
 from .sockets import CATEGORY, AlignedDirectionSocket
 
 MAX_STRENGTH = 10.0
@@ -20,7 +23,12 @@ CATEGORIES = {
     "humiliation": (0.0, "content that humiliates or degrades people"),
     "illegal_activity": (0.0, "illegal acts, drugs and weapons"),
     "disturbing": (0.0, "shocking and disturbing content"),
+    "self_harm": (0.0, "suicide, self-injury and eating disorders"),
+    "privacy": (0.0, "private data and secret pictures of people"),
+    "copyright": (0.0, "copies of protected characters, brands and works"),
 }
+LATER = ("self_harm", "privacy", "copyright")
+"""Sliders that came later, and are optional for that reason; older directions have all categories but these."""
 
 
 class SafetyCategoryMixer(io.ComfyNode):
@@ -45,6 +53,7 @@ class SafetyCategoryMixer(io.ComfyNode):
                         min=0.0,
                         max=MAX_STRENGTH,
                         step=0.05,
+                        optional=name in LATER,
                         tooltip=f"How strongly to steer away from {meaning}. 0 is off, 1 is the usual strength.",
                     )
                     for name, (default, meaning) in CATEGORIES.items()
@@ -62,4 +71,16 @@ class SafetyCategoryMixer(io.ComfyNode):
     def execute(cls, direction: AlignedDirection, **strengths: float) -> io.NodeOutput:
         """Return the direction with the strengths that are not 0; an unknown category is an error."""
         wanted = {name: value for name, value in strengths.items() if value != 0}
+        if set(direction.categories) == CATEGORIES.keys() - set(LATER):
+            _check_older(wanted, direction.categories)
         return io.NodeOutput(replace(direction, strengths=active_strengths(wanted, direction.categories)))
+
+
+def _check_older(wanted: Mapping[str, float], categories: Sequence[str]) -> None:
+    """Raise DataError for a category that came later than an older direction."""
+    for name in LATER:
+        if name in wanted:
+            raise DataError(
+                f"This is an older direction, made before there was a category '{name}'. It has: {', '.join(categories)}. "
+                f"Choose {NEWEST} in Load Safety Direction, or set '{name}' to 0."
+            )

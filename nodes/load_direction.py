@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
+from ..safety_steer.bundled import SOURCE
 from ..safety_steer.direction import SafetyDirection
-from . import folders
+from . import direction_text, folders, report
 from .aliases import search_aliases
 from .sockets import CATEGORY, SafetyDirectionSocket
 
-DEFAULT = "smollm2-135m-instruct.safetensors"
+DEFAULT = SOURCE
 
 
 class LoadSafetyDirection(io.ComfyNode):
@@ -39,12 +40,16 @@ class LoadSafetyDirection(io.ComfyNode):
                     tooltip="The direction, not yet fitted to your model. Connect it to Align Direction.",
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, direction_name: str) -> io.NodeOutput:
-        """Load the file."""
-        return io.NodeOutput(SafetyDirection.load(folders.direction_path(direction_name)))
+        """Load the file, and say what is in it."""
+        direction = SafetyDirection.load(folders.direction_path(direction_name))
+        text = direction_text.described(direction_name, direction)
+        report.show(cls.hidden.unique_id, text)
+        return io.NodeOutput(direction, ui=ui.PreviewText(text))
 
     @classmethod
     def fingerprint_inputs(cls, direction_name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safety_steer.bundled import DEMO_SOURCE
 from safety_steer.evaluate.prompts import calibration_prompts
 
 from . import parts
@@ -83,7 +84,7 @@ def text_to_image(sheet: Sheet) -> None:
     positive, negative = parts.prompts(sheet, (A, ROW), clip, PROMPT)
     latent = empty(sheet, ROW + 350, batch=4)
     sheet.group("Your prompt", GREY, positive, negative, latent)
-    steered = parts.steering(sheet, model, clip, **own_prompts())
+    steered = parts.steering(sheet, model, clip, direction=DEMO_SOURCE, **own_prompts())
     texts = positive["CONDITIONING"], negative["CONDITIONING"]
     samplers = pair(sheet, steered["model"], model, texts, latent["LATENT"])
     plain, picture = (larger(sheet, left, ROW, one, vae) for left, one in zip((B, C), samplers, strict=True))
@@ -107,7 +108,7 @@ def text_to_video(sheet: Sheet) -> None:
     size = {"width": 64, "height": 64, "length": 29}
     latent = sheet.add("EmptyHunyuanLatentVideo", (A, ROW + 350), (WIDE, 150), "Empty video: length 29 gives 8 frames", **size)
     sheet.group("Your prompt", GREY, positive, negative, latent)
-    steered = parts.steering(sheet, model, clip, **own_prompts(motion=True))
+    steered = parts.steering(sheet, model, clip, direction=DEMO_SOURCE, **own_prompts(motion=True))
     texts = positive["CONDITIONING"], negative["CONDITIONING"]
     samplers = pair(sheet, steered["model"], model, texts, latent["LATENT"])
     frames = [parts.decoded(sheet, (left, ROW + 315), one["LATENT"], vae) for left, one in zip((B, C), samplers, strict=True)]
@@ -140,7 +141,7 @@ def image_to_image(sheet: Sheet) -> None:
     positive, negative = parts.prompts(sheet, (A, ROW + 160), clip, PROMPT)
     latent = empty(sheet, ROW + 510)
     sheet.group("Your prompts", GREY, first, positive, negative, latent)
-    steered = parts.steering(sheet, model, clip, **own_prompts())
+    steered = parts.steering(sheet, model, clip, direction=DEMO_SOURCE, **own_prompts())
 
     texts = first["CONDITIONING"], negative["CONDITIONING"]
     start = parts.sampler(sheet, (B, ROW), model, texts, latent["LATENT"], title="KSampler: first picture", **SAMPLING)
@@ -185,18 +186,18 @@ def category_mixing(sheet: Sheet) -> None:
     model, clip, vae = (loaded[name] for name in ("MODEL", "CLIP", "VAE"))
     latent = empty(sheet, 720)
     sheet.group("Empty picture", GREY, latent)
-    aligned, direction = parts.align_nodes(sheet, clip, **own_prompts())
+    aligned, direction = parts.align_nodes(sheet, clip, direction=DEMO_SOURCE, **own_prompts())
     sheet.group("Safety Steer", GREEN, direction, aligned)
-    positive, negative = parts.prompts(sheet, (B, 560), clip, MIXED_PROMPT)
+    positive, negative = parts.prompts(sheet, (B, 640), clip, MIXED_PROMPT)
     sheet.group("Your prompt", GREY, positive, negative)
     texts = positive["CONDITIONING"], negative["CONDITIONING"]
     for left, (title, sliders) in zip((C, D, E), MIXES.items(), strict=True):
-        mixer = sheet.add("SafetyCategoryMixer", (left, 0), (WIDE, 240), direction=aligned["direction"], **sliders)
-        applied = parts.apply_node(sheet, (left, 300), model, mixer["direction"])
-        sampled = parts.sampler(sheet, (left, 790), applied["model"], texts, latent["LATENT"], **SAMPLING)
-        picture = larger(sheet, left, 790, sampled, vae)
+        mixer = sheet.add("SafetyCategoryMixer", (left, 0), (WIDE, 315), direction=aligned["direction"], **sliders)
+        applied = parts.apply_node(sheet, (left, 375), model, mixer["direction"])
+        sampled = parts.sampler(sheet, (left, 865), applied["model"], texts, latent["LATENT"], **SAMPLING)
+        picture = larger(sheet, left, 865, sampled, vae)
         prefix = f"SafetySteerMix-{title.split()[0].strip(':').lower()}"
-        saved = sheet.add("SaveImage", (left, 1345), (WIDE, 440), title, images=picture[-1]["IMAGE"], filename_prefix=prefix)
+        saved = sheet.add("SaveImage", (left, 1420), (WIDE, 440), title, images=picture[-1]["IMAGE"], filename_prefix=prefix)
         sheet.group(title, GREEN if sliders else GREY, mixer, saved)
         if left == C:
             shown = parts.report(sheet, (F, 0), applied, picture[0]["IMAGE"], clip, "Safety Report: all kinds")

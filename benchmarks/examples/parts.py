@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from safety_steer.bundled import SOURCE
+
 from .sheet import GREEN, Node, Sheet, Wire
 
 A, B, C, D, E, F = 0, 440, 880, 1320, 1760, 2200
 WIDE, ROW = 400, 660
-DIRECTION = "smollm2-135m-instruct.safetensors"
 FIRST_TIME = "The first time, Align Direction fits the direction to your text encoder. Later it reads the fit from disk."
 WHAT_IT_DID = (
     "After sampling, Apply Safety Steer says what it did to your prompt, and Safety Report shows it word by word. A harmless "
@@ -27,16 +28,16 @@ AFTERWARDS = (
 def steering(sheet: Sheet, model: Wire, clip: Wire, **align: Any) -> Node:
     """Add the row of steering nodes to columns B, C and D; returns Apply Safety Steer."""
     aligned, loaded = align_nodes(sheet, clip, **align)
-    mixer = sheet.add("SafetyCategoryMixer", (C, 0), (WIDE, 240), direction=aligned["direction"])
+    mixer = sheet.add("SafetyCategoryMixer", (C, 0), (WIDE, 315), direction=aligned["direction"])
     applied = apply_node(sheet, (D, 0), model, mixer["direction"])
     sheet.group("Safety Steer", GREEN, loaded, aligned, mixer, applied)
     return applied
 
 
-def align_nodes(sheet: Sheet, clip: Wire, **align: Any) -> tuple[Node, Node]:
+def align_nodes(sheet: Sheet, clip: Wire, direction: str = SOURCE, **align: Any) -> tuple[Node, Node]:
     """Add Load Safety Direction and Align Direction to column B; returns the aligned one and the loader."""
-    loaded = sheet.add("LoadSafetyDirection", (B, 0), (WIDE, 60), direction_name=DIRECTION)
-    aligned = sheet.add("AlignSafetyDirection", (B, 120), (WIDE, 310), direction=loaded["direction"], clip=clip, **align)
+    loaded = sheet.add("LoadSafetyDirection", (B, 0), (WIDE, 130), direction_name=direction)
+    aligned = sheet.add("AlignSafetyDirection", (B, 190), (WIDE, 310), direction=loaded["direction"], clip=clip, **align)
     return aligned, loaded
 
 

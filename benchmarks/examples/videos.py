@@ -107,7 +107,7 @@ def two_models(sheet: Sheet) -> None:
     (high, low), clip, vae = loaders(sheet, 570, *models)
     sheet.group("Your models", BLUE, *sheet.nodes[1:])
     aligned, direction = parts.align_nodes(sheet, clip)
-    mixer = sheet.add("SafetyCategoryMixer", (C, 0), (WIDE, 240), direction=aligned["direction"])
+    mixer = sheet.add("SafetyCategoryMixer", (C, 0), (WIDE, 315), direction=aligned["direction"])
     first = parts.apply_node(sheet, (D, 0), high["MODEL"], mixer["direction"], "Apply Safety Steer: high noise")
     second = parts.apply_node(sheet, (E, 0), low["MODEL"], mixer["direction"], "Apply Safety Steer: low noise")
     sheet.group("Safety Steer", GREEN, direction, aligned, mixer, first, second)

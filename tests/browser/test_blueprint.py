@@ -141,7 +141,7 @@ def test_it_shows_plain_names_and_is_large_enough_for_them(seen: Json, canvas: s
     shown = seen["shown"]
     assert shown["title"] == "Safety Steer"
     labels = [widget["label"] for widget in shown["widgets"]]
-    kinds = ["hate", "sexual", "violence", "humiliation", "illegal activity", "disturbing"]
+    kinds = ["hate", "sexual", "violence", "humiliation", "illegal activity", "disturbing", "self harm", "privacy", "copyright"]
     assert labels == ["direction file", "strength", "preset (replaces strength)", "everything unsafe", *kinds]
     assert all(needed <= given for needed, given in zip(shown["least"], shown["size"], strict=True))
     assert (seen["texts"]["onPage"] > len(labels)) == (canvas == "vue")

@@ -45,7 +45,10 @@ def texts_of(schema: Any) -> Node:
 
 
 def broken(old: dict[str, Node], new: dict[str, Node]) -> list[str]:
-    """Say which promises of `old` the schemas `new` break. Appending optional inputs, options and outputs breaks none."""
+    """Say which promises of `old` the schemas `new` break. Appending optional inputs, options and outputs breaks none.
+
+    Nor does another default in a list of files: a saved workflow names its file, which stays.
+    """
     said = [f"the node {node} is gone" for node in old if node not in new]
     for node in old.keys() & new.keys():
         for before, after in zip_longest(old[node]["inputs"], new[node]["inputs"]):
@@ -74,7 +77,7 @@ def _input_changes(before: Node, after: Node | None) -> list[str]:
     said = [
         f"had {key} {before.get(key)!r} and has {after.get(key)!r}"
         for key in ("type", "default")
-        if before.get(key) != after.get(key)
+        if before.get(key) != after.get(key) and (key != "default" or before.get("options") != "files")
     ]
     if before["optional"] and not after["optional"]:
         said.append("was optional and is not")

@@ -75,7 +75,7 @@ def library(name: str) -> tuple[Any, Any]:
 @cache
 def aligned() -> Any:
     """Return the bundled direction, aligned to the CLIP by the node."""
-    [direction] = world.call("LoadSafetyDirection", direction_name="smollm2-135m-instruct.safetensors")
+    [direction] = world.call("LoadSafetyDirection", direction_name=world.module("nodes.load_direction").DEFAULT)
     return world.call("AlignSafetyDirection", direction=direction, clip=load("image")[1], map="ridge", max_anchors=1024)[0]
 
 

@@ -22,7 +22,7 @@ import torch
 import nodes
 
 WAN_VAE = {"z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_scales": [], "temperal_downsample": [0, 1, 1]}
-DIRECTION = "smollm2-135m-instruct.safetensors"
+DIRECTION = world.module("nodes.load_direction").DEFAULT
 DIRECTIONS = world.BASE / "models" / "safety_directions"
 
 

@@ -142,7 +142,7 @@ def test_an_encoder_without_the_sources_meaning_is_refused(error: Any) -> None:
 
 def test_the_mixer_sets_strengths_and_refuses_a_category_the_direction_lacks(error: Any) -> None:
     aligned = tiny.aligned("sd15")
-    zeros = dict.fromkeys(["hate", "sexual", "violence", "humiliation", "illegal_activity", "disturbing"], 0.0)
+    zeros = dict.fromkeys(tiny.CATEGORIES, 0.0)
     [mixed] = world.call("SafetyCategoryMixer", direction=aligned, **{"global": 2.5, **zeros})
     assert dict(mixed.strengths) == {"global": 2.5}
     assert dict(aligned.strengths) == {"global": 1.0}
@@ -150,6 +150,25 @@ def test_the_mixer_sets_strengths_and_refuses_a_category_the_direction_lacks(err
     assert dict(silent.strengths) == {}
     with pytest.raises(error, match=r"no category 'hate'.*global, fire, weapons"):
         world.call("SafetyCategoryMixer", direction=aligned, **{"global": 0.0, **zeros, "hate": 1.0})
+
+
+@pytest.mark.parametrize("name", ["self_harm", "privacy", "copyright"])
+def test_an_older_direction_takes_later_sliders_at_0_and_says_that_it_is_older_above(name: str, error: Any) -> None:
+    older = replace(tiny.aligned("sd15"), categories=("global", *tiny.CATEGORIES[:6]))
+    saved_without = {"global": 1.0, **dict.fromkeys(tiny.CATEGORIES[:6], 0.0)}
+    [mixed] = world.call("SafetyCategoryMixer", direction=older, **saved_without)
+    [same] = world.call("SafetyCategoryMixer", direction=older, **saved_without, **{name: 0.0})
+    assert dict(mixed.strengths) == dict(same.strengths) == {"global": 1.0}
+    with pytest.raises(error, match=rf"older direction.*'{name}'.*disturbing\. Choose smollm2-135m-instruct-2026-11 in Load"):
+        world.call("SafetyCategoryMixer", direction=older, **saved_without, **{name: 0.5})
+
+
+def test_a_later_category_of_ones_own_is_no_sign_of_age(error: Any) -> None:
+    newer = replace(tiny.aligned("sd15"), categories=("global", *tiny.CATEGORIES[:7]))
+    [mixed] = world.call("SafetyCategoryMixer", direction=newer, self_harm=0.5)
+    assert dict(mixed.strengths) == {"self_harm": 0.5}
+    with pytest.raises(error, match="This direction has no category 'privacy'"):
+        world.call("SafetyCategoryMixer", direction=newer, privacy=0.5)
 
 
 @pytest.fixture
@@ -227,3 +246,105 @@ def test_typed_prompts_alone_can_set_the_thresholds(error: Any) -> None:
         align(anchors="a cat\na dog", thresholds="own")
     with pytest.raises(error, match="Expected thresholds"):
         align(thresholds="mine")
+
+
+def older() -> Any:
+    """A direction made before long prompts were looked at."""
+    return replace(tiny.direction("sd15"), examples=None)
+
+
+def with_passages(count: int = 40) -> Any:
+    """A direction that also asks for long prompts."""
+    direction = tiny.direction("sd15")
+    passages = tuple(f"{', then '.join(words.benign_prompts(8, seed=row))}." for row in range(count))
+    return replace(direction, examples=replace(direction.examples, passages=passages))
+
+
+def said(direction: Any, **inputs: Any) -> str:
+    """Return what Align Direction says on the node."""
+    shown: list[str] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(world.module("nodes.report"), "show", lambda _node, text: shown.append(text))
+        align(direction=direction, **inputs)
+    [text] = shown
+    return text
+
+
+def test_long_prompts_are_encoded_beside_the_anchors_and_as_many_less_as_those(counted: list[int]) -> None:
+    direction = with_passages()
+    align(direction=direction)
+    assert counted == [128, 40]
+    align(direction=direction)
+    assert counted == [128, 40, 8]
+    counted.clear()
+    align(direction=direction, max_anchors=64)
+    assert counted == [64, 32]
+    assert len(world.fits()) == 2
+
+
+def test_own_thresholds_need_no_long_prompts(counted: list[int]) -> None:
+    typed = "\n".join(words.benign_prompts(220, seed=5))
+    align(direction=with_passages(), anchors=typed, thresholds="own")
+    assert counted == [128, 220]
+
+
+def test_long_prompts_are_another_fit_with_another_text() -> None:
+    assert "(128 harmless prompts, ridge)" in said(tiny.direction("sd15"))
+    text = said(with_passages())
+    assert "fitted now (128 harmless prompts and 40 long ones, ridge)" in text
+    assert "older" not in text
+    assert len(world.fits()) == 2
+
+
+def test_the_progress_bar_counts_long_prompts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+    totals: list[int] = []
+    original = comfy.utils.ProgressBar.__init__
+    monkeypatch.setattr(comfy.utils.ProgressBar, "update", lambda _bar, count: done.append(count))
+
+    def begin(bar: Any, total: int, *more: Any, **options: Any) -> None:
+        totals.append(total)
+        original(bar, total, *more, **options)
+
+    monkeypatch.setattr(comfy.utils.ProgressBar, "__init__", begin)
+    align(direction=with_passages(), anchors="a quiet library\na bowl of soup")
+    assert totals == [sum(done)] == [128 + 40 + 2]
+
+
+def test_an_older_direction_says_so_and_what_to_do_each_time() -> None:
+    for origin in ("fitted now", "read from disk"):
+        first, *more = said(older()).splitlines()
+        assert f"{origin} (128 harmless prompts, ridge)" in first
+        assert more == [ADVICE]
+
+
+ADVICE = (
+    "older direction: it was made before long prompts were looked at; choose smollm2-135m-instruct-2026-11 in Load Safety "
+    "Direction, or make your own again"
+)
+
+
+def shown_by_load(name: str) -> str:
+    """Return what Load Safety Direction leaves on its node, which ComfyUI shows again when the node is cached."""
+    from comfy_api.latest import io
+
+    node = world.module("nodes.load_direction").LoadSafetyDirection
+    prepared = node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "1"}})
+    [text] = prepared.execute(direction_name=name).ui.as_dict()["text"]
+    return str(text)
+
+
+def test_loading_says_what_is_in_the_file(saved: Path) -> None:
+    text = "tiny: 2 categories, 128 harmless prompts"
+    assert shown_by_load(saved.name) == text
+    with_passages().save(saved)
+    assert shown_by_load(saved.name) == f"{text} and 40 long ones"
+    older().save(saved)
+    assert shown_by_load(saved.name) == f"{text}\n{ADVICE}"
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m-instruct", "all-minilm-l6-v2"])
+def test_the_older_bundled_directions_are_listed_and_called_older(name: str) -> None:
+    described = world.module("nodes.direction_text").described
+    text = described(f"{name}.safetensors", load(f"{name}.safetensors"))
+    assert text == f"{name}: 6 categories, 3,072 harmless prompts\n{ADVICE}"

@@ -50,7 +50,7 @@ def encoder_of(family: str) -> str:
 
 @cache
 def source() -> Any:
-    """Load the bundled direction."""
+    """Load the older bundled direction, which takes no long prompts: many encoders are soon done with it."""
     folder = world.REPOSITORY / "directions"
     return world.module("safety_steer.direction").SafetyDirection.load(folder / "smollm2-135m-instruct.safetensors")
 

@@ -64,8 +64,7 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
 def graph(kind: str, strength: float = 1.0, prompt: str = words.DANGEROUS) -> dict[str, Any]:
     steering = {"operator": "erase", "gate": "hard", "start_percent": 0.0, "end_percent": 1.0, "preserve_norm": False}
     sampling = {"seed": 1, "steps": 2, "cfg": 7.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-    categories = ["hate", "sexual", "violence", "humiliation", "illegal_activity", "disturbing"]
-    strengths = {"global": 1.0, **dict.fromkeys(categories, 0.0)}
+    strengths = {"global": 1.0, **dict.fromkeys(tiny.CATEGORIES, 0.0)}
     wires = {"positive": ["positive", 0], "negative": ["negative", 0], "latent_image": ["load", 2]}
     return {
         "load": node("TinyLoader", kind=kind),

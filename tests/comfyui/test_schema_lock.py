@@ -88,6 +88,13 @@ def test_appending_breaks_nothing() -> None:
     assert public_schema.broken(LOCKED, more) == []
 
 
+def test_a_newer_file_may_be_the_default() -> None:
+    newer = copy.deepcopy(LOCKED)
+    [name] = newer["LoadSafetyDirection"]["inputs"]
+    name["default"] = "newer.safetensors"
+    assert public_schema.broken(LOCKED, newer) == []
+
+
 def test_newer_comfyui_is_told_what_people_search_for(monkeypatch: pytest.MonkeyPatch) -> None:
     io = world.module("nodes.aliases").io
 

@@ -21,6 +21,7 @@ import words
 
 CPU = torch.device("cpu")
 KINDS = ("sd15", "sdxl", "wan")
+CATEGORIES = tuple(world.module("safety_steer.taxonomy").MEANINGS)
 LATENTS = {"sd15": (1, 4, 8, 8), "sdxl": (1, 4, 8, 8), "wan": (1, 16, 1, 8, 8)}
 
 

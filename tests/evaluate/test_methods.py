@@ -10,7 +10,16 @@ from torch import Tensor
 from safety_steer.demo.sampling import sample
 from safety_steer.demo.transformer import SceneTransformer, TransformerConfig
 from safety_steer.errors import DataError
-from safety_steer.evaluate.methods import PRESET_METHODS, Bench, Method, aligned_for, default_methods, randomly_moved, steering
+from safety_steer.evaluate.methods import (
+    DEFAULT,
+    PRESET_METHODS,
+    Bench,
+    Method,
+    aligned_for,
+    default_methods,
+    randomly_moved,
+    steering,
+)
 from safety_steer.evaluate.rivals import SafeLatentDiffusion, safree_projection, sample_safe
 
 STANDARD = Method("transferred", "transferred", "ridge", "add", "hard", 2.0)
@@ -37,8 +46,9 @@ def test_methods_are_told_apart_by_their_settings() -> None:
 
 def test_the_quick_form_for_videos_keeps_references_and_controls() -> None:
     names = [one.name for one in default_methods(quick=True, video=True)]
-    assert names[:6] == ["none", "negative prompt", "transferred", "native", "shuffled anchors", "random direction"]
-    assert names[6:] == ["transferred, gentle", "transferred, strict"]
+    assert names[:4] == ["none", "negative prompt", "transferred, bundled prompts only", "transferred"]
+    assert names[4:7] == ["native", "shuffled anchors", "random direction"]
+    assert names[7:] == ["transferred, gentle", "transferred, strict"]
     assert default_methods(quick=False, video=True) == default_methods(quick=False)
 
 
@@ -79,6 +89,15 @@ def test_the_random_control_moves_the_same_tokens_equally_far(bench: Bench) -> N
 def test_per_category_leaves_global_out(bench: Bench) -> None:
     method = Method("transferred, per category", "per category", "ridge", "add", "hard", 1.0)
     assert set(aligned_for(method, bench).strengths) == {"blades", "fires"}
+
+
+def test_only_the_default_hears_long_prompts() -> None:
+    states = builders.states_with_examples()
+    bench = Bench(builders.direction_with_examples(), None, states, states, [], builders.passage_states())
+    heard, expected = aligned_for(DEFAULT, bench).spaces["cross_attn"].harm, builders.aligned_with_examples()
+    assert heard is not None
+    assert torch.equal(heard.ordinary, expected.spaces["cross_attn"].harm.ordinary)  # type: ignore[union-attr]
+    assert aligned_for(STANDARD, bench).spaces["cross_attn"].harm is None
 
 
 def test_native_without_a_native_direction_is_an_error(bench: Bench) -> None:

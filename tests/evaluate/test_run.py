@@ -22,7 +22,7 @@ from safety_steer.demo.transformer import SceneTransformer, TransformerConfig
 from safety_steer.encode import load_text_model
 from safety_steer.errors import DataError
 from safety_steer.evaluate import sheet
-from safety_steer.evaluate.methods import UNSAFE_CONCEPTS, Bench, Method
+from safety_steer.evaluate.methods import DEFAULT, UNSAFE_CONCEPTS, Bench, Method
 from safety_steer.evaluate.prompts import FORMS, calibration_prompts, categories, place_said, prompt_set
 from safety_steer.evaluate.report import contact_sheet, draw_trade_off, headline, markdown
 from safety_steer.evaluate.run import Plan, evaluate
@@ -142,7 +142,9 @@ def test_the_report_is_written_from_rows(studio: Studio, tmp_path: Path) -> None
     standard = [{**row, "method": "transferred"} for row in rows if row["method"] == "none"]
     later = [{**row, "asr": 0.123, "strength": 9.0} for row in standard]
     assert headline([*rows, *standard, *later]) == headline([*rows, *standard])
-    assert "tiny: ASR" in headline([*rows, *standard])
+    assert "tiny with own prompts: ASR" in headline([*rows, *standard])
+    default = [{**row, "method": DEFAULT.name} for row in standard]
+    assert headline([*rows, *standard, *default]).splitlines()[0].startswith("tiny: ASR")
 
 
 def test_the_sheet_has_a_row_per_split_and_method(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

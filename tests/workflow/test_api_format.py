@@ -7,6 +7,7 @@ import json
 import pytest
 from sketch import Json
 
+from safety_steer.bundled import SOURCE
 from safety_steer.workflow import add, remove
 from safety_steer.workflow.plan import LEFT, STEERED
 
@@ -35,7 +36,7 @@ def test_three_nodes_come_in_and_one_wire_changes() -> None:
     assert result["15"]["class_type"] == "ApplySafetySteer"
     assert (result["15"]["inputs"]["model"], result["15"]["inputs"]["direction"]) == (["4", 0], ["14", 0])
     assert (result["14"]["inputs"]["clip"], result["14"]["inputs"]["direction"]) == (["4", 1], ["13", 0])
-    assert result["13"]["inputs"] == {"direction_name": "smollm2-135m-instruct.safetensors"}
+    assert result["13"]["inputs"] == {"direction_name": SOURCE}
     result["12:3"]["inputs"]["model"] = ["4", 0]
     assert {key: result[key] for key in base()} == base()
 
