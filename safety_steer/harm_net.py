@@ -21,6 +21,7 @@ from torch.nn.functional import gelu
 
 from .passages import PASSAGE, Passages, cut
 
+TWO_WITNESSES = math.log(2)
 HARD_SHARE = 20.0
 MAX_HARD_RATE = 0.5
 WHOLE = 64
@@ -99,13 +100,14 @@ def hear(net: HarmNet, pooled: Tensor, prompts: list[Tensor]) -> Heard:
 
 
 def join(units: Tensor, whole: Tensor, passages: Tensor, found: Passages) -> Heard:
-    """Take the rarer of the whole prompt's score (B,) and its passages' (W,)."""
+    """Take the rarer of the whole prompt's score (B,) and its passages' (W,); where two are heard, each counts half."""
     counts = found.counts(len(whole))
     level, fold, passage_level, passage_fold = units.tolist()
     evidence = (whole - level) / fold
     rare = (passages - passage_level) / passage_fold - counts[found.owner].log()
     highest = torch.full_like(evidence, -math.inf).scatter_reduce(0, found.owner, rare, "amax")
-    return Heard(torch.maximum(evidence, highest), found, rare)
+    joint = torch.where(counts > 0, torch.maximum(evidence, highest) - TWO_WITNESSES, evidence)
+    return Heard(joint, found, rare)
 
 
 def hard_rate(rate: float) -> float:

@@ -89,8 +89,18 @@ def test_without_passages_the_passage_network_is_silent_and_the_other_one_decide
     assert all(share(space, rows) <= 0.02 for rows in harmless_prompts())
     assert share(space, long_unsafe_prompts()) < 0.1
     decision = open_gate(builders.batch(long_unsafe_prompts()), space)
-    assert decision.reach is not None
-    assert bool(decision.reach.all())
+    assert net(space).silent
+    assert decision.reach is None
+
+
+def test_an_encoder_that_pads_all_prompts_to_one_length_has_no_passages() -> None:
+    states = builders.states_with_examples()
+    padded = [torch.cat([rows, rows[-1:].expand(77 - len(rows), -1)])[:77] for rows in states.tokens]
+    all_long = AnchorStates(torch.stack([rows.float().mean(0) for rows in padded]), padded)
+    passages = {SPACE: builders.passage_states()}
+    space = align(builders.direction_with_examples(), {SPACE: all_long}, "planted", passages=passages).spaces[SPACE]
+    assert net(space).silent
+    assert bool(torch.isfinite(net(space).ordinary).all())
 
 
 @pytest.mark.parametrize(("count", "speaks"), [(31, False), (32, True)])
