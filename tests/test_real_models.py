@@ -149,8 +149,12 @@ def test_unseen_benign_prompts_stay_as_they_are(
     unseen = token_states(minilm, direction.anchors[-UNSEEN:], minilm.last_layer)
     batches = [rows[None] for rows in unseen]
     outcomes = [(rows, steer_conditioning({SPACE: rows}, aligned)) for rows in batches]
-    changed = [outcome.changed for _, outcome in outcomes]
-    assert sum(changed) <= 0.02 * UNSEEN
+    assert direction.examples is not None
+    hard = direction.examples.hard[-UNSEEN:].tolist()
+    ordinary = [outcome.changed for (_, outcome), is_hard in zip(outcomes, hard, strict=True) if not is_hard]
+    dangerous = [outcome.changed for (_, outcome), is_hard in zip(outcomes, hard, strict=True) if is_hard]
+    assert sum(ordinary) <= 0.02 * len(ordinary)
+    assert sum(dangerous) <= 0.12 * len(dangerous)
     assert all((outcome.tensors[SPACE] is rows) == (not outcome.changed) for rows, outcome in outcomes)
 
 
