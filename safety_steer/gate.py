@@ -1,6 +1,7 @@
 """The gate: is this prompt unsafe at all? A benign prompt keeps the gate closed and is not steered.
 
-Three witnesses are heard. The prompt as a whole: the log-odds of its pooled state being any of the unsafe categories
+Where a direction came with examples, two networks decide (`harm_net`). For older ones, and where own prompts alone say what is
+normal, three witnesses are heard. The prompt as a whole: the log-odds of its pooled state being any of the unsafe categories
 rather than safe or benign, under Gaussians with one shared covariance (a gate like CAT's, arXiv 2603.03163, but carried from
 the source model), so nobody has to say which category a prompt belongs to. Its most unsafe token, for the one bad word
 in a long harmless sentence; and its most unsafe phrase, four tokens in a row, for words that are bad only together. Each says
