@@ -13,7 +13,7 @@ from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.apply import Outcome, SteerSettings
 from ..safety_steer.errors import DataError, MismatchError
 from ..safety_steer.workflow.own_nodes import APPLY
-from . import cross_attention, report, run_log, settings, unet_blocks, windows
+from . import answers, cross_attention, report, run_log, settings, unet_blocks, windows
 from .aliases import search_aliases
 from .curve import Curve
 from .entries import each_with_text, steer_entries
@@ -109,6 +109,7 @@ class ApplySafetySteer(io.ComfyNode):
         else:
             layer = cross_attention.Layer(Curve(window, fade), unet_blocks.read(blocks))
             replace = mark_positive(direction, steering, cross_attention.attach(patched, layer))
+        answers.attach(patched)
         line = settings.sentence(steering, window)
         log = run_log.RunLog(direction, line, during_sampling=True)
         wrapper = _wrapper(replace, direction, cls.hidden.unique_id, log, run_log.any_step(window))
@@ -149,6 +150,8 @@ def _wrapper(
                 "or guider with a positive input, or Apply Safety Steer (Conditioning) on the conditioning."
             )
         conds["positive"], outcomes = replace(conds["positive"])
+        if any(outcome.changed for outcome in outcomes):
+            answers.ask(executor.class_obj, direction.places)
         report.show(node_id, report.describe(outcomes, direction), APPLY)
         records = run_log.records_of(outcomes, used)
         del outcomes

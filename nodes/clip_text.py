@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..safety_steer.errors import EncoderError
-from ..safety_steer.text_spaces import Place, fits, take
+from ..safety_steer.text_spaces import Place, fits, only_token_ids, take
 from . import clip_layout
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ def study(clip: CLIP) -> ClipText:
     tokens = clip.tokenize(ALIKE[0][0], **options)
     with _parts(clip) as parts:
         entry = entry_of(clip, tokens)
+    if only_token_ids(entry):
+        raise EncoderError(
+            f"Expected a text encoder that gives text states, but {encoder_name(clip)} gives token ids, which the "
+            "model encodes itself: there is nothing to align to. Models of this kind cannot be steered."
+        )
     widths = {name: outputs[0].shape[-1] for name, outputs in parts.items() if isinstance(outputs[0], Tensor)}
     places = clip_layout.places(tokens, entry, widths)
     if clip_layout.STATES not in {place.key for place in places.values()}:
