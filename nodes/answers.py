@@ -92,6 +92,6 @@ def _refuse_silence(model: BaseModel, one: Tensor, other: Tensor) -> None:
     if float((one - other).norm()) <= SAME * float(one.norm()):
         raise MismatchError(
             f"Expected a model that answers its conditioning, but {type(model).__name__} gives the same for two unlike "
-            "prompts. It reads its text elsewhere, and steering would change nothing. Take Apply Safety Steer off this MODEL wire; "
-            "prompts of this model are not made safer."
+            "prompts. It reads its text elsewhere, and steering would change nothing. Take Apply Safety Steer off this MODEL "
+            "wire; prompts of this model are not made safer."
         )

@@ -84,8 +84,8 @@ def _texts(entry: Mapping[str, Any], direction: AlignedDirection, left: Sequence
     if text_spaces.only_token_ids(entry):
         raise MismatchError(
             "Expected text states in this conditioning, but it carries token ids, which its model encodes itself (as "
-            "HiDream-O1 does): there is nothing to steer in them. Remove the Safety Steer nodes from this workflow; its prompts "
-            "are not made safer."
+            "HiDream-O1 does): there is nothing to steer in them. Remove the Safety Steer nodes from this workflow; its "
+            "prompts are not made safer."
         )
     for key in left:
         if key in text_spaces.MAIN_TEXT and not _left_out(direction, key):
