@@ -6,7 +6,7 @@ tokens) says nothing about any of them and is left out of the average.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from ..safety_steer.direction import ModelIdentity
 from ..safety_steer.errors import EncoderError
-from .clip_text import TOKENS_PER_PASS, Tokens, encoder_name
+from .clip_text import TOKENS_PER_PASS, encoder_name
+from .clip_tokens import Tokens, merged, sections, shape, without_sampling
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -50,10 +51,12 @@ class LanguageModel:
 def find(clip: CLIP) -> LanguageModel:
     """Return the language model of a CLIP; raises EncoderError when it has none whose layers can be read."""
     name = encoder_name(clip)
-    short, long = (_tokenize(clip, probe) for probe in PROBES)
+    options = _options(clip)
+    probes = [_tokenize(clip, probe, options) for probe in PROBES]
+    short, long = map(sections, probes)
     # CLIP pads every prompt to 77 tokens; those of a language model grow with the prompt.
-    growing = {key: sections for key, sections in short.items() if len(sections[0]) < len(long[key][0])}
-    readers = _readers(clip, short) if growing else {}
+    growing = [key for key, found in short.items() if len(found[0]) < len(long[key][0])]
+    readers = _readers(clip, probes[0]) if growing else {}
     found = [(stack, key) for key in growing if key in readers for stack in _stacks(readers[key])]
     if not found:
         raise EncoderError(
@@ -74,7 +77,8 @@ def pooled_activations(
 
     `advance` is told how many prompts are done.
     """
-    tokens = [_tokenize(model.clip, prompt) for prompt in prompts]
+    options = _options(model.clip)
+    tokens = [_tokenize(model.clip, prompt, options) for prompt in prompts]
     prefix, suffix = model.edges
     result = torch.empty(len(prompts), len(layers), model.identity.width)
     for rows in _groups(tokens):
@@ -82,8 +86,7 @@ def pooled_activations(
         length = len(tokens[rows[0]][model.key][0])
         own = slice(prefix, length - suffix) if length > prefix + suffix else slice(0, length)
         with _captured(model, layers, own) as kept:
-            merged = {key: [section for row in rows for section in tokens[row][key]] for key in tokens[rows[0]]}
-            model.clip.encode_from_tokens_scheduled(merged)
+            model.clip.encode_from_tokens_scheduled(merged([tokens[row] for row in rows]))
         for index, layer in enumerate(layers):
             if layer not in kept or len(kept[layer]) < len(rows):
                 raise EncoderError(f"{model.identity.name} does not show its layer {layer}. Choose a model folder instead.")
@@ -93,13 +96,15 @@ def pooled_activations(
     return result
 
 
-def _tokenize(clip: CLIP, prompt: str) -> Tokens:
-    """Tokenize without padding, weights as plain text, and no chat template where the tokenizer lets another be named."""
-    names = [name for name, _ in clip.cond_stage_model.named_children()]
-    options = {f"{name}_min_length": 0 for name in names}
-    made: Tokens = clip.tokenize(
-        prompt.replace("(", "\\(").replace(")", "\\)"), llama_template=TEMPLATE, tokenizer_options=options
-    )
+def _options(clip: CLIP) -> dict[str, Any]:
+    """Return how to tokenize without padding, and with no chat template where the tokenizer lets another be named."""
+    unpadded = {f"{name}_min_length": 0 for name, _ in clip.cond_stage_model.named_children()}
+    return {"llama_template": TEMPLATE, "tokenizer_options": unpadded, **without_sampling(clip)}
+
+
+def _tokenize(clip: CLIP, prompt: str, options: Mapping[str, Any]) -> Tokens:
+    """Tokenize a prompt with its weights as plain text."""
+    made: Tokens = clip.tokenize(prompt.replace("(", "\\(").replace(")", "\\)"), **options)
     return made
 
 
@@ -112,8 +117,8 @@ def _readers(clip: CLIP, tokens: Tokens) -> dict[str, nn.Module]:
     readers: dict[str, nn.Module] = {}
 
     def note(part: nn.Module, args: tuple[Any, ...]) -> None:
-        for key, sections in tokens.items():
-            if args and isinstance(args[0], list) and args[0][:1] == [_numbers(sections)]:
+        for key, found in sections(tokens).items():
+            if args and isinstance(args[0], list) and args[0][:1] == [_numbers(found)]:
                 readers[key] = part
 
     handles = [part.register_forward_pre_hook(note) for part in clip.cond_stage_model.children()]
@@ -143,10 +148,10 @@ def _shared(one: Sequence[Any], other: Sequence[Any]) -> tuple[int, int]:
 def _groups(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
     """Group prompts of one shape, as many as fit into a pass."""
     groups: dict[Any, list[int]] = {}
-    for row, sections in enumerate(tokens):
-        groups.setdefault(tuple(tuple(map(len, sections[key])) for key in sorted(sections)), []).append(row)
-    for shape, rows in groups.items():
-        size = max(1, TOKENS_PER_PASS // max(map(sum, shape)))
+    for row, found in enumerate(tokens):
+        groups.setdefault(shape(found), []).append(row)
+    for lengths, rows in groups.items():
+        size = max(1, TOKENS_PER_PASS // max(map(sum, lengths)))
         yield from (rows[start : start + size] for start in range(0, len(rows), size))
 
 
@@ -158,7 +163,8 @@ def _captured(model: LanguageModel, layers: Sequence[int], own: slice) -> Iterat
     def keep(layer: int) -> Callable[..., None]:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             states = args[0] if args else kwargs["x"]
-            kept[layer] = states[:, own].float().mean(1)
+            # An encoder may read lyrics after the prompt, with the same blocks.
+            kept.setdefault(layer, states[:, own].float().mean(1))
 
         return hook
 
