@@ -6,6 +6,7 @@ same tensors give the same bits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -135,9 +136,10 @@ def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
     for row in range(len(outcome.gate.scores)):
         category = gate_categories(aligned.categories)[int(outcome.gate.by_category[row].argmax())]
         verdict = f"flagged as {category}" if bool(outcome.gate.flagged[row]) else "benign"
-        lines.append(
-            f"prompt {row + 1}: {verdict} (score {float(outcome.gate.scores[row]):+.1f}, limit {outcome.gate.threshold:+.1f})"
-        )
+        score = float(outcome.gate.scores[row])
+        told = f"{verdict} (score {score:+.1f}, limit {outcome.gate.threshold:+.1f})"
+        spoken = outcome.changed or score > -math.inf
+        lines.append(f"prompt {row + 1}: {told if spoken else 'nothing to steer, as it has no tokens'}")
         for name, steered in outcome.spaces.items():
             moved = steered.moved[row]
             count = int((moved > 0).sum())

@@ -10,7 +10,7 @@ import pytest
 import tiny
 import torch
 import words
-from test_steering import apply, by_library, ksampler, prompts
+from test_steering import apply, apply_conditioning, by_library, ksampler, prompts
 
 STRONG = {"operator": "add", "gate": "off", "strength": 1.0}
 STEPS = {
@@ -133,3 +133,15 @@ def test_an_unknown_choice_is_an_error(name: str, value: str) -> None:
     error = world.module("safety_steer.errors").DataError
     with pytest.raises(error, match=f"Change {name} on the node"):
         apply(tiny.model("sd15"), tiny.aligned("sd15"), **{name: value})
+
+
+@pytest.mark.parametrize("operator", world.module("safety_steer.steer").OPERATORS)
+def test_a_prompt_without_tokens_is_left_as_it_is_by_every_node(operator: str) -> None:
+    aligned, settings = tiny.aligned("wan"), {"operator": operator, "gate": "off"}
+    empty = torch.zeros(1, 0, 32)
+    [[states, _]] = apply_conditioning([[empty, {}]], aligned, **settings)
+    assert states is empty
+    entry, steering = {"cross_attn": empty}, world.module("safety_steer.apply").SteerSettings(**settings)
+    assert world.module("nodes.cross_attention").mark(entry, 1, aligned, steering)[0] is entry
+    score = world.call("SafetyScore", direction=aligned, conditioning=[[empty, {}]])
+    assert score[1] is False
