@@ -112,7 +112,10 @@ class ApplySafetySteer(io.ComfyNode):
         answers.attach(patched)
         line = settings.sentence(steering, window)
         log = run_log.RunLog(direction, line, during_sampling=True)
-        wrapper = _wrapper(replace, direction, cls.hidden.unique_id, log, run_log.any_step(window))
+        used = run_log.any_step(window)
+        wrapper = _wrapper(
+            replace, direction, cls.hidden.unique_id, log, used, cuts=used and not window.whole and site == SITES[0]
+        )
         patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, wrapper)
         return io.NodeOutput(patched, log, ui=ui.PreviewText(f"{line}. What it did appears here after sampling."))
 
@@ -135,11 +138,11 @@ def mark_positive(direction: AlignedDirection, steering: SteerSettings, bit: int
 
 
 def _wrapper(
-    replace: Replace, direction: AlignedDirection, node_id: str | None, log: run_log.RunLog, used: bool
+    replace: Replace, direction: AlignedDirection, node_id: str | None, log: run_log.RunLog, used: bool, cuts: bool
 ) -> Callable[..., Any]:
     """Return the OUTER_SAMPLE wrapper: it replaces the positive entries of one sampling run, which ComfyUI drops after it.
 
-    What it did goes to the log once the run is done; not `used` says that no step is steered.
+    What it did goes to the log once the run is done; not `used` says that no step is steered, `cuts` that entries are cut.
     """
 
     def wrapper(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
@@ -149,6 +152,8 @@ def _wrapper(
                 f"The guider {type(executor.class_obj).__name__} has no positive conditioning to steer. Use a sampler "
                 "or guider with a positive input, or Apply Safety Steer (Conditioning) on the conditioning."
             )
+        if cuts:
+            windows.refuse_split(executor.class_obj.model_options)
         conds["positive"], outcomes = replace(conds["positive"])
         if any(outcome.changed for outcome in outcomes):
             answers.ask(executor.class_obj, direction.places)
