@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MIN_LAYERS = 2
 # A causal model makes its first token a sink of attention, an outlier that says nothing: no word of a prompt may be first.
 TEMPLATE = "\n{}"
+ADVICE = "Connect a text encoder such as Qwen, Llama, Gemma, Mistral or T5, or choose a model folder."
 PROBES = ("a photo of a cat", "some words about the sea and a house near me")
 
 
@@ -33,7 +34,7 @@ PROBES = ("a photo of a cat", "some words about the sea and a house near me")
 class LanguageModel:
     """The largest language model of a CLIP: the key of its tokens, its blocks, and who it is.
 
-    `edges` says how many tokens all prompts begin and end with alike.
+    `edges` says how many tokens all prompts begin and end with alike, `options` how they are tokenized.
     """
 
     clip: CLIP
@@ -41,6 +42,7 @@ class LanguageModel:
     blocks: nn.ModuleList
     identity: ModelIdentity
     edges: tuple[int, int]
+    options: Mapping[str, Any]
 
     @property
     def last_layer(self) -> int:
@@ -51,23 +53,26 @@ class LanguageModel:
 def find(clip: CLIP) -> LanguageModel:
     """Return the language model of a CLIP; raises EncoderError when it has none whose layers can be read."""
     name = encoder_name(clip)
-    options = _options(clip)
-    probes = [_tokenize(clip, probe, options) for probe in PROBES]
+    options, probes, readers = _probed(clip)
     short, long = map(sections, probes)
     # CLIP pads every prompt to 77 tokens; those of a language model grow with the prompt.
     growing = [key for key, found in short.items() if len(found[0]) < len(long[key][0])]
-    readers = _readers(clip, probes[0]) if growing else {}
+    if not growing:
+        raise EncoderError(
+            f"{name} holds no language model whose layers can be read: it pads every prompt to one length, so that a prompt's "
+            f"own words are not known. {ADVICE}"
+        )
     found = [(stack, key) for key in growing if key in readers for stack in _stacks(readers[key])]
     if not found:
         raise EncoderError(
-            f"{name} holds no language model whose layers can be read. Connect a text encoder such as Qwen, Llama, Gemma, "
-            "Mistral or T5, or choose a model folder."
+            f"{name} holds no language model whose layers can be read: none of its parts shows a stack of blocks that reads "
+            f"the prompt. {ADVICE}"
         )
     blocks, key = max(found, key=lambda pair: sum(parameter.numel() for parameter in pair[0].parameters()))
     transformer = readers[key].transformer
     width = int(transformer.get_input_embeddings().weight.shape[-1])
     identity = ModelIdentity(name, type(transformer).__name__, width, len(blocks))
-    return LanguageModel(clip, key, blocks, identity, _shared(_numbers(short[key]), _numbers(long[key])))
+    return LanguageModel(clip, key, blocks, identity, _shared(_numbers(short[key]), _numbers(long[key])), options)
 
 
 def pooled_activations(
@@ -77,8 +82,7 @@ def pooled_activations(
 
     `advance` is told how many prompts are done.
     """
-    options = _options(model.clip)
-    tokens = [_tokenize(model.clip, prompt, options) for prompt in prompts]
+    tokens = [_tokenize(model.clip, prompt, model.options) for prompt in prompts]
     prefix, suffix = model.edges
     result = torch.empty(len(prompts), len(layers), model.identity.width)
     for rows in _groups(tokens):
@@ -94,6 +98,23 @@ def pooled_activations(
         if advance is not None:
             advance(len(rows))
     return result
+
+
+def _probed(clip: CLIP) -> tuple[dict[str, Any], list[Tokens], dict[str, nn.Module]]:
+    """Return how to tokenize for a CLIP, the tokens of PROBES, and which parts read them.
+
+    An encoder that cuts off its own template cannot go without: JoyImage refuses prompts that are shorter than that.
+    """
+    bare = _options(clip)
+    own = {name: value for name, value in bare.items() if name != "llama_template"}
+    refused: Exception | None = None
+    for options in (bare, own):
+        probes = [_tokenize(clip, probe, options) for probe in PROBES]
+        try:
+            return options, probes, _readers(clip, probes[0])
+        except (ValueError, IndexError) as error:
+            refused = refused or error
+    raise EncoderError(f"{encoder_name(clip)} could not encode a prompt: {refused}. {ADVICE}") from refused
 
 
 def _options(clip: CLIP) -> dict[str, Any]:
