@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 import torch
 
@@ -34,7 +36,7 @@ def test_groups_hold_every_prompt_once_and_in_order() -> None:
     prompts = [torch.full((count % 7, 3), float(count)) for count in range(200)]
     found = list(wide.groups(prompts, 64))
     assert [len(group) for group in found] == [64, 64, 64, 8]
-    assert all(one is other for one, other in zip(sum(found, []), prompts, strict=True))
+    assert all(one is other for one, other in zip(chain.from_iterable(found), prompts, strict=True))
     heavy = [torch.zeros(1, 2**22).expand(2, -1)] * 5
     assert [len(group) for group in wide.groups(heavy, 64)] == [2, 2, 1]
     assert list(wide.groups([], 64)) == []
