@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+import torch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from comfy.samplers import calc_cond_batch
 
@@ -33,6 +34,7 @@ SCOPE = (
     *("clip_start_percent", "clip_end_percent", "control", "control_apply_to_uncond", "gligen", "hooks"),
 )
 SAME = 1e-6  # of an answer's length; a batch's rows can differ by rounding
+SEEDED = ("cuda", "xpu")  # devices whose generators can be put back one by one
 FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
 
 _answering: WeakSet[BaseModel] = WeakSet()
@@ -84,7 +86,12 @@ def _answers(
     kept = {name: options[name] for name in ("context_handler",) if name in options}
     conds = [[{name: value for name, value in entry.items() if name not in SCOPE}] for entry in entries]
     start = model.model_sampling.noise_scaling(sigma, noise, latent)
-    made: list[Tensor] = calc_cond_batch(model, conds, start, sigma.expand(len(noise)), {**kept, "transformer_options": inner})
+    kind = noise.device.type if noise.device.type in SEEDED else "cuda"
+    # Some models draw random numbers (ACE-Step): sampling is to find the generators as they were.
+    with torch.random.fork_rng([noise.device] if noise.device.type in SEEDED else [], device_type=kind):
+        made: list[Tensor] = calc_cond_batch(
+            model, conds, start, sigma.expand(len(noise)), {**kept, "transformer_options": inner}
+        )
     return made
 
 

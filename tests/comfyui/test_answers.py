@@ -110,3 +110,13 @@ def test_a_question_that_fails_is_asked_again_and_stops_nothing(caplog: pytest.L
         graph.sample(apply(model, tiny.aligned("sd15"), **STRONG), graph.encoded())
     assert len(asked) == 6
     assert caplog.text.count("could not check that BaseModel answers its text: this model wants its wrapper") == 2
+
+
+def test_a_model_that_draws_random_numbers_draws_the_same_ones() -> None:
+    graph, model = Situation(), tiny.model("sd15")
+    model.model.diffusion_model.register_forward_hook(lambda _, _inputs, output: output + 0.1 * torch.randn_like(output))
+    sampled = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        sampled.append(graph.sample(apply(model, tiny.aligned("sd15"), **STRONG), graph.encoded()))
+    assert torch.equal(*sampled)
