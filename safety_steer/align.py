@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import wide
 from .aligned import LEVELS, WITNESSES, AlignedDirection, AlignedSpace, trust
 from .anchors import MIN_ANCHORS, PROBE_COUNT, AnchorStates
 from .carry import calibrate, carry
 from .direction import SafetyDirection
 from .errors import AlignmentError
-from .extract import channel_statistics
 from .gate import joined_evidence, log_odds, witnesses
 from .harm_fit import Harmless, fit_harm_net
 from .held_out import held_out_report, refuse_chance
@@ -149,12 +149,11 @@ def align_space(
     """Align one text space: source anchors z (N, d_s) and the target's states of the same N prompts."""
     if len(states.pooled) != len(source):
         raise AlignmentError(f"Got {len(states.pooled):,} states of {name} for {len(source):,} anchors.")
-    mean, scale = channel_statistics(states.pooled)
+    mean, scale = wide.statistics(states.pooled)
     if not float(states.pooled.std(0).max()) > 0:
         raise AlignmentError(f"The encoder gives the same {name} for every prompt: it has no usable hidden states.")
     dtype = torch.float64 if max(source.numel(), states.pooled.numel()) <= FLOAT64_LIMIT else torch.float32
-    centred = states.pooled.double() - mean
-    target = (centred / scale).to(dtype)
+    target = wide.standardised(states.pooled, mean, scale, dtype)
     source = source.to(dtype)
     middle = source.mean(0)
     source = source - middle
@@ -163,7 +162,7 @@ def align_space(
         refuse_chance(report, name)
     mapped = fit_map(settings.map, source, target)
     carried = carry(direction, source, target, mapped, settings, 1 - report["r2"])
-    vectors = calibrate(direction, source, centred, carried.vectors.double() * scale)
+    vectors = calibrate(direction, source, wide.lengths(states.pooled, mean), carried.vectors.double() * scale)
     normal = normal_prompts(states, extra, settings.thresholds)
     seen = [*states.tokens, *(extra.tokens if extra is not None and settings.thresholds == "own" else ())]
     tokenwise = token_discriminant(carried.vectors, seen, scale, settings.token_shrinkage)

@@ -16,11 +16,13 @@ from .aligned import token_mask
 from .direction import SafetyDirection, rounded
 from .encode import Progress, TextModel, pooled_activations, token_states
 from .errors import AlignmentError, EncoderError, MismatchError
+from .wide import groups
 
 MIN_ANCHORS = 64
 MIN_PASSAGES = 32
 PROBE_COUNT = 8
-TOKEN_BUDGET = 2**30
+TOKEN_BUDGET = 2**27
+FEWEST_ROWS = 40  # of a prompt beyond the budget, which are enough to have passages
 SOURCE_COSINE = 0.99
 CHUNK = 64
 
@@ -34,12 +36,15 @@ class AnchorStates:
 
 
 def collect(
-    batches: Iterable[Mapping[str, Sequence[Tensor]]], count: int, token_budget: int = TOKEN_BUDGET
+    batches: Iterable[Mapping[str, Sequence[Tensor]]],
+    count: int,
+    token_budget: int = TOKEN_BUDGET,
+    fewest: int = MIN_ANCHORS,
 ) -> dict[str, AnchorStates]:
     """Gather batches of per-prompt token states (T_i, D), in order, into one AnchorStates per text space.
 
-    `count` prompts are expected; `token_budget` bounds the bytes of token states kept, shared by all spaces, but at least 64
-    prompts are.
+    `count` prompts are expected; `token_budget` bounds the bytes of token states kept, shared by all spaces, but the first
+    tokens of the `fewest` prompts always are.
     Raises EncoderError when spaces come and go, when states are not finite, or when their number is not `count`.
     """
     pooled: dict[str, list[Tensor]] = {}
@@ -51,14 +56,15 @@ def collect(
         budget = token_budget // max(1, len(batch))
         for space, states in batch.items():
             kept = tokens.setdefault(space, [])
-            for start in range(0, len(states), CHUNK):
-                means, rows = _pooled_together(states[start : start + CHUNK])
+            for group in groups(states, CHUNK):
+                means, rows = _pooled_together(group)
                 pooled.setdefault(space, []).extend(means)
                 for part in rows:
-                    size = part.numel() * 2
-                    if len(kept) < MIN_ANCHORS or spent.get(space, 0) + size <= budget:
-                        kept.append(part)
-                        spent[space] = spent.get(space, 0) + size
+                    over = spent.get(space, 0) + part.numel() * 2 > budget
+                    if over and len(kept) >= fewest:
+                        continue
+                    kept.append(part[:FEWEST_ROWS].clone() if over else part)
+                    spent[space] = spent.get(space, 0) + kept[-1].numel() * 2
     result = {space: AnchorStates(torch.stack(rows), tokens[space]) for space, rows in pooled.items()}
     for space, gathered in result.items():
         if len(gathered.pooled) != count:

@@ -96,12 +96,14 @@ def _class_means(means: Tensor, direction: SafetyDirection, shrinkage: float) ->
     return torch.lerp(means[-count:], means[:1].expand(count, -1), shrinkage)
 
 
-def calibrate(direction: SafetyDirection, source: Tensor, target: Tensor, vectors: Tensor) -> Tensor:
+def calibrate(direction: SafetyDirection, source: Tensor, lengths: Tensor, vectors: Tensor) -> Tensor:
     """Give carried vectors (K, d_t) the length of the source's, in benign target units (arXiv 2606.05290 eq. 7-9).
+
+    `lengths` (N,) are those of the centred target states of the anchors.
 
     beta = median centred target norm / median source norm over anchors; v_t = beta |v_s| v / |v|.
     """
-    beta = target.norm(dim=-1).median() / source.double().norm(dim=-1).median()
-    lengths = (direction.vectors.double() / direction.scale.double()).norm(dim=-1)
-    factors: Tensor = beta * lengths / vectors.norm(dim=-1).clamp(min=1e-12)
+    beta = lengths.median() / source.double().norm(dim=-1).median()
+    own = (direction.vectors.double() / direction.scale.double()).norm(dim=-1)
+    factors: Tensor = beta * own / vectors.norm(dim=-1).clamp(min=1e-12)
     return vectors * factors[:, None]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from .harm_net import HarmNet, join
 from .maps import Map, principal_axes
 from .passages import cut
 from .readings import quantiles
+from .wide import BLOCK_BYTES
 
 FOLDS, TWINS = 3, 2
 NETWORKS = FOLDS * TWINS
@@ -72,7 +73,8 @@ class Frame:
 
     def standardised(self, states: Tensor) -> Tensor:
         """Bring raw states (M, D) into the frame: (M, d)."""
-        return self.along((states.float() - self.mean) / self.scale)
+        blocks = states.split(max(1, BLOCK_BYTES // (4 * states.shape[1])))
+        return torch.cat([self.along((rows.float() - self.mean).div_(self.scale)) for rows in blocks])
 
     def along(self, standardised: Tensor) -> Tensor:
         """Bring standardised states (M, D) into the frame: (M, d)."""
@@ -80,7 +82,7 @@ class Frame:
 
     def raw(self, weights: Tensor) -> Tensor:
         """Turn weights (H, d) in the frame to weights (H, D) for raw channels."""
-        return (weights if self.axes is None else weights @ self.axes.T) / self.scale
+        return weights / self.scale if self.axes is None else (weights @ self.axes.T).div_(self.scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,12 +128,13 @@ def fit_harm_net(
 
         folds = torch.arange(len(whole)) % FOLDS
         of_prompts = _teach(_prompt_batches(unsafe, whole, folds), whole.shape[1], generator)
-        found = cut([rows.float() for rows in harmless.tokens])
+        found = cut(list(harmless.tokens))
         long = (found.counts(len(whole)) > 0) & ~harmless.hard
         # Where most prompts are long, the encoder pads them all to one length, and passages are mostly padding.
         heard = MIN_PASSAGE_PROMPTS <= int(long.sum()) <= len(long) / 2
         found = found if heard else cut([harmless.pooled[:0].float()])
         passages, prompts = frame.standardised(found.means), frame.standardised(found.whole)
+        found = replace(found, means=found.means[:, :0].clone(), whole=found.whole[:, :0].clone())
         pairs = torch.cat([passages, passages - prompts], -1)
         own = folds[found.owner]
         of_passages = (
@@ -190,7 +193,8 @@ def _draws(
     parts = []
     for _ in range(DRAWS):
         noise = torch.randn(len(examples.unsafe), len(spread), generator=generator).to(spread)
-        parts.append(frame.along(mapped(examples.unsafe.to(spread) + SCATTER * noise @ spread)).clone())
+        drawn = examples.unsafe.to(spread) + SCATTER * noise @ spread
+        parts += [frame.along(mapped(rows)).clone() for rows in drawn.split(max(1, BLOCK_BYTES // (4 * len(frame.mean))))]
     return torch.cat(parts), examples.weights.repeat(DRAWS)
 
 

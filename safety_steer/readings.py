@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .aligned import LEVELS
 from .estimators import solve_shrunk
+from .wide import BLOCK_BYTES, groups
 
 CHUNK = 64
 SKETCH_ROWS = 2048
@@ -50,7 +51,12 @@ def calibrate_readings(weights: Tensor, tokens: Sequence[Tensor]) -> CalibratedR
 
 
 def token_peaks(unsafe: Tensor, mask: Tensor) -> Tensor:
-    """Return the highest reading (B, K) among the tokens of each prompt, given u (B, T, K) and which tokens count (B, T)."""
+    """Return the highest reading (B, K) among the tokens of each prompt, given u (B, T, K) and which tokens count (B, T).
+
+    A prompt without tokens has -inf, as one whose tokens do not count.
+    """
+    if not unsafe.shape[1]:
+        return unsafe.new_full((len(unsafe), unsafe.shape[2]), -math.inf)
     return unsafe.masked_fill(~mask[..., None], -math.inf).amax(1)
 
 
@@ -73,17 +79,18 @@ def token_discriminant(vectors: Tensor, tokens: Sequence[Tensor], scale: Tensor,
     """Read vectors (K, d) with the benign tokens' covariance C: (C + shrinkage)^-1 v, both in channels over `scale`.
 
     In spaces wider than 1,024 the covariance comes from 2,048 random signed sums of all tokens (a count sketch, so that
-    rare outlier tokens are in it too), and no (d, d) matrix is formed.
+    rare outlier tokens are in it too), and no (d, d) matrix is formed; from fewer where these would weigh more than 64 MiB.
     """
     width, scale = vectors.shape[1], scale.float()
     mean = sum((rows.sum(0) for rows in _grouped(tokens)), torch.zeros(width)) / sum(map(len, tokens))
     wide = width > EXACT_WIDTH
     generator = torch.Generator().manual_seed(0)
-    total = torch.zeros(SKETCH_ROWS if wide else width, width)
+    sums = min(SKETCH_ROWS, BLOCK_BYTES // (4 * width))
+    total = torch.zeros(sums if wide else width, width)
     for rows in _grouped(tokens):
         rows = (rows - mean) / scale
         if wide:
-            bucket = torch.randint(SKETCH_ROWS, (len(rows),), generator=generator)
+            bucket = torch.randint(sums, (len(rows),), generator=generator)
             sign = torch.randint(2, (len(rows), 1), generator=generator).float() * 2 - 1
             total.index_add_(0, bucket, rows * sign)
         else:
@@ -96,8 +103,8 @@ def token_discriminant(vectors: Tensor, tokens: Sequence[Tensor], scale: Tensor,
 
 def _grouped(tokens: Sequence[Tensor]) -> Iterator[Tensor]:
     """Join token states of some prompts at a time as float32, so that all of them never exist twice."""
-    for start in range(0, len(tokens), CHUNK):
-        yield torch.cat(list(tokens[start : start + CHUNK])).float()
+    for group in groups(tokens, CHUNK):
+        yield torch.cat(group).float()
 
 
 def quantiles(values: Tensor) -> Tensor:
