@@ -24,28 +24,17 @@ from test_steering import apply, by_library
 
 PROMPT, NEGATIVE = "a photo of a large rocket over a city at night", "blurry"
 ANCHORS = 64
-# Where a model takes its text from the encoder of another family.
-ENCODERS = {"cosmos_predict2": "cosmos", **{f"wan_{kind}": "wan" for kind in ("i2v", "vace", "camera", "s2v", "animate")}}
-STATES = ("cross_attn",)
-POOLED = ("cross_attn", "pooled_output")
-SPACES = {
-    "sd3": ("cross_attn/clip_l_g", "cross_attn/t5xxl", "pooled_output"),
-    "hidream": ("cross_attn", *(f"conditioning_llama3/layer_{layer}" for layer in (1, 2, 3, 4)), "pooled_output"),
-    "hunyuan_dit": ("cross_attn", "conditioning_mt5xl"),
-    **dict.fromkeys(
-        ("sd15", "sd2", "sdxl", "sdxl_refiner", "stable_cascade", "flux", "newbie", "hunyuan_video", "kandinsky5"), POOLED
-    ),
-}
-# Families whose layers see another text than the conditioning: learned adapters, added tokens, padding.
-REFUSED = ("stable_audio", "flux2", "anima", "stable_cascade")
-FAMILIES = [name for name in family_models.NAMES if family_models.available(name)]
+FAMILIES = [
+    pytest.param(name, marks=pytest.mark.skipif(not available, reason=f"ComfyUI {world.comfyui_version()} has no {name}"))
+    for name, available in ((name, family_models.available(name)) for name in family_models.NAMES)
+]
 STEER_ALL = {"operator": "add", "gate": "off", "strength": 2.0}
 found: dict[str, dict[str, Any]] = {}
 
 
 def encoder_of(family: str) -> str:
     """Return the family whose text encoder a model reads."""
-    return ENCODERS.get(family, family)
+    return family_models.FAMILIES[family].encoder or family
 
 
 @cache
@@ -119,7 +108,7 @@ def _leave_what_was_found() -> Iterator[None]:
 def test_a_family_is_steered_like_the_library_steers_its_conditioning(family: str) -> None:
     positive, direction = conditioning(family, PROMPT), aligned(encoder_of(family))
     places = direction.places
-    assert set(places) == set(SPACES.get(encoder_of(family), STATES))
+    assert set(places) == set(family_models.FAMILIES[family].spaces)
     plain = sample(family, model(family), positive)
     steered = sample(family, apply(model(family), direction, **STEER_ALL), positive)
     assert torch.isfinite(steered).all()
@@ -199,10 +188,11 @@ def test_the_cross_attention_site_gives_the_same_bits_or_says_why_not(family: st
     positive = conditioning(family, PROMPT)
     direction = world.module("nodes.cross_attention").within_reach(aligned(encoder_of(family)))
     once = sample(family, apply(model(family), direction, **STEER_ALL), positive)
-    if family in REFUSED:
+    refused = family_models.FAMILIES[family].refused
+    if refused:
         with pytest.raises(error, match="Set site to 'conditioning'"):
             sample(family, apply(model(family), direction, site="cross-attention", **STEER_ALL), positive)
-        found.setdefault(family, {})["cross-attention"] = "refused"
+        found.setdefault(family, {})["cross-attention"] = f"refused: {refused}"
         return
     every_step = sample(family, apply(model(family), direction, site="cross-attention", **STEER_ALL), positive)
     assert torch.equal(once, every_step)
