@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from family_rows import BOTH, IMAGE, POOLED, Family, context, noise, text
 
 PARAMS = "comfy.ldm.flux.model.FluxParams"
@@ -17,6 +18,22 @@ def flux(**more: Any) -> dict[str, Any]:
     return {**sizes, **places, **rest, **more}
 
 
+CHROMA = flux(image_model="chroma", in_channels=64, out_channels=64, in_dim=64, out_dim=64, hidden_dim=32, n_layers=1)
+FLUX2 = flux(
+    image_model="flux2",
+    in_channels=128,
+    out_channels=128,
+    patch_size=1,
+    axes_dim=[8, 8, 8, 8],
+    txt_ids_dims=[3],
+    default_ref_method="index",
+    ref_index_scale=10.0,
+    qkv_bias=False,
+    ops_bias=False,
+    global_modulation=True,
+    mlp_silu_act=True,
+    guidance_embed=True,
+)
 FLUX: dict[str, Family] = {
     "flux": Family(
         "Flux",
@@ -30,7 +47,7 @@ FLUX: dict[str, Family] = {
     ),
     "chroma": Family(
         "Chroma",
-        flux(image_model="chroma", in_channels=64, out_channels=64, in_dim=64, out_dim=64, hidden_dim=32, n_layers=1),
+        CHROMA,
         text(),
         IMAGE,
         context("context_in_dim"),
@@ -49,26 +66,67 @@ FLUX: dict[str, Family] = {
     ),
     "flux2": Family(
         "Flux2",
-        flux(
-            image_model="flux2",
-            in_channels=128,
-            out_channels=128,
-            patch_size=1,
-            axes_dim=[8, 8, 8, 8],
-            txt_ids_dims=[3],
-            default_ref_method="index",
-            ref_index_scale=10.0,
-            qkv_bias=False,
-            ops_bias=False,
-            global_modulation=True,
-            mlp_silu_act=True,
-            guidance_embed=True,
-        ),
+        FLUX2,
         text(mask=True),
         (1, 128, 4, 4),
         context("context_in_dim"),
         extras=lambda: {"pooled_output": None, "guidance": 3.5, "reference_latents": [noise(1, 128, 2, 2)]},
         params=PARAMS,
         refused="the model pads the text to 512 rows",
+    ),
+    "flux2_klein": Family(
+        "Flux2",
+        {**FLUX2, "guidance_embed": False},
+        text(96, mask=True),
+        (1, 128, 4, 4),
+        context("context_in_dim"),
+        extras=lambda: {"pooled_output": None, "reference_latents": [noise(1, 128, 2, 2)]},
+        params=PARAMS,
+        needs="comfy.text_encoders.flux.klein_te",
+    ),
+    "flux_inpaint": Family(
+        "FluxInpaint",
+        flux(image_model="flux", guidance_embed=True, in_channels=96),
+        text(**POOLED),
+        IMAGE,
+        context("context_in_dim", "vec_in_dim"),
+        extras=lambda: {"concat_latent_image": noise(*IMAGE), "concat_mask": torch.ones(1, 1, 64, 64)},
+        params=PARAMS,
+        encoder="flux",
+        spaces=BOTH,
+    ),
+    "chroma_radiance": Family(
+        "ChromaRadiance",
+        {
+            **CHROMA,
+            "image_model": "chroma_radiance",
+            "in_channels": 3,
+            "out_channels": 3,
+            "patch_size": 8,
+            "nerf_hidden_size": 16,
+            "nerf_mlp_ratio": 2,
+            "nerf_depth": 1,
+            "nerf_max_freqs": 2,
+            "nerf_tile_size": 0,
+            "nerf_final_head_type": "conv",
+            "nerf_embedder_dtype": None,
+            "use_x0": False,
+            "use_sequential_txt_ids": False,
+        },
+        text(),
+        (1, 3, 32, 32),
+        context("context_in_dim"),
+        extras=lambda: {"pooled_output": None},
+        params="comfy.ldm.chroma_radiance.model.ChromaRadianceParams",
+        encoder="chroma",
+    ),
+    "longcat_image": Family(
+        "LongCatImage",
+        flux(image_model="flux", guidance_embed=False, txt_ids_dims=[1, 2]),
+        text(mask=True),
+        IMAGE,
+        context("context_in_dim"),
+        extras=lambda: {"pooled_output": None, "reference_latents": [noise(1, 16, 4, 4)]},
+        params=PARAMS,
     ),
 }
