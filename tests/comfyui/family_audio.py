@@ -7,7 +7,7 @@ from typing import Any
 import tiny  # isort: skip
 import comfy.ldm.audio.embedders
 import torch
-from family_rows import AUDIO_FRAMES, MADE, Family, Widths, context, text
+from family_rows import AUDIO_FRAMES, MADE, Family, Widths, context, noise, text
 
 
 def lyric_encoder(made: Any, _widths: Widths) -> None:
@@ -17,9 +17,11 @@ def lyric_encoder(made: Any, _widths: Widths) -> None:
     unet.lyric_encoder = type(unet.lyric_encoder)(**sizes, static_chunk_size=0, **MADE)
 
 
-def number_conditioner(width: int) -> torch.nn.Module:
+def number_conditioner(width: int, most: int = 512, features: str = "") -> torch.nn.Module:
     """Make what Stable Audio embeds seconds with."""
-    embedder: torch.nn.Module = comfy.ldm.audio.embedders.NumberConditioner(width, min_val=0, max_val=512)
+    embedder: torch.nn.Module = comfy.ldm.audio.embedders.NumberConditioner(
+        width, min_val=0, max_val=most, **({"fourier_features_type": features} if features else {})
+    )
     tiny.randomise(embedder, 3)
     return embedder
 
@@ -33,8 +35,29 @@ def seconds() -> dict[str, torch.Tensor]:
 def short_seconds(made: Any, widths: Widths) -> None:
     """Shrink what embeds seconds, which is made for 768 channels, and give a value to what only a checkpoint fills."""
     made.seconds_start_embedder = made.seconds_total_embedder = number_conditioner(widths["cross_attn"])
+    positions(made)
+
+
+def positions(made: Any) -> None:
+    """Give values to the frequencies of positions, which come with a checkpoint."""
     frequencies = made.diffusion_model.transformer.rotary_pos_emb.inv_freq
     frequencies.copy_(1e4 ** -torch.linspace(0, 1, len(frequencies)))
+
+
+def padded_seconds() -> dict[str, torch.Tensor]:
+    """Return the weights that a checkpoint of Stable Audio 3 has beside the model: for the length, and a row of padding."""
+    conditioners = "conditioner.conditioners"
+    length = number_conditioner(768, 384, "expo").state_dict()
+    padding = {f"{conditioners}.prompt.padding_embedding": torch.zeros(768)}
+    return {**padding, **{f"{conditioners}.seconds_total.{name}": weight for name, weight in length.items()}}
+
+
+def short_total(made: Any, widths: Widths) -> None:
+    """Shrink those to the width of the text, and give values to the frequencies of positions."""
+    width = widths["cross_attn"]
+    made.seconds_total_embedder = number_conditioner(width, 384, "expo")
+    made.padding_embedding.data = noise(width)
+    positions(made)
 
 
 AUDIO: dict[str, Family] = {
@@ -67,5 +90,27 @@ AUDIO: dict[str, Family] = {
         context("text_embedding_dim"),
         extras=lambda: {"conditioning_lyrics": torch.arange(1, 6)[None], "lyrics_strength": 1.0},
         shrink=lyric_encoder,
+    ),
+    "stable_audio_3": Family(
+        "StableAudio3",
+        {
+            "audio_model": "dit1.0",
+            "embed_dim": 64,
+            "num_heads": 2,
+            "depth": 1,
+            "project_cond_tokens": True,
+            "io_channels": 256,
+            "local_add_cond_dim": 257,
+            "global_cond_shared_embed": True,
+            "global_cond_type": "adaLN",
+            "timestep_features_type": "expo",
+        },
+        text(),
+        (1, 256, 16),
+        lambda widths: {"cond_token_dim": widths["cross_attn"], "global_cond_dim": widths["cross_attn"]},
+        extras=lambda: {"seconds_total": 2.0},
+        weights=padded_seconds,
+        shrink=short_total,
+        refused="the model adds rows for padding and length",
     ),
 }

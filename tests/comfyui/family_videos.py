@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from family_images import cosmos
-from family_rows import AUDIO_FRAMES, TOKENS, VIDEO, Family, Widths, context, part, text
+from family_rows import AUDIO_FRAMES, TOKENS, VIDEO, Family, Widths, context, noise, part, start_frames, text
 
 # Newer checkouts keep LTX-2's connectors in the model, older ones in the text encoder.
 CONNECTED = part("comfy.ldm.lightricks.av_model.LTXAVModel.preprocess_text_embeds") is not None
@@ -15,17 +18,32 @@ def connectors(widths: Widths) -> dict[str, int]:
     return {**sizes, "connector_num_layers": 1}
 
 
+def rotations(made: Any, _widths: Widths) -> None:
+    """Give values to the frequencies of MiniMax H3's positions, which come with a checkpoint."""
+    frequencies = made.diffusion_model.rope.inv_freq
+    frequencies.copy_(1e4 ** -torch.linspace(0, 1, len(frequencies)))
+
+
+COSMOS = cosmos(
+    "cosmos",
+    block_config="FA-CA-MLP",
+    block_x_format="THWBD",
+    affline_emb_norm=True,
+    extra_per_block_abs_pos_emb=True,
+    extra_per_block_abs_pos_emb_type="learnable",
+)
+COG = {
+    "image_model": "cogvideox",
+    "num_attention_heads": 2,
+    "attention_head_dim": 32,
+    "num_layers": 1,
+    "time_embed_dim": 32,
+    "use_rotary_positional_embeddings": True,
+}
 VIDEOS: dict[str, Family] = {
     "cosmos": Family(
         "CosmosT2V",
-        cosmos(
-            "cosmos",
-            block_config="FA-CA-MLP",
-            block_x_format="THWBD",
-            affline_emb_norm=True,
-            extra_per_block_abs_pos_emb=True,
-            extra_per_block_abs_pos_emb_type="learnable",
-        ),
+        COSMOS,
         text(mask=True),
         VIDEO,
         context("crossattn_emb_channels"),
@@ -79,5 +97,63 @@ VIDEOS: dict[str, Family] = {
         text(mask=True),
         (1, 12, 2, 8, 8),
         context("t5_feat_dim"),
+    ),
+    "cosmos_i2v": Family(
+        "CosmosI2V",
+        {**COSMOS, "in_channels": 17},
+        text(mask=True),
+        VIDEO,
+        context("crossattn_emb_channels"),
+        extras=start_frames,
+        encoder="cosmos",
+    ),
+    "cosmos_predict2_i2v": Family(
+        "CosmosI2VPredict2",
+        cosmos("cosmos_predict2", in_channels=17, rope_enable_fps_modulation=False),
+        text(),
+        VIDEO,
+        context("crossattn_emb_channels"),
+        extras=start_frames,
+        encoder="cosmos",
+    ),
+    "cogvideox": Family("CogVideoX_T2V", COG, text(), VIDEO, context("text_embed_dim")),
+    "cogvideox_i2v": Family(
+        "CogVideoX_I2V",
+        {**COG, "in_channels": 32},
+        text(),
+        VIDEO,
+        context("text_embed_dim"),
+        extras=lambda: {"concat_latent_image": noise(*VIDEO)},
+        encoder="cogvideox",
+    ),
+    "cogvideox_inpaint": Family(
+        "CogVideoX_Inpaint",
+        {**COG, "in_channels": 48},
+        text(),
+        VIDEO,
+        context("text_embed_dim"),
+        extras=lambda: {"concat_latent_image": noise(1, 32, 2, 8, 8)},
+        encoder="cogvideox",
+    ),
+    "minimax_h3": Family(
+        "MiniMaxH3",
+        {
+            "image_model": "minimax_h3",
+            "hidden_size": 64,
+            "num_layers": 1,
+            "token_refiner_num_layers": 1,
+            "num_attention_heads": 2,
+            "attention_head_dim": 32,
+            "ffn_hidden_size": 64,
+            "time_embed_hidden_size": 64,
+            "time_embed_dim": 32,
+            "rope_inv_freq_len": 4,
+        },
+        text(),
+        ((1, 24, 2, 8, 8), (1, 32, 2, AUDIO_FRAMES)),
+        context("text_dim"),
+        extras=lambda: {"minimax_refs": [{"kind": "image", "latent": noise(1, 24, 1, 4, 4), "latent_h": 4, "latent_w": 4}]},
+        shrink=rotations,
+        refused="the model refines the text before its layers see it",
     ),
 }

@@ -177,6 +177,8 @@ def _alike(one: Any, other: Any) -> bool:
         return torch.equal(one, other)
     if isinstance(one, list):
         return len(one) == len(other) and all(_alike(*pair) for pair in zip(one, other, strict=True))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_alike(value, other[name]) for name, value in one.items())
     if isinstance(one, SimpleNamespace):
         return all(_alike(value, vars(other)[name]) for name, value in vars(one).items())
     return one is other or bool(one == other)
