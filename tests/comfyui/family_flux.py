@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from family_rows import BOTH, IMAGE, POOLED, Family, context, noise, text
+from family_rows import BOTH, HIDDEN, IMAGE, POOLED, Family, context, noise, text
 
 PARAMS = "comfy.ldm.flux.model.FluxParams"
 
@@ -83,6 +83,7 @@ FLUX: dict[str, Family] = {
         extras=lambda: {"pooled_output": None, "reference_latents": [noise(1, 128, 2, 2)]},
         params=PARAMS,
         needs="comfy.text_encoders.flux.klein_te",
+        besides=HIDDEN,
     ),
     "flux_inpaint": Family(
         "FluxInpaint",
@@ -128,5 +129,6 @@ FLUX: dict[str, Family] = {
         context("context_in_dim"),
         extras=lambda: {"pooled_output": None, "reference_latents": [noise(1, 16, 4, 4)]},
         params=PARAMS,
+        besides=HIDDEN,
     ),
 }

@@ -72,6 +72,7 @@ IMAGES: dict[str, Family] = {
         lambda widths: {"text_states_dim": widths["cross_attn"], "text_states_dim_t5": widths["conditioning_mt5xl"]},
         extras=lambda: dict(SIZE),
         spaces=("cross_attn", "conditioning_mt5xl"),
+        besides=("hidden rows of conditioning_mt5xl",),
     ),
     "hidream": Family(
         "HiDream",
@@ -113,5 +114,6 @@ IMAGES: dict[str, Family] = {
         extras=lambda: {"t5xxl_ids": torch.arange(3, 8), "t5xxl_weights": torch.ones(5)},
         shrink=llm_adapter,
         refused="an adapter makes other text of it",
+        besides=("t5xxl_ids",),
     ),
 }

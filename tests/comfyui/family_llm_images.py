@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from family_rows import BOTH, IMAGE, POOLED, Family, Widths, context, noise, text
+from family_rows import BOTH, HIDDEN, IMAGE, POOLED, Family, Widths, context, noise, text
 
 
 def next_dit(**more: Any) -> dict[str, Any]:
@@ -201,7 +201,12 @@ LLM_IMAGES: dict[str, Family] = {
         lambda widths: {"enc_hidden_dim": widths["cross_attn"] // 4},
     ),
     "pixeldit": Family(
-        "PixelDiTT2I", {"image_model": "pixeldit_t2i", **PIXEL_DIT}, text(mask=True), (1, 3, 32, 32), context("txt_embed_dim")
+        "PixelDiTT2I",
+        {"image_model": "pixeldit_t2i", **PIXEL_DIT},
+        text(mask=True),
+        (1, 3, 32, 32),
+        context("txt_embed_dim"),
+        besides=HIDDEN,
     ),
     "pid": Family(
         "PiD",
@@ -212,5 +217,6 @@ LLM_IMAGES: dict[str, Family] = {
         extras=lambda: {"lq_latent": noise(1, 16, 2, 2), "degrade_sigma": torch.tensor([0.1])},
         shrink=gate_scales,
         encoder="pixeldit",
+        besides=HIDDEN,
     ),
 }

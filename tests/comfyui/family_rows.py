@@ -29,7 +29,9 @@ class Family:
     out. `needs` names a part of ComfyUI that checkouts with the family have, where the class is not enough to tell.
 
     `encoder` is the family whose text encoder it reads, if not its own; `spaces` are where its text lies; `refused` says
-    why the cross-attention site does not serve it.
+    why the cross-attention site does not serve it. `unread` are spaces that the model does not read, `besides` what else of
+    its text carries the prompt into it: other keys, or rows that a mask hides in vain. `copies` are keys into which a node of
+    the family puts cross_attn once more.
     """
 
     config: str
@@ -45,6 +47,9 @@ class Family:
     encoder: str = ""
     spaces: tuple[str, ...] = ("cross_attn",)
     refused: str = ""
+    unread: tuple[str, ...] = ()
+    besides: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
 
 def part(name: str) -> Any:
@@ -86,5 +91,7 @@ def context(key: str, pooled: str = "") -> Callable[[Widths], dict[str, Any]]:
 IMAGE, VIDEO = (1, 16, 8, 8), (1, 16, 2, 8, 8)
 SIZE = {"width": 64, "height": 64}
 POOLED = {"pooled_output": (1, 32)}
+POOLED_UNREAD = {"spaces": ("cross_attn", "pooled_output"), "unread": ("pooled_output",)}
+HIDDEN = ("hidden rows of cross_attn",)
 BOTH = ("cross_attn", "pooled_output")
 MADE = {"dtype": torch.float32, "operations": comfy.ops.disable_weight_init}

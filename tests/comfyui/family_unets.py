@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import tiny  # isort: skip
-from family_rows import BOTH, IMAGE, POOLED, SIZE, Family, context, noise, text
+from family_rows import BOTH, IMAGE, POOLED, POOLED_UNREAD, SIZE, Family, context, noise, text
 
 
 def unet(**more: Any) -> dict[str, Any]:
@@ -55,9 +55,9 @@ UNETS: dict[str, Family] = {
         text(),
         (1, 4, 8, 8),
         context("context_dim"),
-        spaces=BOTH,
+        **POOLED_UNREAD,
     ),
-    "sd2": Family("SD20", unet(), text(), (1, 4, 8, 8), context("context_dim"), spaces=BOTH),
+    "sd2": Family("SD20", unet(), text(), (1, 4, 8, 8), context("context_dim"), **POOLED_UNREAD),
     "sdxl": sdxl("SDXL"),
     "sdxl_refiner": Family(
         "SDXLRefiner",
@@ -85,7 +85,7 @@ UNETS: dict[str, Family] = {
         context("context_dim"),
         extras=lambda: {"concat_latent_image": noise(*LATENT)},
         encoder="sd15",
-        spaces=BOTH,
+        **POOLED_UNREAD,
     ),
     "sd21_unclip_l": Family(
         "SD21UnclipL",
@@ -95,7 +95,7 @@ UNETS: dict[str, Family] = {
         context("context_dim"),
         partial(seen, 768),
         encoder="sd2",
-        spaces=BOTH,
+        **POOLED_UNREAD,
     ),
     "sd21_unclip_h": Family(
         "SD21UnclipH",
@@ -105,7 +105,7 @@ UNETS: dict[str, Family] = {
         context("context_dim"),
         partial(seen, 1024),
         encoder="sd2",
-        spaces=BOTH,
+        **POOLED_UNREAD,
     ),
     "sd_x4_upscaler": Family(
         "SD_X4Upscaler",
@@ -115,7 +115,7 @@ UNETS: dict[str, Family] = {
         context("context_dim"),
         extras=lambda: {"concat_image": noise(1, 3, 8, 8), "noise_augmentation": 0.1},
         encoder="sd2",
-        spaces=BOTH,
+        **POOLED_UNREAD,
     ),
     "lotus": Family(
         "LotusD",
@@ -124,7 +124,7 @@ UNETS: dict[str, Family] = {
         LATENT,
         context("context_dim"),
         encoder="sd2",
-        spaces=BOTH,
+        **POOLED_UNREAD,
     ),
     **{name: sdxl(config, **changes) for name, (config, changes) in OF_SDXL.items()},
     "stable_cascade_b": Family(
@@ -144,6 +144,7 @@ UNETS: dict[str, Family] = {
         extras=lambda: {"stable_cascade_prior": noise(1, 16, 2, 2)},
         encoder="stable_cascade",
         spaces=BOTH,
+        unread=("cross_attn",),
         refused="the model reads the pooled text alone",
     ),
 }

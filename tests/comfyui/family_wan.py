@@ -166,5 +166,7 @@ WAN: dict[str, Family] = {
         context("text_dim"),
         extras=lambda: {**start_frames(), "clip_vision_output": clip_vision(), "pose_video_latent": noise(1, 16, 1, 8, 8)},
         encoder="wan",
+        copies=("cross_attn_pose",),
+        besides=("cross_attn_pose",),
     ),
 }
