@@ -88,7 +88,6 @@ HUNYUANS: dict[str, Family] = {
         text(),
         (1, 32, 1, 4, 4),
         context("context_in_dim"),
-        extras=lambda: {"concat_latent_image": noise(1, 32, 1, 4, 4), "noise_augmentation": 0.5},
         params=HUNYUAN,
         encoder="hunyuan_image",
     ),

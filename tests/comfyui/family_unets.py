@@ -119,7 +119,7 @@ UNETS: dict[str, Family] = {
     ),
     "lotus": Family(
         "LotusD",
-        unet(num_classes="sequential", adm_in_channels=4),
+        unet(num_classes="sequential", num_head_channels=64, adm_in_channels=4),
         text(),
         LATENT,
         context("context_dim"),
