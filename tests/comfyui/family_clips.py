@@ -94,22 +94,27 @@ def _replaced() -> Iterator[None]:
     """Put stand-ins in place of what ComfyUI fixes, for as long as an encoder is made."""
     with pytest.MonkeyPatch.context() as patch:
         for name, stand_in in REPLACED.items():
-            found = part(f"comfy.{name}")
+            found = _find(name)
             if found is not None:
                 patch.setattr(f"comfy.{name}", stand_in(found))
         yield
 
 
+def _find(name: str) -> Any:
+    """Return a part of ComfyUI by name, None when this checkout has no such part."""
+    return part(f"comfy.{name}")
+
+
 def available(family: str) -> bool:
     """Say whether this checkout of ComfyUI has a family's text encoder."""
-    return all(part(f"comfy.{name}") is not None for name in (ENCODERS[family].encoder, ENCODERS[family].tokenizer))
+    return all(_find(name) is not None for name in (ENCODERS[family].encoder, ENCODERS[family].tokenizer))
 
 
 @cache
 def clip(family: str, seed: int = 0, llm: tuple[tuple[str, int], ...] = ()) -> comfy.sd.CLIP:
     """Make a family's text encoder, the same one every time: clone it before you change it. `llm`: other sizes of an LLM."""
     entry = ENCODERS[family]
-    encoder, tokenizer = (part(f"comfy.{name}") for name in (entry.encoder, entry.tokenizer))
+    encoder, tokenizer = (_find(name) for name in (entry.encoder, entry.tokenizer))
     target = tiny._Target(encoder if isinstance(encoder, type) else encoder(), tokenizer)
     options = {f"{name}_model_config": {**sizes, **dict(llm if sizes is LLM else ())} for name, sizes in entry.sizes.items()}
     with _replaced():

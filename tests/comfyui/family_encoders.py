@@ -113,5 +113,7 @@ ENCODERS: dict[str, Encoder] = {
     "cogvideox": _encoder("cogvideo", "cogvideo_te", "CogVideoXTokenizer", {"t5xxl": T5}),
     "minimax_h3": _encoder("minimax", "te", "MiniMaxH3Tokenizer", {"qwen3vl_32b": LLM}),
     "kandinsky5_image": _encoder("kandinsky5", "te", "Kandinsky5TokenizerImage", {"qwen25_7b": LLM, "clip_l": CLIP}),
+    # It finds things in pictures by their names; no sampler reads it.
+    "sam3": _encoder("sam3_clip", "SAM3ClipModelWrapper", "SAM3TokenizerWrapper", {"sam3_clip": CLIP}),
     "stable_audio_3": _encoder("sa3", "SAT5GemmaModel", "SAT5GemmaTokenizer", {}, files={"spiece_model": tiny._spiece}),
 }
