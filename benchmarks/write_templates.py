@@ -29,7 +29,9 @@ FAMILIES = (
     ("hunyuan_3d", "Hunyuan3D"), ("hunyuan", "HunyuanVideo"), ("capybara", "HunyuanVideo"), ("wan", "Wan"), ("ltx", "LTX"),
     ("qwen", "Qwen-Image"), ("firered", "Qwen-Image"), ("z_image", "Z-Image"), ("z-image", "Z-Image"), ("flux3", "Flux.3"),
     ("flux-3", "Flux.3"), ("flux2", "Flux.2"), ("flux-2", "Flux.2"), ("lotus", "Lotus"), ("chroma", "Chroma"),
-    ("flux", "Flux.1"), ("uso", "Flux.1"), ("ace_step", "ACE-Step"), ("acestep", "ACE-Step"),
+    ("flux", "Flux.1"), ("uso", "Flux.1"), ("ace_step_v1_3.5b", "ACE-Step 1"),
+    ("ace_step_1.5", "ACE-Step 1.5"), ("acestep_v1.5", "ACE-Step 1.5"), ("ace_step", "ACE-Step"), ("acestep", "ACE-Step"),
+    ("hidream_o1", "HiDream-O1"),
     ("sd_xl", "SDXL"), ("sdxl", "SDXL"),
     ("sd3", "Stable Diffusion 3.5"), ("stable_audio", "Stable Audio"), ("stable-audio", "Stable Audio"), ("svd", "SVD"),
     ("hidream", "HiDream"), ("moss", "MOSS"), ("anima", "Anima"), ("boogu", "Boogu"),
@@ -40,6 +42,14 @@ FAMILIES = (
     ("joy", "JoyAI"), ("netayume", "Lumina 2"), ("newbie", "NewBie"), ("ovis", "Ovis-Image"), ("pixeldit", "PixelDiT"),
     ("void", "VOID"), ("dreamshaper", "Stable Diffusion 1.5"), ("v1-5", "Stable Diffusion 1.5"),
 )  # fmt: skip
+# What running a workflow shows and looking at it does not.
+NOTES = {
+    "HiDream-O1": "its model reads token ids. Align Direction stops with a message that says so, and nothing is steered.",
+    "ACE-Step 1.5": "only partly reached. The caption is steered; the sounds that its language model samples for the same "
+    "caption (`audio_codes`) and the lyrics stay as they are, and the node says so.",
+    "Anima": "only partly reached. The states of Qwen3 are steered; the T5 token ids of the same prompt (`t5xxl_ids`) stay as "
+    "they are, and the node says so.",
+}
 HEAD = """# Workflow templates
 
 What `safety-steer add` does with the workflows that ComfyUI offers in its own template browser ({source}):
@@ -78,6 +88,7 @@ def main() -> None:
         lines.append(f"| {family} | {len(row['files'])} | {row['samplers']} | {row['steered']} | {left} |")
     total = [sum(row[key] for row in rows.values()) for key in ("samplers", "steered")]
     lines.append(f"| **all** | **{local}** | **{total[0]}** | **{total[1]}** | **{total[0] - total[1]}** |")
+    lines += ["", *(f"- **{family}**: {note}" for family, note in NOTES.items() if family in rows)]
     head = HEAD.format(source=_named(), count=count, local=local)
     (ROOT / "docs" / "templates.md").write_text(head + "\n".join(lines) + "\n")
 

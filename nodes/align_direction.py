@@ -18,6 +18,7 @@ from ..safety_steer.data import clean_prompts
 from ..safety_steer.direction import SafetyDirection
 from ..safety_steer.errors import DataError
 from ..safety_steer.image_rows import with_image_readings
+from ..safety_steer.text_spaces import partly_reached
 from . import clip_images, direction_text, fit_cache, report
 from .aliases import search_aliases
 from .clip_text import ClipText, encode_prompts, encoder_name, study
@@ -119,6 +120,7 @@ class AlignSafetyDirection(io.ComfyNode):
         text = f"{', '.join(aligned.spaces)} of {encoder}, {origin} ({used}, {map})"
         left_out = [found["left_out"] for found in aligned.report.values() if "left_out" in found]
         left_out = [f"left out: {reason}" for reason in left_out]
+        left_out += [partly_reached(encoding.beside)] if encoding.beside else []
         text = "\n".join([text, *left_out, *_untold(aligned), *direction_text.advice(direction)])
         report.show(cls.hidden.unique_id, text)
         return io.NodeOutput(aligned, ui=ui.PreviewText(text))

@@ -13,7 +13,7 @@ from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.apply import Outcome, SteerSettings
 from ..safety_steer.errors import DataError, MismatchError
 from ..safety_steer.workflow.own_nodes import APPLY
-from . import cross_attention, report, run_log, settings, unet_blocks, windows
+from . import answers, cross_attention, report, run_log, settings, unet_blocks, windows
 from .aliases import search_aliases
 from .curve import Curve
 from .entries import each_with_text, steer_entries
@@ -109,9 +109,13 @@ class ApplySafetySteer(io.ComfyNode):
         else:
             layer = cross_attention.Layer(Curve(window, fade), unet_blocks.read(blocks))
             replace = mark_positive(direction, steering, cross_attention.attach(patched, layer))
+        answers.attach(patched)
         line = settings.sentence(steering, window)
         log = run_log.RunLog(direction, line, during_sampling=True)
-        wrapper = _wrapper(replace, direction, cls.hidden.unique_id, log, run_log.any_step(window))
+        used = run_log.any_step(window)
+        wrapper = _wrapper(
+            replace, direction, cls.hidden.unique_id, log, used, cuts=used and not window.whole and site == SITES[0]
+        )
         patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, wrapper)
         return io.NodeOutput(patched, log, ui=ui.PreviewText(f"{line}. What it did appears here after sampling."))
 
@@ -134,11 +138,11 @@ def mark_positive(direction: AlignedDirection, steering: SteerSettings, bit: int
 
 
 def _wrapper(
-    replace: Replace, direction: AlignedDirection, node_id: str | None, log: run_log.RunLog, used: bool
+    replace: Replace, direction: AlignedDirection, node_id: str | None, log: run_log.RunLog, used: bool, cuts: bool
 ) -> Callable[..., Any]:
     """Return the OUTER_SAMPLE wrapper: it replaces the positive entries of one sampling run, which ComfyUI drops after it.
 
-    What it did goes to the log once the run is done; not `used` says that no step is steered.
+    What it did goes to the log once the run is done; not `used` says that no step is steered, `cuts` that entries are cut.
     """
 
     def wrapper(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
@@ -148,7 +152,11 @@ def _wrapper(
                 f"The guider {type(executor.class_obj).__name__} has no positive conditioning to steer. Use a sampler "
                 "or guider with a positive input, or Apply Safety Steer (Conditioning) on the conditioning."
             )
+        if cuts:
+            windows.refuse_split(executor.class_obj.model_options)
         conds["positive"], outcomes = replace(conds["positive"])
+        if any(outcome.changed for outcome in outcomes):
+            answers.ask(executor.class_obj, direction.places)
         report.show(node_id, report.describe(outcomes, direction), APPLY)
         records = run_log.records_of(outcomes, used)
         del outcomes

@@ -18,7 +18,8 @@ from torch import Tensor
 from ..safety_steer.image_rows import PictureSample
 from ..safety_steer.text_spaces import fits, take
 from . import clip_layout
-from .clip_text import ClipText, Tokens, entry_of
+from .clip_text import ClipText, entry_of
+from .clip_tokens import Tokens, sections, without_sampling
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -81,14 +82,14 @@ def _hears_of(clip: CLIP) -> bool:
 
 
 def _with_picture(clip: CLIP, prompt: str, seen: Tensor) -> Tokens:
-    tokens: Tokens = clip.tokenize(prompt, images=[seen])
+    tokens: Tokens = clip.tokenize(prompt, images=[seen], **without_sampling(clip))
     return tokens
 
 
 def _place(tokens: Tokens) -> tuple[str, int] | None:
     """Return under which key and where in the first section a picture stands."""
-    for key, sections in tokens.items():
-        for at, token in enumerate(sections[0]):
+    for key, found in sections(tokens).items():
+        for at, token in enumerate(found[0]):
             if isinstance(token[0], Mapping):
                 return key, at
     return None

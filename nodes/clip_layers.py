@@ -6,7 +6,7 @@ tokens) says nothing about any of them and is left out of the average.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from ..safety_steer.direction import ModelIdentity
 from ..safety_steer.errors import EncoderError
-from .clip_text import TOKENS_PER_PASS, Tokens, encoder_name
+from .clip_text import TOKENS_PER_PASS, encoder_name
+from .clip_tokens import Tokens, merged, sections, shape, without_sampling
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 MIN_LAYERS = 2
 # A causal model makes its first token a sink of attention, an outlier that says nothing: no word of a prompt may be first.
 TEMPLATE = "\n{}"
+ADVICE = "Connect a text encoder such as Qwen, Llama, Gemma, Mistral or T5, or choose a model folder."
 PROBES = ("a photo of a cat", "some words about the sea and a house near me")
 
 
@@ -32,7 +34,7 @@ PROBES = ("a photo of a cat", "some words about the sea and a house near me")
 class LanguageModel:
     """The largest language model of a CLIP: the key of its tokens, its blocks, and who it is.
 
-    `edges` says how many tokens all prompts begin and end with alike.
+    `edges` says how many tokens all prompts begin and end with alike, `options` how they are tokenized.
     """
 
     clip: CLIP
@@ -40,6 +42,7 @@ class LanguageModel:
     blocks: nn.ModuleList
     identity: ModelIdentity
     edges: tuple[int, int]
+    options: Mapping[str, Any]
 
     @property
     def last_layer(self) -> int:
@@ -50,21 +53,26 @@ class LanguageModel:
 def find(clip: CLIP) -> LanguageModel:
     """Return the language model of a CLIP; raises EncoderError when it has none whose layers can be read."""
     name = encoder_name(clip)
-    short, long = (_tokenize(clip, probe) for probe in PROBES)
+    options, probes, readers = _probed(clip)
+    short, long = map(sections, probes)
     # CLIP pads every prompt to 77 tokens; those of a language model grow with the prompt.
-    growing = {key: sections for key, sections in short.items() if len(sections[0]) < len(long[key][0])}
-    readers = _readers(clip, short) if growing else {}
+    growing = [key for key, found in short.items() if len(found[0]) < len(long[key][0])]
+    if not growing:
+        raise EncoderError(
+            f"{name} holds no language model whose layers can be read: it pads every prompt to one length, so that a prompt's "
+            f"own words are not known. {ADVICE}"
+        )
     found = [(stack, key) for key in growing if key in readers for stack in _stacks(readers[key])]
     if not found:
         raise EncoderError(
-            f"{name} holds no language model whose layers can be read. Connect a text encoder such as Qwen, Llama, Gemma, "
-            "Mistral or T5, or choose a model folder."
+            f"{name} holds no language model whose layers can be read: none of its parts shows a stack of blocks that reads "
+            f"the prompt. {ADVICE}"
         )
     blocks, key = max(found, key=lambda pair: sum(parameter.numel() for parameter in pair[0].parameters()))
     transformer = readers[key].transformer
     width = int(transformer.get_input_embeddings().weight.shape[-1])
     identity = ModelIdentity(name, type(transformer).__name__, width, len(blocks))
-    return LanguageModel(clip, key, blocks, identity, _shared(_numbers(short[key]), _numbers(long[key])))
+    return LanguageModel(clip, key, blocks, identity, _shared(_numbers(short[key]), _numbers(long[key])), options)
 
 
 def pooled_activations(
@@ -74,7 +82,7 @@ def pooled_activations(
 
     `advance` is told how many prompts are done.
     """
-    tokens = [_tokenize(model.clip, prompt) for prompt in prompts]
+    tokens = [_tokenize(model.clip, prompt, model.options) for prompt in prompts]
     prefix, suffix = model.edges
     result = torch.empty(len(prompts), len(layers), model.identity.width)
     for rows in _groups(tokens):
@@ -82,8 +90,7 @@ def pooled_activations(
         length = len(tokens[rows[0]][model.key][0])
         own = slice(prefix, length - suffix) if length > prefix + suffix else slice(0, length)
         with _captured(model, layers, own) as kept:
-            merged = {key: [section for row in rows for section in tokens[row][key]] for key in tokens[rows[0]]}
-            model.clip.encode_from_tokens_scheduled(merged)
+            model.clip.encode_from_tokens_scheduled(merged([tokens[row] for row in rows]))
         for index, layer in enumerate(layers):
             if layer not in kept or len(kept[layer]) < len(rows):
                 raise EncoderError(f"{model.identity.name} does not show its layer {layer}. Choose a model folder instead.")
@@ -93,13 +100,32 @@ def pooled_activations(
     return result
 
 
-def _tokenize(clip: CLIP, prompt: str) -> Tokens:
-    """Tokenize without padding, weights as plain text, and no chat template where the tokenizer lets another be named."""
-    names = [name for name, _ in clip.cond_stage_model.named_children()]
-    options = {f"{name}_min_length": 0 for name in names}
-    made: Tokens = clip.tokenize(
-        prompt.replace("(", "\\(").replace(")", "\\)"), llama_template=TEMPLATE, tokenizer_options=options
-    )
+def _probed(clip: CLIP) -> tuple[dict[str, Any], list[Tokens], dict[str, nn.Module]]:
+    """Return how to tokenize for a CLIP, the tokens of PROBES, and which parts read them.
+
+    An encoder that cuts off its own template cannot go without: JoyImage refuses prompts that are shorter than that.
+    """
+    bare = _options(clip)
+    own = {name: value for name, value in bare.items() if name != "llama_template"}
+    refused: Exception | None = None
+    for options in (bare, own):
+        probes = [_tokenize(clip, probe, options) for probe in PROBES]
+        try:
+            return options, probes, _readers(clip, probes[0])
+        except (ValueError, IndexError) as error:
+            refused = refused or error
+    raise EncoderError(f"{encoder_name(clip)} could not encode a prompt: {refused}. {ADVICE}") from refused
+
+
+def _options(clip: CLIP) -> dict[str, Any]:
+    """Return how to tokenize without padding, and with no chat template where the tokenizer lets another be named."""
+    unpadded = {f"{name}_min_length": 0 for name, _ in clip.cond_stage_model.named_children()}
+    return {"llama_template": TEMPLATE, "tokenizer_options": unpadded, **without_sampling(clip)}
+
+
+def _tokenize(clip: CLIP, prompt: str, options: Mapping[str, Any]) -> Tokens:
+    """Tokenize a prompt with its weights as plain text."""
+    made: Tokens = clip.tokenize(prompt.replace("(", "\\(").replace(")", "\\)"), **options)
     return made
 
 
@@ -112,8 +138,8 @@ def _readers(clip: CLIP, tokens: Tokens) -> dict[str, nn.Module]:
     readers: dict[str, nn.Module] = {}
 
     def note(part: nn.Module, args: tuple[Any, ...]) -> None:
-        for key, sections in tokens.items():
-            if args and isinstance(args[0], list) and args[0][:1] == [_numbers(sections)]:
+        for key, found in sections(tokens).items():
+            if args and isinstance(args[0], list) and args[0][:1] == [_numbers(found)]:
                 readers[key] = part
 
     handles = [part.register_forward_pre_hook(note) for part in clip.cond_stage_model.children()]
@@ -143,10 +169,10 @@ def _shared(one: Sequence[Any], other: Sequence[Any]) -> tuple[int, int]:
 def _groups(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
     """Group prompts of one shape, as many as fit into a pass."""
     groups: dict[Any, list[int]] = {}
-    for row, sections in enumerate(tokens):
-        groups.setdefault(tuple(tuple(map(len, sections[key])) for key in sorted(sections)), []).append(row)
-    for shape, rows in groups.items():
-        size = max(1, TOKENS_PER_PASS // max(map(sum, shape)))
+    for row, found in enumerate(tokens):
+        groups.setdefault(shape(found), []).append(row)
+    for lengths, rows in groups.items():
+        size = max(1, TOKENS_PER_PASS // max(map(sum, lengths)))
         yield from (rows[start : start + size] for start in range(0, len(rows), size))
 
 
@@ -158,7 +184,8 @@ def _captured(model: LanguageModel, layers: Sequence[int], own: slice) -> Iterat
     def keep(layer: int) -> Callable[..., None]:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             states = args[0] if args else kwargs["x"]
-            kept[layer] = states[:, own].float().mean(1)
+            # An encoder may read lyrics after the prompt, with the same blocks.
+            kept.setdefault(layer, states[:, own].float().mean(1))
 
         return hook
 

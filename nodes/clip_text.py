@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from ..safety_steer.errors import EncoderError
-from ..safety_steer.text_spaces import Place, fits, take
-from . import clip_layout
+from ..safety_steer.text_spaces import Place, fits, only_token_ids, second_ways, take
+from . import clip_layout, clip_tokens
+from .clip_tokens import Tokens, length, shape
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
 
-Tokens = dict[str, list[list[Any]]]
 Texts = dict[str, Tensor]
 
 BYTES_PER_WINDOW = 2**28
@@ -46,7 +46,8 @@ def encoder_name(clip: CLIP | None) -> str:
 class ClipText:
     """A CLIP, the places of its text spaces, and how many rows its template takes off a prompt in each: `cropped`.
 
-    `together` says whether several prompts can share a pass, `bytes_per_token` how much all spaces together weigh.
+    `together` says whether several prompts can share a pass, `bytes_per_token` how much all spaces together weigh. `beside`
+    names what carries a prompt to the model past those spaces.
     """
 
     clip: CLIP
@@ -55,14 +56,20 @@ class ClipText:
     bytes_per_token: int
     options: Mapping[str, Any] = field(default_factory=dict)
     cropped: Mapping[str, int] = field(default_factory=dict)
+    beside: Sequence[str] = ()
 
 
 def study(clip: CLIP) -> ClipText:
     """Find out where a CLIP puts its text and whether it takes several prompts at once; raises EncoderError for neither."""
-    options = _without_zero_padding(clip)
+    options = {**_without_zero_padding(clip), **clip_tokens.without_sampling(clip)}
     tokens = clip.tokenize(ALIKE[0][0], **options)
     with _parts(clip) as parts:
         entry = entry_of(clip, tokens)
+    if only_token_ids(entry):
+        raise EncoderError(
+            f"Expected a text encoder that gives text states, but {encoder_name(clip)} gives token ids, which the "
+            "model encodes itself: there is nothing to align to. Models of this kind cannot be steered."
+        )
     widths = {name: outputs[0].shape[-1] for name, outputs in parts.items() if isinstance(outputs[0], Tensor)}
     places = clip_layout.places(tokens, entry, widths)
     if clip_layout.STATES not in {place.key for place in places.values()}:
@@ -71,8 +78,9 @@ def study(clip: CLIP) -> ClipText:
             "your prompts."
         )
     texts = [take(entry, place) for place in places.values()]
-    size = sum(part.numel() * 4 for part in texts) // max(1, _length(tokens))
-    alone = ClipText(clip, places, False, max(1, size), options)
+    size = sum(part.numel() * 4 for part in texts) // max(1, length(tokens))
+    beside = [*second_ways(entry), *clip_tokens.beside(options)]
+    alone = ClipText(clip, places, False, max(1, size), options, beside=beside)
     return _tried_together(alone)
 
 
@@ -80,7 +88,7 @@ def _tried_together(text: ClipText) -> ClipText:
     """Encode two prompts apart and together, and return how that can be done; itself when it cannot."""
     for pair in ALIKE:
         tokens = [text.clip.tokenize(prompt, **text.options) for prompt in pair]
-        if _shape(tokens[0]) == _shape(tokens[1]) and len({len(part) for part in tokens[0].values()}) == 1:
+        if shape(tokens[0]) == shape(tokens[1]) and len({len(part) for part in shape(tokens[0])}) == 1:
             break
     else:
         return text
@@ -89,7 +97,7 @@ def _tried_together(text: ClipText) -> ClipText:
         entry, _ = _pass(text, tokens)
         rows = {name: len(_own_rows(entry, place)) for name, place in text.places.items() if fits(entry, place)}
         cropped = {name: rows[name] - 2 * len(apart[0][name]) for name in rows}
-        bold = ClipText(text.clip, text.places, True, text.bytes_per_token, text.options, cropped)
+        bold = replace(text, together=True, cropped=cropped)
         both = _encode(bold, tokens)
     except (EncoderError, IndexError, RuntimeError):
         return text
@@ -122,7 +130,7 @@ def _windows(text: ClipText, prompts: Iterable[Tokens]) -> Iterator[list[Tokens]
     size = 0
     for tokens in prompts:
         window.append(tokens)
-        size += _length(tokens) * text.bytes_per_token
+        size += length(tokens) * text.bytes_per_token
         if size >= BYTES_PER_WINDOW:
             yield window
             window, size = [], 0
@@ -134,11 +142,11 @@ def _passes(text: ClipText, tokens: Sequence[Tokens]) -> Iterator[list[int]]:
     """Group prompts that can share one pass: as many and as long sections for every part of the encoder."""
     groups: dict[Any, list[int]] = {}
     for row, sections in enumerate(tokens):
-        shape = _shape(sections)
-        alone = not text.together or len({len(lengths) for lengths in shape}) > 1
-        groups.setdefault((shape, row if alone else None), []).append(row)
+        lengths = shape(sections)
+        alone = not text.together or len({len(part) for part in lengths}) > 1
+        groups.setdefault((lengths, row if alone else None), []).append(row)
     for rows in groups.values():
-        size = max(1, min(TOKENS_PER_PASS, BYTES_PER_WINDOW // text.bytes_per_token) // _length(tokens[rows[0]]))
+        size = max(1, min(TOKENS_PER_PASS, BYTES_PER_WINDOW // text.bytes_per_token) // length(tokens[rows[0]]))
         for start in range(0, len(rows), size):
             yield rows[start : start + size]
 
@@ -165,9 +173,8 @@ def _encode(text: ClipText, group: Sequence[Tokens]) -> list[Texts]:
 
 def _pass(text: ClipText, group: Sequence[Tokens]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Encode prompts as if they were sections of one: its entry, and what every part of the encoder gave."""
-    merged = {key: [section for tokens in group for section in tokens[key]] for key in group[0]}
     with _parts(text.clip) as parts:
-        return entry_of(text.clip, merged), parts
+        return entry_of(text.clip, clip_tokens.merged(group)), parts
 
 
 def _without_zero_padding(clip: CLIP) -> dict[str, Any]:
@@ -186,14 +193,6 @@ def entry_of(clip: CLIP, tokens: Tokens) -> dict[str, Any]:
         )
     states, extras = entries[0]
     return {**extras, clip_layout.STATES: states}
-
-
-def _shape(tokens: Tokens) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(map(len, tokens[key])) for key in sorted(tokens))
-
-
-def _length(tokens: Tokens) -> int:
-    return max(sum(map(len, sections)) for sections in tokens.values())
 
 
 def _own_rows(entry: Mapping[str, Any], place: Place) -> Tensor:

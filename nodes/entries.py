@@ -80,7 +80,13 @@ def steer_text(entry: Entry, direction: AlignedDirection, settings: SteerSetting
 
 
 def _texts(entry: Mapping[str, Any], direction: AlignedDirection, left: Sequence[str]) -> dict[str, Tensor]:
-    """Return an entry's text spaces that the direction is aligned to; refuse main text it is not aligned to."""
+    """Return an entry's text spaces that the direction is aligned to; refuse main text it is not aligned to or that is none."""
+    if text_spaces.only_token_ids(entry):
+        raise MismatchError(
+            "Expected text states in this conditioning, but it carries token ids, which its model encodes itself (as "
+            "HiDream-O1 does): there is nothing to steer in them. Remove the Safety Steer nodes from this workflow; its "
+            "prompts are not made safer."
+        )
     for key in left:
         if key in text_spaces.MAIN_TEXT and not _left_out(direction, key):
             raise MismatchError(

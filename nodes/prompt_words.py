@@ -17,7 +17,7 @@ from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.report import Record
 from ..safety_steer.text_spaces import Place, fits, take
 from ..safety_steer.words import PADDING, Word, join_pieces
-from .clip_text import Tokens
+from .clip_tokens import Tokens, sections, without_sampling
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -32,14 +32,14 @@ CLOSE = 0.02  # of a token's length; half precision and another batch size chang
 def find_words(clip: CLIP, texts: Iterable[str], records: Sequence[Record], direction: AlignedDirection) -> list[Words]:
     """Return the words of every record by text space, none where no text gives its states; at most twelve texts are tried."""
     found: list[Words] = [{} for _ in records]
-    encoded = 0
+    encoded, options = 0, without_sampling(clip)
     for text in texts:
         open_records = [number for number, words in enumerate(found) if not words]
         if not open_records or encoded == MAX_ENCODED:
             break
         if len(text) > MAX_LETTERS:
             continue
-        tokens = clip.tokenize(text)
+        tokens = clip.tokenize(text, **options)
         if not any(_could_be(tokens, records[number], direction.places) for number in open_records):
             continue
         encoded += 1
@@ -87,7 +87,7 @@ def _rows(space: str, place: Place, count: int, tokens: Tokens) -> tuple[str, in
 
     That is below 0 when the encoder takes a template off the front of the prompt; None when no part fits.
     """
-    lengths = {key: sum(map(len, sections)) for key, sections in tokens.items()}
+    lengths = {key: sum(map(len, found)) for key, found in sections(tokens).items()}
     named = sorted(lengths, key=lambda key: -len(key) if key in space else 0)
     for key in named:
         if lengths[key] == count:
@@ -105,7 +105,7 @@ def _pieces(clip: CLIP, tokens: Tokens, key: str) -> list[str] | None:
     candidates = [getattr(whole, name, None) for name in (key, f"clip_{key}")]
     part = next((one for one in candidates if hasattr(one, "inv_vocab")), None)
     if part is None:
-        untokenize = getattr(whole, "untokenize", None) if len(tokens) == 1 else None
+        untokenize = getattr(whole, "untokenize", None) if len(sections(tokens)) == 1 else None
         return [piece for _, piece in untokenize(chain.from_iterable(tokens[key]))] if untokenize else None
     return list(chain.from_iterable(_section(part, section) for section in tokens[key]))
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from ..safety_steer.errors import MismatchError
 from .settings import Window
 
 Entry = dict[str, Any]
@@ -54,6 +55,18 @@ def cut_family(entry: Entry, steered: Entry, window: Window) -> list[Entry]:
         return copies
     family = entry.get(KEY) or Family(entry.get("start_percent"), entry.get("end_percent"))
     return [{**copy, KEY: family, "model_conds": {**copy.get("model_conds", {}), KEY: family}} for copy in copies]
+
+
+def refuse_split(options: Mapping[str, Any]) -> None:
+    """Raise MismatchError where context windows share out the entries of a prompt: with copies among them, to wrong windows."""
+    handler = options.get("context_handler")
+    if getattr(handler, "split_conds_to_windows", False):
+        raise MismatchError(
+            "Expected to steer all steps where context windows have split_conds_to_windows on, but start_percent and "
+            "end_percent ask for a part of them, for which prompts are cut into copies that the windows would take for "
+            "further prompts. Set start_percent to 0 and end_percent to 1 on Apply Safety Steer, or its site to "
+            "'cross-attention', or switch split_conds_to_windows off."
+        )
 
 
 def restore(conds: Mapping[str, Sequence[Entry]], percent_to_sigma: Callable[[float], float]) -> dict[str, list[Entry]]:

@@ -6,6 +6,7 @@ same tensors give the same bits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from .errors import DataError, MismatchError
 from .gate import FALSE_POSITIVE_RATE, GateDecision, open_gate
 from .image_rows import LeftAlone, left_alone
 from .steer import TOKEN_QUANTILE, Steered, active_strengths, steer
+from .text_spaces import left_alone_lines
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class SteerSettings:
 class Outcome:
     """The steered tensors by space, with the gate's decision and each space's `Steered`, for reports and plots.
 
-    `left_alone` names text of the entry that the direction has no alignment for. `before` holds the aligned tensors as they
-    were read, the deciding space first. `images` says by space which rows are a picture's, in spaces whose encoder takes
+    `left_alone` names text of the entry that is not steered. `before` holds the aligned tensors as they were read, the
+    deciding space first. `images` says by space which rows are a picture's, in spaces whose encoder takes
     pictures into the prompt; they are neither read nor moved.
     """
 
@@ -134,9 +136,10 @@ def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
     for row in range(len(outcome.gate.scores)):
         category = gate_categories(aligned.categories)[int(outcome.gate.by_category[row].argmax())]
         verdict = f"flagged as {category}" if bool(outcome.gate.flagged[row]) else "benign"
-        lines.append(
-            f"prompt {row + 1}: {verdict} (score {float(outcome.gate.scores[row]):+.1f}, limit {outcome.gate.threshold:+.1f})"
-        )
+        score = float(outcome.gate.scores[row])
+        told = f"{verdict} (score {score:+.1f}, limit {outcome.gate.threshold:+.1f})"
+        spoken = outcome.changed or score > -math.inf
+        lines.append(f"prompt {row + 1}: {told if spoken else 'nothing to steer, as it has no tokens'}")
         for name, steered in outcome.spaces.items():
             moved = steered.moved[row]
             count = int((moved > 0).sum())
@@ -146,8 +149,7 @@ def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
             else:
                 lines.append(f"  {name}: unchanged")
             lines.extend(_images(name, row, outcome.images.get(name)))
-    if outcome.left_alone:
-        lines.append(f"  left alone, because the direction is not aligned to it: {', '.join(outcome.left_alone)}")
+    lines += [f"  {line}" for line in left_alone_lines(outcome.left_alone)]
     return "\n".join(lines)
 
 

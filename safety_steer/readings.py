@@ -50,7 +50,12 @@ def calibrate_readings(weights: Tensor, tokens: Sequence[Tensor]) -> CalibratedR
 
 
 def token_peaks(unsafe: Tensor, mask: Tensor) -> Tensor:
-    """Return the highest reading (B, K) among the tokens of each prompt, given u (B, T, K) and which tokens count (B, T)."""
+    """Return the highest reading (B, K) among the tokens of each prompt, given u (B, T, K) and which tokens count (B, T).
+
+    A prompt without tokens has -inf, as one whose tokens do not count.
+    """
+    if not unsafe.shape[1]:
+        return unsafe.new_full((len(unsafe), unsafe.shape[2]), -math.inf)
     return unsafe.masked_fill(~mask[..., None], -math.inf).amax(1)
 
 

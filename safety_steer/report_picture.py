@@ -16,6 +16,7 @@ from .report import SafetyReport
 from .report_canvas import THEMES, Canvas, blend, fitted, ink_on, width_of, wrapped
 from .report_text import sentence, standing
 from .report_words import draw_words
+from .text_spaces import left_alone_lines
 
 WIDTH, MARGIN = 800, 28
 HEADLINE, BODY, SMALL = 32, 23, 20
@@ -77,9 +78,9 @@ def _draw_report(canvas: Canvas, y: float, report: SafetyReport, headline: str) 
     y = _draw_categories(canvas, y + 14, report)
     y = _draw_benign(canvas, y + 14, report)
     others = [space.name for space in report.spaces if space is not report.shown and any(space.moved)]
-    for intro, names in (("Also steered", others), ("Left alone, as the direction is not aligned to it", report.left_alone)):
-        if names:
-            y = _paragraph(canvas, y, f"{intro}: {', '.join(names)}", SMALL, theme.muted) + 4
+    lines = [*([f"also steered: {', '.join(others)}"] if others else []), *left_alone_lines(report.left_alone)]
+    for line in lines:
+        y = _paragraph(canvas, y, line[0].upper() + line[1:], SMALL, theme.muted) + 4
     return y + 8
 
 

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from .report import SafetyReport, SpaceReport
+from .text_spaces import left_alone_lines
 from .words import Word, numbered
 
 MAX_NAMED = 24
@@ -71,8 +72,7 @@ def as_text(report: SafetyReport, headline: str) -> str:
                 lines.append(f"  {space.name}, {done}: {_named(chosen, space)}")
         if report.steered and not any(space.moved):
             lines.append(f"  {space.name}: unchanged")
-    if report.left_alone:
-        lines.append(f"  left alone, because the direction is not aligned to it: {', '.join(report.left_alone)}")
+    lines += [f"  {line}" for line in left_alone_lines(report.left_alone)]
     return "\n".join(lines)
 
 

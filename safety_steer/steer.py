@@ -156,7 +156,7 @@ def _erase(
     """Turn tokens away, and fill the places of unsafe words; "global" finds words of any category."""
     columns = [categories.index(name) for name in active]
     found = list(range(len(categories))) if categories[0] in active else columns
-    if not found or (gate is not None and not bool(gate.any())):
+    if not found or not states.shape[1] or (gate is not None and not bool(gate.any())):
         return _shift(states, space, categories, active, "clip", gate, token_quantile, preserve_norm, reach)
     unsafe = space.unsafe_reading(states, found)
     opened = _opened(states, space, found, unsafe, "clip") if gate is None else gate.to(states.device).float()

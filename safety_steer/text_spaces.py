@@ -11,7 +11,7 @@ another encoder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,6 +28,14 @@ ROWS = ("all", "narrow", "wide")
 # Text no generator here can do without, and text that only says what letters or lyrics to show or sing.
 MAIN_TEXT = ("cross_attn", "conditioning_llama3", "conditioning_mt5xl")
 SIDE_TEXT = ("pooled_output", "conditioning_byt5small", "conditioning_lyrics")
+# The numbers of a prompt's tokens, for a model that reads nothing else: what stands in cross_attn is no text then.
+TOKEN_IDS = ("text_input_ids",)
+# What carries the prompt, or another one, to the model beside the text states: token numbers, sounds made of the prompt, text
+# for a ControlNet, of reference pictures or of a pose.
+SECOND_WAYS = (
+    *("t5xxl_ids", "audio_codes", "sam3_multi_cond"),
+    *("cross_attn_controlnet", "reference_latents_text_embeds", "cross_attn_pose"),
+)
 
 
 @dataclass(frozen=True)
@@ -117,9 +125,37 @@ def _counted(entry: Mapping[str, Any], place: Place) -> Tensor | None:
 
 
 def left_alone(entry: Mapping[str, Any], places: Mapping[str, Place]) -> list[str]:
-    """Name an entry's text tensors that no place reaches."""
+    """Name what carries an entry's text and no place reaches."""
     reached = {place.key for place in places.values()}
-    return [key for key in (*MAIN_TEXT, *SIDE_TEXT) if entry.get(key) is not None and key not in reached]
+    return [key for key in (*MAIN_TEXT, *SIDE_TEXT, *SECOND_WAYS) if entry.get(key) is not None and key not in reached]
+
+
+def second_ways(keys: Iterable[str]) -> list[str]:
+    """Return the keys that carry text to the model beside the text states of an entry."""
+    return [key for key in keys if key in SECOND_WAYS]
+
+
+def left_alone_lines(keys: Sequence[str]) -> list[str]:
+    """Say why keys of an entry were left alone: for want of an alignment, or because there is nothing to align to."""
+    beside = second_ways(keys)
+    others = [key for key in keys if key not in beside]
+    lines = [f"left alone, because the direction is not aligned to it: {', '.join(others)}"] if others else []
+    return [*lines, partly_reached(beside)] if beside else lines
+
+
+def partly_reached(beside: Sequence[str]) -> str:
+    """Say what carries text past steering."""
+    return f"only partly reached: the model also reads {', '.join(beside)}, which carries text and stays as it is"
+
+
+def only_token_ids(entry: Mapping[str, Any]) -> bool:
+    """Say whether an entry's text is token numbers, which the model itself encodes: they have no direction to be moved along.
+
+    States that are one channel wide are such numbers too.
+    """
+    states = entry.get("cross_attn")
+    numbers = isinstance(states, Tensor) and states.ndim == 3 and states.shape[-1] == 1
+    return numbers or any(entry.get(key) is not None for key in TOKEN_IDS)
 
 
 def pictured(entry: Mapping[str, Any]) -> bool:

@@ -122,8 +122,37 @@ def test_layers_are_those_comfyui_gives_whether_prompts_come_alone_or_together(
 
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
 def test_a_clip_without_a_language_model_is_an_error(family: str, error: Any) -> None:
-    with pytest.raises(error, match=r"no language model whose layers can be read. Connect a text encoder"):
+    with pytest.raises(error, match=r"no language model .* pads every prompt to one length.* Connect a text encoder"):
         clip_layers().find(family_clips.clip(family))
+
+
+def short_of_its_template(family: str, least: int, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make an encoder that refuses prompts of less than so many tokens, as JoyImage does, and return its CLIP."""
+    encoder = family_clips.clip(family).clone()
+    original = encoder.cond_stage_model.encode_token_weights
+
+    def encode(tokens: dict[str, Any]) -> Any:
+        if len(tokens[EXPECTED[family].part][0]) < least:
+            raise ValueError("the prompt did not include the template prefix.")
+        return original(tokens)
+
+    monkeypatch.setattr(encoder.cond_stage_model, "encode_token_weights", encode)
+    return encoder
+
+
+def test_an_encoder_that_wants_its_own_template_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = short_of_its_template("qwen_image", 34, monkeypatch)
+    source = clip_layers().find(encoder)
+    assert source.edges[0] > 30
+    states = clip_layers().pooled_activations(source, ["a cat", "a dog", LONG], [0, 1])
+    assert torch.isfinite(states).all()
+    bare = clip_layers().pooled_activations(clip_layers().find(family_clips.clip("qwen_image")), ["a cat"], [0])
+    torch.testing.assert_close(states[0, 0], bare[0, 0])
+
+
+def test_an_encoder_that_refuses_every_prompt_is_named(error: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(error, match=r"could not encode a prompt: the prompt did not include.* or choose a model folder"):
+        clip_layers().find(short_of_its_template("qwen_image", 10_000, monkeypatch))
 
 
 def test_layers_that_cannot_be_seen_are_an_error(error: Any, monkeypatch: pytest.MonkeyPatch) -> None:

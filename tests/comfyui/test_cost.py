@@ -67,14 +67,17 @@ def live_tensors() -> Iterator[Callable[[], int]]:
 
 
 @pytest.mark.parametrize("steps", STEPS)
-def test_the_conditioning_site_is_called_once_per_run(steps: int) -> None:
+def test_the_conditioning_site_is_called_twice_per_run(steps: int) -> None:
     graph = Situation("wan")
     model, prompts = steer(graph.make("wan"), "wan"), graph.encoded()
-    assert calls_from_outside(lambda: graph.sample(model, prompts, steps=steps)) == {"apply_steer.wrapper": 1}
+    assert calls_from_outside(lambda: graph.sample(model, prompts, steps=steps)) == {
+        "apply_steer.wrapper": 1,
+        "answers._check": 1,
+    }
 
 
 @pytest.mark.parametrize("steps", STEPS)
-def test_the_cross_attention_site_is_called_twice_per_run_and_once_per_call_of_the_model(steps: int) -> None:
+def test_the_cross_attention_site_is_called_three_times_per_run_and_once_per_call_of_the_model(steps: int) -> None:
     """The guidance that runs the model a second time at every step tells steps from calls."""
     graph, seen = situations.SITUATIONS["PAG"], Counter[str]()
 
@@ -88,6 +91,7 @@ def test_the_cross_attention_site_is_called_twice_per_run_and_once_per_call_of_t
     assert seen["calls"] == 2 * steps
     assert counted == {
         "apply_steer.wrapper": 1,
+        "answers._check": 1,
         "cross_attention._prepare": 1,
         "cross_attention._steer_step": seen["calls"],
     }

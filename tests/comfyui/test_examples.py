@@ -16,6 +16,7 @@ import av
 import small_demo
 import small_loaders
 import torch
+import versions
 import words
 
 import nodes
@@ -40,17 +41,8 @@ STEPS = {"steps": {20: 2, 30: 2}, "end_at_step": {10: 1}, "start_at_step": {10: 
 
 
 def _widgets(node: dict[str, Any]) -> dict[str, Any]:
-    """Name a node's saved widget values by the definition of this ComfyUI; a seed is followed by its control."""
-    types = nodes.NODE_CLASS_MAPPINGS[node["type"]].INPUT_TYPES()
-    values, named = iter(node["widgets_values"]), {}
-    for name, definition in {**types.get("required", {}), **types.get("optional", {})}.items():
-        kind, options = definition[0], definition[1] if len(definition) > 1 else {}
-        if isinstance(kind, list) or kind in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"):
-            named[name] = next(values)
-            if options.get("control_after_generate"):
-                next(values)
-    assert next(values, None) is None, f"{node['type']} has more widget values than widgets"
-    return named
+    """Name a node's saved widget values by the definition of this ComfyUI."""
+    return versions.widgets(nodes.NODE_CLASS_MAPPINGS[node["type"]].INPUT_TYPES(), node["widgets_values"])
 
 
 def to_api(workflow: dict[str, Any]) -> dict[str, Any]:

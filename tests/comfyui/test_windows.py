@@ -7,10 +7,11 @@ from typing import Any
 
 import world  # isort: skip
 import pytest
+import situations
 import tiny
 import torch
 import words
-from test_steering import apply, by_library, ksampler, prompts
+from test_steering import apply, apply_conditioning, by_library, ksampler, prompts
 
 STRONG = {"operator": "add", "gate": "off", "strength": 1.0}
 STEPS = {
@@ -133,3 +134,48 @@ def test_an_unknown_choice_is_an_error(name: str, value: str) -> None:
     error = world.module("safety_steer.errors").DataError
     with pytest.raises(error, match=f"Change {name} on the node"):
         apply(tiny.model("sd15"), tiny.aligned("sd15"), **{name: value})
+
+
+@pytest.mark.parametrize("operator", world.module("safety_steer.steer").OPERATORS)
+def test_a_prompt_without_tokens_is_left_as_it_is_by_every_node(operator: str) -> None:
+    aligned, settings = tiny.aligned("wan"), {"operator": operator, "gate": "off"}
+    empty = torch.zeros(1, 0, 32)
+    [[states, _]] = apply_conditioning([[empty, {}]], aligned, **settings)
+    assert states is empty
+    entry, steering = {"cross_attn": empty}, world.module("safety_steer.apply").SteerSettings(**settings)
+    assert world.module("nodes.cross_attention").mark(entry, 1, aligned, steering)[0] is entry
+    score = world.call("SafetyScore", direction=aligned, conditioning=[[empty, {}]])
+    assert score[1] is False
+
+
+def split(model: Any, switch: bool) -> Any:
+    """Put context windows on a model that take a prompt each, where this ComfyUI has such."""
+    made = situations.SITUATIONS["context windows"].patched(model)
+    handler = made.model_options["context_handler"]
+    if not hasattr(handler, "split_conds_to_windows"):
+        pytest.skip("these context windows share out no prompts")
+    handler.split_conds_to_windows = switch
+    return made
+
+
+@pytest.mark.parametrize("context_windows_first", [True, False], ids=["windows before", "windows behind"])
+def test_context_windows_that_share_out_prompts_are_refused_a_part_of_the_steps(context_windows_first: bool) -> None:
+    error = world.module("safety_steer.errors").MismatchError
+    graph, part = situations.SITUATIONS["context windows"], {**STRONG, "end_percent": 0.5}
+    encoded = [situations.encode(text, situations.clip("wan")) for text in (words.DANGEROUS, words.HARMLESS)]
+    prompts = encoded[0] + encoded[1], situations.encode("blurry", situations.clip("wan"))
+
+    def sampled(switch: bool = True, **settings: Any) -> torch.Tensor:
+        model = tiny.model("wan")
+        if context_windows_first:
+            return graph.sample(apply(split(model, switch), tiny.aligned("wan"), **settings), prompts)
+        return graph.sample(split(apply(model, tiny.aligned("wan"), **settings), switch), prompts)
+
+    with pytest.raises(error, match="split_conds_to_windows"):
+        sampled(**part)
+    whole, plain = sampled(**{**STRONG, "strength": 1e-6}), graph.sample(split(tiny.model("wan"), True), prompts)
+    torch.testing.assert_close(whole, plain, rtol=1e-3, atol=1e-3)
+    every_step = sampled(**{**part, "strength": 1e-6}, site="cross-attention")
+    torch.testing.assert_close(every_step, plain, rtol=1e-3, atol=1e-3)
+    assert not torch.equal(sampled(**part, site="cross-attention"), plain)
+    assert torch.isfinite(sampled(switch=False, **part)).all()

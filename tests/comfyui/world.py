@@ -9,7 +9,6 @@ import asyncio
 import atexit
 import contextlib
 import importlib
-import inspect
 import os
 import shutil
 import sys
@@ -50,6 +49,7 @@ for folder in ("custom_nodes", "models/safety_directions", "user"):
 
 import execution  # noqa: E402
 import torch  # noqa: E402
+import versions  # noqa: E402
 
 import nodes  # noqa: E402
 
@@ -132,9 +132,7 @@ class Queue:
 
     def __init__(self) -> None:
         self.server, self.queued = Server(), 0
-        newer = "cache_args" in inspect.signature(execution.PromptExecutor.__init__).parameters
-        size = {"cache_args": {"lru": 0, "ram": 0}} if newer else {"cache_size": 0}
-        self.executor = execution.PromptExecutor(self.server, cache_type=execution.CacheType.CLASSIC, **size)
+        self.executor = versions.executor(execution, self.server)
 
     def run(self, graph: dict[str, Any]) -> dict[str, Any]:
         """Run a graph and return the outputs shown on its nodes; the test fails when ComfyUI reports an error."""
