@@ -95,6 +95,7 @@ NAMES = {
     "stable_audio": "Stable Audio",
     "stable_audio_3": "Stable Audio 3",
     "ace": "ACE-Step",
+    "ace_15": "ACE-Step 1.5",
     "stable_cascade": "Stable Cascade (stage C)",
     "stable_cascade_b": "Stable Cascade (stage B)",
 }
@@ -129,7 +130,6 @@ heard it. Rows that a mask hides are left alone, so the prompt reaches these mod
 | family | what happens |
 | --- | --- |
 | HiDream-O1 | Its conditioning is token ids, which the model encodes itself at every step: there are no states to align to. |
-| ACE-Step 1.5 | Reached in part: `audio_codes`, sounds that a language model makes of the caption, stay as they are. |
 | MiniMax Music 3 | Its conditioning is made of generated sound, up to 9,000 frames of it, and holds no rows of the prompt. |
 | SAM 3 | Its text names what to find in a picture and goes to `SAM3_Detect`, never to a sampler. |
 

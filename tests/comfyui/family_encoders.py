@@ -22,7 +22,8 @@ Sizes = Mapping[str, Any]
 class Encoder:
     """Where ComfyUI keeps a family's encoder and tokenizer, the sizes of its models by name, and its tokenizer's files.
 
-    Some classes forget to name their model, so that the sizes are found under "". `options` are other model options.
+    Some classes forget to name their model, so that the sizes are found under "". `options` are other model options,
+    `tokens` what a node of the family says to the tokenizer.
     """
 
     encoder: str
@@ -30,6 +31,7 @@ class Encoder:
     sizes: Mapping[str, Sizes]
     files: Mapping[str, Callable[[], torch.Tensor]] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    tokens: Mapping[str, Any] = field(default_factory=dict)
 
 
 LLM: Sizes = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_attention_heads": 8, "num_hidden_layers": LAYERS}
@@ -113,6 +115,8 @@ ENCODERS: dict[str, Encoder] = {
     "cogvideox": _encoder("cogvideo", "cogvideo_te", "CogVideoXTokenizer", {"t5xxl": T5}),
     "minimax_h3": _encoder("minimax", "te", "MiniMaxH3Tokenizer", {"qwen3vl_32b": LLM}),
     "kandinsky5_image": _encoder("kandinsky5", "te", "Kandinsky5TokenizerImage", {"qwen25_7b": LLM, "clip_l": CLIP}),
+    # A second of music is five tokens of sound, which a language model samples.
+    "ace_15": _encoder("ace15", "te", "ACE15Tokenizer", {"": LLM}, tokens={"duration": 1, "lyrics": "la la"}),
     # It finds things in pictures by their names; no sampler reads it.
     "sam3": _encoder("sam3_clip", "SAM3ClipModelWrapper", "SAM3TokenizerWrapper", {"sam3_clip": CLIP}),
     "stable_audio_3": _encoder("sa3", "SAT5GemmaModel", "SAT5GemmaTokenizer", {}, files={"spiece_model": tiny._spiece}),

@@ -62,8 +62,9 @@ def aligned(encoder: str) -> Any:
 
 def conditioning(family: str, prompt: str) -> list[list[Any]]:
     """Encode a prompt with the family's own encoder, and add what its other nodes would."""
-    clip = family_clips.clip(encoder_of(family))
-    [[states, extras]] = clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
+    encoder = encoder_of(family)
+    clip, said = family_clips.clip(encoder), family_clips.ENCODERS[encoder].tokens
+    [[states, extras]] = clip.encode_from_tokens_scheduled(clip.tokenize(prompt, **said))
     copies = dict.fromkeys(family_models.FAMILIES[family].copies, states)
     return [[states, {**family_models.extras(family), **extras, **copies}]]
 
@@ -226,7 +227,7 @@ def _moved(before: dict[str, Any], after: dict[str, Any], name: str) -> bool:
     """Say whether steering changed a key, or the rows of a text that a mask hides."""
     key = name.removeprefix("hidden rows of ")
     rows = _hidden(before, key) if key != name else None
-    return not torch.equal(before[key], after[key] if rows is None else torch.where(rows, after[key], before[key]))
+    return not _alike(before[key], after[key] if rows is None else torch.where(rows, after[key], before[key]))
 
 
 def _tensors(positive: list[list[Any]]) -> dict[str, torch.Tensor]:
