@@ -226,7 +226,7 @@ def _moved(before: dict[str, Any], after: dict[str, Any], name: str) -> bool:
     """Say whether steering changed a key, or the rows of a text that a mask hides."""
     key = name.removeprefix("hidden rows of ")
     rows = _hidden(before, key) if key != name else None
-    return not torch.equal(before[key], after[key] if rows is None else torch.where(rows, after[key], before[key]))
+    return not _alike(before[key], after[key] if rows is None else torch.where(rows, after[key], before[key]))
 
 
 def _tensors(positive: list[list[Any]]) -> dict[str, torch.Tensor]:
