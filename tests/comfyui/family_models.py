@@ -69,9 +69,10 @@ def model(family: str, widths: Mapping[str, int] | None = None) -> comfy.model_p
     config.unet_config.update(chosen)  # some classes replace what they were given by the sizes of the one model there is
     config.set_inference_dtype(torch.float32, None)
     config.manual_cast_dtype = None
-    made = config.get_model(row.weights(), "", device=tiny.CPU).eval()
+    made = config.get_model(row.weights(), "", device=tiny.CPU)
     if row.shrink is not None:
         row.shrink(made, sizes)
+    made.eval()
     tiny.randomise(made.diffusion_model, 1)
     _open_scales(made.diffusion_model)
     return comfy.model_patcher.ModelPatcher(made, tiny.CPU, tiny.CPU)
