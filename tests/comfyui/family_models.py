@@ -6,7 +6,7 @@ that the checkout under test does not have is not `available`.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -15,7 +15,8 @@ import tiny  # isort: skip
 import comfy.model_patcher
 import comfy.supported_models
 import torch
-from family_configs import FAMILIES, Family
+from family_configs import FAMILIES
+from family_rows import Family, part
 
 NAMES = tuple(FAMILIES)
 
@@ -23,7 +24,7 @@ NAMES = tuple(FAMILIES)
 def available(family: str) -> bool:
     """Say whether this ComfyUI has the family."""
     row = FAMILIES[family]
-    return hasattr(comfy.supported_models, row.config) and (not row.needs or importlib.util.find_spec(row.needs) is not None)
+    return hasattr(comfy.supported_models, row.config) and (not row.needs or part(row.needs) is not None)
 
 
 def text_shapes(family: str, widths: Mapping[str, int] | None = None) -> dict[str, tuple[int, ...]]:
@@ -63,12 +64,15 @@ def model(family: str, widths: Mapping[str, int] | None = None) -> comfy.model_p
     """
     row = FAMILIES[family]
     sizes = {name: shape[-1] for name, shape in text_shapes(family, widths).items()}
-    config = getattr(comfy.supported_models, row.config)(_known({**row.unet, **row.sized(sizes)}, row))
+    chosen = _known({**row.unet, **row.sized(sizes)}, row)
+    config = getattr(comfy.supported_models, row.config)(chosen)
+    config.unet_config.update(chosen)  # some classes replace what they were given by the sizes of the one model there is
     config.set_inference_dtype(torch.float32, None)
     config.manual_cast_dtype = None
-    made = config.get_model(row.weights(), "", device=tiny.CPU).eval()
+    made = config.get_model(row.weights(), "", device=tiny.CPU)
     if row.shrink is not None:
         row.shrink(made, sizes)
+    made.eval()
     tiny.randomise(made.diffusion_model, 1)
     _open_scales(made.diffusion_model)
     return comfy.model_patcher.ModelPatcher(made, tiny.CPU, tiny.CPU)

@@ -13,8 +13,8 @@ import comfy.ldm.wan.vae
 import comfy.sd
 import comfy.taesd.taesd
 import family_clips
-import family_configs
 import family_models
+import family_rows
 import pytest
 import tiny
 import torch
@@ -61,7 +61,7 @@ class _Vision:
 
     def encode_image(self, _image: torch.Tensor, crop: bool = True) -> SimpleNamespace:
         assert crop
-        return family_configs.clip_vision()
+        return family_rows.clip_vision()
 
 
 def _unet(unet_name: str, **_: Any) -> tuple[Any, ...]:

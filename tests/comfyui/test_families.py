@@ -20,32 +20,24 @@ import family_clips
 import family_models
 import pytest
 import torch
-from test_steering import apply, by_library
+from test_steering import apply, apply_conditioning, by_library
 
 PROMPT, NEGATIVE = "a photo of a large rocket over a city at night", "blurry"
+# Prompts that differ in a word and in nothing else: the first two that an encoder's tokenizers make as long as each other.
+ALIKE = (("a photo of a cat at night", "a photo of a dog at night"), ("a man", "a boy"))
 ANCHORS = 64
-# Where a model takes its text from the encoder of another family.
-ENCODERS = {"cosmos_predict2": "cosmos", **{f"wan_{kind}": "wan" for kind in ("i2v", "vace", "camera", "s2v", "animate")}}
-STATES = ("cross_attn",)
-POOLED = ("cross_attn", "pooled_output")
-SPACES = {
-    "sd3": ("cross_attn/clip_l_g", "cross_attn/t5xxl", "pooled_output"),
-    "hidream": ("cross_attn", *(f"conditioning_llama3/layer_{layer}" for layer in (1, 2, 3, 4)), "pooled_output"),
-    "hunyuan_dit": ("cross_attn", "conditioning_mt5xl"),
-    **dict.fromkeys(
-        ("sd15", "sd2", "sdxl", "sdxl_refiner", "stable_cascade", "flux", "newbie", "hunyuan_video", "kandinsky5"), POOLED
-    ),
-}
-# Families whose layers see another text than the conditioning: learned adapters, added tokens, padding.
-REFUSED = ("stable_audio", "flux2", "anima", "stable_cascade")
-FAMILIES = [name for name in family_models.NAMES if family_models.available(name)]
+FAMILIES = [
+    pytest.param(name, marks=pytest.mark.skipif(not available, reason=f"ComfyUI {world.comfyui_version()} has no {name}"))
+    for name, available in ((name, family_models.available(name)) for name in family_models.NAMES)
+]
+MASKS = {"cross_attn": "attention_mask", "conditioning_mt5xl": "attention_mask_mt5xl"}
 STEER_ALL = {"operator": "add", "gate": "off", "strength": 2.0}
 found: dict[str, dict[str, Any]] = {}
 
 
 def encoder_of(family: str) -> str:
     """Return the family whose text encoder a model reads."""
-    return ENCODERS.get(family, family)
+    return family_models.FAMILIES[family].encoder or family
 
 
 @cache
@@ -70,9 +62,11 @@ def aligned(encoder: str) -> Any:
 
 def conditioning(family: str, prompt: str) -> list[list[Any]]:
     """Encode a prompt with the family's own encoder, and add what its other nodes would."""
-    clip = family_clips.clip(encoder_of(family))
-    [[states, extras]] = clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
-    return [[states, {**family_models.extras(family), **extras}]]
+    encoder = encoder_of(family)
+    clip, said = family_clips.clip(encoder), family_clips.ENCODERS[encoder].tokens
+    [[states, extras]] = clip.encode_from_tokens_scheduled(clip.tokenize(prompt, **said))
+    copies = dict.fromkeys(family_models.FAMILIES[family].copies, states)
+    return [[states, {**family_models.extras(family), **extras, **copies}]]
 
 
 @cache
@@ -119,7 +113,7 @@ def _leave_what_was_found() -> Iterator[None]:
 def test_a_family_is_steered_like_the_library_steers_its_conditioning(family: str) -> None:
     positive, direction = conditioning(family, PROMPT), aligned(encoder_of(family))
     places = direction.places
-    assert set(places) == set(SPACES.get(encoder_of(family), STATES))
+    assert set(places) == set(family_models.FAMILIES[family].spaces)
     plain = sample(family, model(family), positive)
     steered = sample(family, apply(model(family), direction, **STEER_ALL), positive)
     assert torch.isfinite(steered).all()
@@ -167,15 +161,73 @@ def test_nothing_but_the_text_of_the_positive_changes(family: str) -> None:
     sample(family, patched, positive)
     plain, steered = seen
     text = {place.key for place in direction.places.values()}
+    besides = family_models.FAMILIES[family].besides
     for role in plain:
         for old, new in zip(plain[role], steered[role], strict=True):
             for key in set(old) - {"uuid", "safety_steered", "model_conds"}:
                 if role == "positive" and key in text:
                     assert not torch.equal(old[key], new[key]), key
-                else:
+                    hidden = f"hidden rows of {key}"
+                    assert hidden in besides or _hidden(old, key) is None or not _moved(old, new, hidden), key
+                elif role == "negative" or key not in besides:
                     assert _alike(old[key], new[key]), (role, key)
     for name, value in _tensors(positive).items():
         assert torch.equal(value, kept[name]), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_of_a_prompt_that_a_model_reads_is_known(family: str) -> None:
+    """Change one part of the conditioning to that of another prompt: a part that is read changes the sample."""
+    row = family_models.FAMILIES[family]
+    one, other = _two_alike(family)
+    plain, text = _sampled(family, one), {place.key for place in aligned(encoder_of(family)).places.values()}
+    swapped = {key: {**one, key: other[key]} for key in one if not _alike(one[key], other[key])}
+    swapped |= {f"hidden rows of {key}": entry for key, entry in _hidden_swapped(one, other).items()}
+    read = {name for name, entry in swapped.items() if not torch.equal(plain, _sampled(family, entry))}
+    assert read - text == set(row.besides)
+    assert text - read == set(row.unread)
+    [[states, extras]] = apply_conditioning([[one["cross_attn"], one]], aligned(encoder_of(family)), **STEER_ALL)
+    steered = {**extras, "cross_attn": states}
+    moved = {name: _moved(one, steered, name) for name in row.besides}
+    found.setdefault(family, {}).update({"besides": moved, "unread": list(row.unread)})
+
+
+def _two_alike(family: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    for prompts in ALIKE:
+        one, other = (
+            {**extras, "cross_attn": states} for [[states, extras]] in (conditioning(family, text) for text in prompts)
+        )
+        if _lengths(one) == _lengths(other):
+            return one, other
+    raise AssertionError(f"add prompts to ALIKE: those of {family} are not as long as each other")
+
+
+def _lengths(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the shapes of an entry's tensors, and how many rows its masks show."""
+    tensors = {name: value for name, value in entry.items() if isinstance(value, torch.Tensor)}
+    return {name: int(value.sum()) if name in MASKS.values() else value.shape for name, value in tensors.items()}
+
+
+def _sampled(family: str, entry: dict[str, Any]) -> torch.Tensor:
+    return sample(family, model(family), [[entry["cross_attn"], {key: entry[key] for key in entry if key != "cross_attn"}]])
+
+
+def _hidden(entry: dict[str, Any], key: str) -> torch.Tensor | None:
+    """Return which rows (1, T, 1) of a text a mask hides, None where it hides none."""
+    mask = entry.get(MASKS.get(key, ""))
+    return mask[..., None] == 0 if mask is not None and bool((mask == 0).any()) else None
+
+
+def _hidden_swapped(one: dict[str, Any], other: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    hidden = {key: rows for key in MASKS if (rows := _hidden(one, key)) is not None}
+    return {key: {**one, key: torch.where(rows, other[key], one[key])} for key, rows in hidden.items()}
+
+
+def _moved(before: dict[str, Any], after: dict[str, Any], name: str) -> bool:
+    """Say whether steering changed a key, or the rows of a text that a mask hides."""
+    key = name.removeprefix("hidden rows of ")
+    rows = _hidden(before, key) if key != name else None
+    return not _alike(before[key], after[key] if rows is None else torch.where(rows, after[key], before[key]))
 
 
 def _tensors(positive: list[list[Any]]) -> dict[str, torch.Tensor]:
@@ -188,6 +240,8 @@ def _alike(one: Any, other: Any) -> bool:
         return torch.equal(one, other)
     if isinstance(one, list):
         return len(one) == len(other) and all(_alike(*pair) for pair in zip(one, other, strict=True))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_alike(value, other[name]) for name, value in one.items())
     if isinstance(one, SimpleNamespace):
         return all(_alike(value, vars(other)[name]) for name, value in vars(one).items())
     return one is other or bool(one == other)
@@ -199,10 +253,11 @@ def test_the_cross_attention_site_gives_the_same_bits_or_says_why_not(family: st
     positive = conditioning(family, PROMPT)
     direction = world.module("nodes.cross_attention").within_reach(aligned(encoder_of(family)))
     once = sample(family, apply(model(family), direction, **STEER_ALL), positive)
-    if family in REFUSED:
+    refused = family_models.FAMILIES[family].refused
+    if refused:
         with pytest.raises(error, match="Set site to 'conditioning'"):
             sample(family, apply(model(family), direction, site="cross-attention", **STEER_ALL), positive)
-        found.setdefault(family, {})["cross-attention"] = "refused"
+        found.setdefault(family, {})["cross-attention"] = f"refused: {refused}"
         return
     every_step = sample(family, apply(model(family), direction, site="cross-attention", **STEER_ALL), positive)
     assert torch.equal(once, every_step)
