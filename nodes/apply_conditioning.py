@@ -12,6 +12,7 @@ from ..safety_steer.aligned import AlignedDirection
 from . import report, run_log, settings, windows
 from .aliases import search_aliases
 from .entries import steer_entries
+from .kept_text import kept_text
 from .sockets import CATEGORY, AlignedDirectionSocket
 from .windows import Entry
 
@@ -29,6 +30,7 @@ class ApplySafetySteerConditioning(io.ComfyNode):
             display_name="Apply Safety Steer (Conditioning)",
             category=CATEGORY,
             **search_aliases("safety", "nsfw", "sfw", "safe", "censor", "filter", "moderation", "guard", "nudity"),
+            **kept_text(),
             description="Steer one encoded prompt toward safe. Use it on the positive prompt, in place of Apply "
             "Safety Steer, when you want to steer a single prompt or your sampler has no MODEL input.",
             inputs=[

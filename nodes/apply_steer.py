@@ -17,6 +17,7 @@ from . import answers, cross_attention, report, run_log, settings, unet_blocks, 
 from .aliases import search_aliases
 from .curve import Curve
 from .entries import each_with_text, steer_entries
+from .kept_text import kept_text
 from .sockets import CATEGORY, AlignedDirectionSocket
 from .windows import Entry
 
@@ -40,6 +41,7 @@ class ApplySafetySteer(io.ComfyNode):
             display_name="Apply Safety Steer",
             category=CATEGORY,
             **search_aliases("safety", "nsfw", "sfw", "safe", "censor", "filter", "moderation", "guard", "nudity"),
+            **kept_text(),
             description="Steer generation toward safe. Put it on the MODEL wire, last before the sampler: it acts on "
             "the positive prompt of every sampler behind it. The negative prompt stays as it is.",
             inputs=[

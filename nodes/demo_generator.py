@@ -6,13 +6,9 @@ import os
 
 from comfy_api.latest import io
 
-from ..safety_steer.demo.sampling import GENERATORS, load_generator
-from ..safety_steer.demo.weights import weights_path
+from ..safety_steer.demo import GENERATORS
 from ..safety_steer.errors import DataError
 from .aliases import search_aliases
-from .demo_clip import make_clip
-from .demo_model import make_model
-from .demo_vae import make_vae
 from .sockets import CATEGORY
 
 
@@ -59,12 +55,20 @@ class LoadDemoGenerator(io.ComfyNode):
                 f"Expected generator {', '.join(GENERATORS)}, but got '{generator[:40]}'. Change generator on Load Demo "
                 "Generator."
             )
+        # Here and not above: most people who start ComfyUI never ask for the demo.
+        from ..safety_steer.demo.sampling import load_generator
+        from .demo_clip import make_clip
+        from .demo_model import make_model
+        from .demo_vae import make_vae
+
         loaded = load_generator(generator)
         return io.NodeOutput(make_model(loaded), make_clip(loaded), make_vae(loaded.autoencoder, loaded.video))
 
     @classmethod
     def fingerprint_inputs(cls, generator: str) -> str:
         """Change when the weights change, so that ComfyUI loads them again."""
+        from ..safety_steer.demo.weights import weights_path
+
         paths = [weights_path(name) for name in (generator, "autoencoder") if generator in GENERATORS]
         found = [os.stat(path) for path in paths if path.is_file()]
         return " ".join(f"{status.st_size}-{status.st_mtime_ns}" for status in found)

@@ -18,6 +18,7 @@ from ..safety_steer.estimators import ESTIMATORS
 from ..safety_steer.extract import check_settings, extract, extract_with
 from . import clip_layers, folders, report
 from .aliases import search_aliases
+from .kept_text import kept_text
 from .sockets import CATEGORY, SafetyDirectionSocket
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class ExtractSafetyDirection(io.ComfyNode):
             display_name="Extract Safety Direction",
             category=CATEGORY,
             **search_aliases("safety", "learn direction", "train direction", "concept direction"),
+            **kept_text(),
             description="Learn a safety direction of your own from pairs of prompts, one safe and one unsafe. The text encoder "
             "of Qwen-Image, Flux.2, Wan or HunyuanVideo can be the language model it is learned in. You need this only "
             "when the bundled directions do not cover what you want to steer.",

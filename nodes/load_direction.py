@@ -8,6 +8,7 @@ from ..safety_steer.bundled import SOURCE
 from ..safety_steer.direction import SafetyDirection
 from . import direction_text, folders, report
 from .aliases import search_aliases
+from .kept_text import kept_text
 from .sockets import CATEGORY, SafetyDirectionSocket
 
 DEFAULT = SOURCE
@@ -24,6 +25,7 @@ class LoadSafetyDirection(io.ComfyNode):
             display_name="Load Safety Direction",
             category=CATEGORY,
             **search_aliases("safety", "nsfw", "sfw", "safe", "concept direction", "load vector"),
+            **kept_text(),
             description="Load a safety direction: what a language model has learned about safe and unsafe prompts. "
             "It holds no unsafe text.",
             inputs=[

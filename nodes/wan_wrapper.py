@@ -13,6 +13,7 @@ from ..safety_steer.apply import Outcome, SteerSettings, steer_conditioning
 from ..safety_steer.errors import MismatchError
 from . import report, run_log, settings
 from .aliases import search_aliases
+from .kept_text import kept_text
 from .sockets import CATEGORY, AlignedDirectionSocket
 
 SPACE = "cross_attn"
@@ -32,6 +33,7 @@ class ApplySafetySteerWanVideo(io.ComfyNode):
             display_name="Apply Safety Steer (WanVideoWrapper)",
             category=CATEGORY,
             **search_aliases("safety", "nsfw", "sfw", "safe", "censor", "filter", "moderation", "guard", "wan"),
+            **kept_text(),
             description="For workflows with the WanVideo nodes of ComfyUI-WanVideoWrapper: put it between their text encoder "
             "and their sampler. Align the direction with the UMT5 text encoder, loaded with Load CLIP (type wan).",
             inputs=[

@@ -64,3 +64,14 @@ def test_what_comfyui_loads_and_serves_is_not_left_out_of_the_archive() -> None:
     assert all(ignored), lines
     assert {found[1] for found in ignored if found} & set(NEEDED) == set()
     assert all((ROOT / name).exists() for name in NEEDED)
+
+
+def test_the_readme_names_the_newest_version_tested_and_the_oldest_the_registry_lets_in() -> None:
+    columns = sorted(path.stem.removeprefix("families-") for path in (ROOT / "results").glob("families-*.json"))
+    newest, *older = sorted(columns, key=lambda found: tuple(map(int, found.split("."))), reverse=True)
+    tested = re.search(
+        r"\*\*Tested with\*\* ComfyUI (\S+) \(on \d{4}-\d\d-\d\d\), (.+?):", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
+    assert tested is not None
+    assert (tested[1], re.split(r", | and ", tested[2])) == (newest, older)
+    assert project()["tool"]["comfy"]["requires-comfyui"] == f">={older[-1]}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..bundled import DEMO_SOURCE, DEMO_TARGET, bundled
+from ..demo import GENERATORS
 from ..direction import SafetyDirection
 from ..errors import DataError
 from . import evaluate_comfy
@@ -22,7 +23,6 @@ HELP = (
     "Compare steering with its rivals and controls on the demo generators, with ground truth; or, with --comfy-url, measure "
     "your own checkpoint in a running ComfyUI."
 )
-GENERATORS = ("image", "video", "image-smollm2")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

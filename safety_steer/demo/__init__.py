@@ -4,3 +4,5 @@ Modules: `kinds` (the table of things), `scenes` (what is in a picture), `captio
 (how it looks), `autoencoder`, `transformer` and `sampling` (the generators), `judges` (what is really in a picture),
 `weights` (files). Nothing here imports ComfyUI, and nothing heavy is imported before it is needed.
 """
+
+GENERATORS = ("image", "video", "image-smollm2")

@@ -21,7 +21,6 @@ from .autoencoder import Autoencoder
 from .transformer import SceneTransformer
 from .weights import load_network, read_weights, weights_path
 
-GENERATORS = ("image", "video", "image-smollm2")
 STEPS, GUIDANCE = 16, 3.0
 MULTIPLIER = 1000
 ENCODERS = {384: ("all-MiniLM-L6-v2", None), 576: ("SmolLM2-135M-Instruct", 18)}

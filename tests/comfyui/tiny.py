@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -70,8 +71,10 @@ def _spiece() -> torch.Tensor:
     return torch.frombuffer(bytearray(written.getvalue()), dtype=torch.uint8)
 
 
-def clip(kind: str, seed: int = 0) -> comfy.sd.CLIP:
-    """Make a text encoder: "sd15", "sdxl", "pixart", "wan" or "flux"."""
+def clip(
+    kind: str, seed: int = 0, model_options: Mapping[str, Any] | None = None, weights: Mapping[str, torch.Tensor] | None = None
+) -> comfy.sd.CLIP:
+    """Make a text encoder: "sd15", "sdxl", "pixart", "wan" or "flux"; of random weights, or of those given."""
     encoders = comfy.text_encoders
     small = {"clip_l_model_config": _clip_config(32), "clip_g_model_config": _clip_config(48)}
     t5 = {"t5xxl_model_config": _t5_config(32)}
@@ -88,7 +91,10 @@ def clip(kind: str, seed: int = 0) -> comfy.sd.CLIP:
         target = _Target(encoders.wan.te(), encoders.wan.WanT5Tokenizer)
         options = {"umt5xxl_model_config": _t5_config(32)}
         tokenizer_data = {"spiece_model": _spiece()}
-    made = comfy.sd.CLIP(target, tokenizer_data=tokenizer_data, model_options={"dtype": torch.float32, **options})
+    options = {"dtype": torch.float32, **options, **(model_options or {})}
+    if weights is not None:
+        return comfy.sd.CLIP(target, tokenizer_data=tokenizer_data, model_options=options, state_dict=dict(weights))
+    made = comfy.sd.CLIP(target, tokenizer_data=tokenizer_data, model_options=options)
     randomise(made.cond_stage_model, seed)
     return made
 
