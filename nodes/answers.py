@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
     from torch import Tensor
 
-KEY = "safety_steer_answers"
+    from ..safety_steer.aligned import AlignedDirection
+
+KEY, KEYS = "safety_steer_answers", "safety_steer_answers_to"
 OURS = "safety_steer"
 # Where and when an entry acts, and what acts beside it: no part of what a model makes of a text.
 SCOPE = (
@@ -37,7 +39,7 @@ SAME = 1e-6  # of an answer's length; a batch's rows can differ by rounding
 SEEDED = ("cuda", "xpu")  # devices whose generators can be put back one by one
 FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
 
-_answering: WeakSet[BaseModel] = WeakSet()
+_answering: WeakKeyDictionary[BaseModel, set[tuple[str, ...]]] = WeakKeyDictionary()
 
 
 def attach(patched: ModelPatcher) -> None:
@@ -46,14 +48,22 @@ def attach(patched: ModelPatcher) -> None:
         patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, _check)
 
 
-def ask(guider: Any, places: Mapping[str, Place]) -> None:
-    """Put a positive entry and one that says something else among a guider's conditions, for a model not known to answer."""
-    if guider.model_patcher.model in _answering:
+def ask(guider: Any, direction: AlignedDirection) -> None:
+    """Put a positive entry and one that says something else among a guider's conditions, for a model not known to answer.
+
+    The other one says it in the spaces of the direction alone: Stable Cascade's stage B reads no text but the pooled state.
+    """
+    places = {name: direction.places[name] for name in direction.spaces}
+    if _keys(places) in _answering.get(guider.model_patcher.model, ()):
         return
     entry = next(entry for entry in guider.conds["positive"] if entry.get("cross_attn") is not None)
     plain = {name: value for name, value in entry.items() if name not in SCOPE and not name.startswith(OURS)}
     other = {place.key: entry[place.key].flip(-1) for place in places.values() if fits(entry, place)}
-    guider.conds[KEY] = [{**plain, "model_conds": {}}, {**plain, **other, "model_conds": {}}]
+    guider.conds[KEY] = [{**plain, "model_conds": {}}, {**plain, **other, "model_conds": {}, KEYS: _keys(places)}]
+
+
+def _keys(places: Mapping[str, Place]) -> tuple[str, ...]:
+    return tuple(sorted({place.key for place in places.values()}))
 
 
 def _check(
@@ -70,7 +80,7 @@ def _check(
             LOGGER.warning("Safety Steer could not check that %s answers its text: %s", type(model).__name__, error)
         else:
             _refuse_silence(model, *answers)
-            _answering.add(model)
+            _answering.setdefault(model, set()).add(asked[1][KEYS])
     return executor(guider, sigmas, extra_args, callback, noise, *args)
 
 
@@ -99,6 +109,6 @@ def _refuse_silence(model: BaseModel, one: Tensor, other: Tensor) -> None:
     if float((one - other).norm()) <= SAME * float(one.norm()):
         raise MismatchError(
             f"Expected a model that answers its conditioning, but {type(model).__name__} gives the same for two unlike "
-            "prompts. It reads its text elsewhere, and steering would change nothing. Take Apply Safety Steer off this MODEL "
-            "wire; prompts of this model are not made safer."
+            "prompts. It reads its text elsewhere, and steering would change nothing. Set site to 'conditioning' on Apply "
+            "Safety Steer; if it is that already, take Apply Safety Steer off this MODEL wire: its prompts are not made safer."
         )

@@ -158,7 +158,7 @@ def _wrapper(
             windows.refuse_split(executor.class_obj.model_options)
         conds["positive"], outcomes = replace(conds["positive"])
         if any(outcome.changed for outcome in outcomes):
-            answers.ask(executor.class_obj, direction.places)
+            answers.ask(executor.class_obj, direction)
         report.show(node_id, report.describe(outcomes, direction), APPLY)
         records = run_log.records_of(outcomes, used)
         del outcomes

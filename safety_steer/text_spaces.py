@@ -102,15 +102,42 @@ def take(entry: Mapping[str, Any], place: Place) -> Tensor:
 
 
 def put_back(entry: Mapping[str, Any], places: Mapping[str, Place], steered: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies of the entry's tensors, by key, with steered spaces in their places; uncounted rows stay as they were."""
+    """Return copies of the entry's tensors, by key, with steered spaces in their places.
+
+    Keys that say the same text again are given the same copy. Rows of other encoders stay as they were. Rows that a mask
+    hides go as far as their prompt's own did on average: causal encoders write the prompt into the padding after it, and some
+    models read it there whatever the mask says (Flux.2 Klein, LongCat-Image, PixelDiT, HunyuanDiT). Rows of zeros stay zeros.
+    """
     changed: dict[str, Tensor] = {}
     for name, states in steered.items():
         place = places[name]
         if place.key not in changed:
             changed[place.key] = entry[place.key].clone()
         part, counted = place.cut(changed[place.key]), _counted(entry, place)
-        part.copy_(states if counted is None else torch.where(counted[..., None], states, part))
-    return changed
+        if counted is not None:
+            moved = _with_hidden_rows(part, states, counted, place.own_rows(entry[place.key]))
+            states = torch.where(counted[..., None], states, moved)
+        part.copy_(states)
+    return changed | {again: changed[key] for key in (*changed,) for again in _said_again(entry, key)}
+
+
+def _said_again(entry: Mapping[str, Any], key: str) -> list[str]:
+    """Return the other keys that hold the very text of a key, as Wan Animate 2 has its prompt for the pose."""
+    text = entry[key]
+    tensors = ((other, entry.get(other)) for other in SECOND_WAYS)
+    return [
+        other
+        for other, tensor in tensors
+        if isinstance(tensor, Tensor) and tensor.device == text.device and tensor.dtype == text.dtype and tensor.equal(text)
+    ]
+
+
+def _with_hidden_rows(before: Tensor, after: Tensor, counted: Tensor, own: Tensor | None) -> Tensor:
+    """Move rows of (B, T, D) that are not `counted` (B, T) by the mean move of those that are; only `own` (B, T) ones."""
+    move = torch.where(counted[..., None], after.float() - before.float(), 0).sum(1) / counted.sum(1).clamp(min=1)[:, None]
+    moves = ~counted & (before != 0).any(-1) & (move != 0).any(-1)[:, None]
+    moves = moves if own is None else moves & own
+    return torch.where(moves[..., None], (before.float() + move[:, None]).to(before.dtype), before)
 
 
 def _counted(entry: Mapping[str, Any], place: Place) -> Tensor | None:
@@ -126,7 +153,8 @@ def _counted(entry: Mapping[str, Any], place: Place) -> Tensor | None:
 
 def left_alone(entry: Mapping[str, Any], places: Mapping[str, Place]) -> list[str]:
     """Name what carries an entry's text and no place reaches."""
-    reached = {place.key for place in places.values()}
+    keys = {place.key for place in places.values() if isinstance(entry.get(place.key), Tensor)}
+    reached = keys.union(*(_said_again(entry, key) for key in keys))
     return [key for key in (*MAIN_TEXT, *SIDE_TEXT, *SECOND_WAYS) if entry.get(key) is not None and key not in reached]
 
 
