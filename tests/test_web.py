@@ -39,6 +39,7 @@ CONSTANTS = {
     "EXIT": graph.EXIT,
     "MUTED": graph.MUTED,
     "BYPASSED": graph.BYPASSED,
+    "UNTOLD": list(graph.UNTOLD),
 }
 
 

@@ -26,8 +26,12 @@ NAMES = {
     "images": "IMAGE",
     "vae": "VAE",
     "text_embeds": "WANVIDEOTEXTEMBEDS",
+    "switch": "BOOLEAN",
+    "text": "STRING",
+    "prompt": "STRING",
 }
-"""What an input of that name takes. The format keeps no types; numbers at the end of a name do not count."""
+"""What an input of that name takes. The format keeps no types; numbers at the end of a name do not count, nor what stands
+before a point: the third picture of "images" is "images.image2"."""
 GIVES = {
     "KSampler": "LATENT",
     "KSamplerAdvanced": "LATENT",
@@ -55,7 +59,7 @@ def as_document(data: Json) -> Document:
         sockets: list[Json] = []
         for name, value in node["inputs"].items():
             if _is_wire(value):
-                origin, kind = Wire(str(value[0]), value[1]), NAMES.get(name.rstrip("0123456789").rstrip("_"), "*")
+                origin, kind = Wire(str(value[0]), value[1]), _kind(name)
                 if origin.origin in data:
                     known = kinds[str(origin.origin)]
                     known[origin.slot] = kind if kind != "*" else known.get(origin.slot, kind)
@@ -67,6 +71,10 @@ def as_document(data: Json) -> Document:
         known = {**kinds[key], **({0: GIVES[node["type"]]} if node["type"] in GIVES else {})}
         node["outputs"] = [{"name": "", "type": known.get(slot, "*")} for slot in range(min(max(known, default=-1) + 1, SLOTS))]
     return Document({"nodes": list(nodes.values()), "links": links})
+
+
+def _kind(name: str) -> str:
+    return NAMES.get(name.rpartition(".")[2].rstrip("0123456789").rstrip("_"), "*")
 
 
 def insert(data: Json, verdicts: Sequence[Verdict]) -> Json:

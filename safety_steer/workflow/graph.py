@@ -16,6 +16,8 @@ ENTRY, EXIT = -10, -20
 """The ids that links use for a subgraph's own inputs and outputs."""
 ROOT = ""
 MUTED, BYPASSED = 2, 4
+UNTOLD = ("*", "COMFY_MATCHTYPE_V3", None)
+"""Types of what takes and gives anything, the second one where ComfyUI has not found out yet what it is."""
 LINK_FIELDS = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 
 
@@ -161,3 +163,8 @@ def named(sockets: list[Json], name: object) -> int | None:
 def is_kind(socket: Mapping[str, Any], kind: str) -> bool:
     """Tell whether a socket is of a type such as "MODEL"; some sockets name several."""
     return kind in str(socket.get("type")).split(",")
+
+
+def is_untold(kind: object) -> bool:
+    """Tell whether the type of a socket or a wire says nothing: switches, lists and loops take and give anything."""
+    return kind in UNTOLD

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .graph import ENTRY, MUTED, Graph, Json, NodeId, Wire, inputs, is_kind, outputs
+from .graph import ENTRY, MUTED, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, outputs
 from .trace import Walker
 
 CONDITIONING, CLIP = "CONDITIONING", "CLIP"
@@ -67,7 +67,7 @@ def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Pro
         if not off and inner and depth < MAX_DEPTH:
             waiting += _within(walker, graph, node, inner, wire.slot, found, depth)
             continue
-        clips = [] if off or node["type"] in WRITES_MUSIC else _clips(graph, node)
+        clips = [] if off or node["type"] in WRITES_MUSIC else _clips(graph, node, wire.slot)
         further = walker.behind(graph, wire, CONDITIONING)
         found.sources += [OwnClip(clip) for clip in clips]
         waiting += further
@@ -76,9 +76,11 @@ def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Pro
     return found
 
 
-def _clips(graph: Graph, node: Json) -> list[Wire]:
-    """Return the CLIP wires into a node that makes conditioning."""
-    if not any(is_kind(socket, CONDITIONING) for socket in outputs(node)):
+def _clips(graph: Graph, node: Json, slot: int) -> list[Wire]:
+    """Return the CLIP wires into a node that makes conditioning, or something untold that becomes conditioning further on."""
+    gives = outputs(node)
+    untold = any(is_untold(socket.get("type")) for socket in gives[slot : slot + 1])
+    if not untold and not any(is_kind(socket, CONDITIONING) for socket in gives):
         return []
     return [wire for socket in inputs(node) if is_kind(socket, CLIP) and (wire := graph.source(socket))]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .graph import BYPASSED, ENTRY, EXIT, MUTED, Document, Graph, Json, NodeId, Wire, inputs, is_kind, named, outputs
+from .graph import BYPASSED, ENTRY, EXIT, MUTED, Document, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, named, outputs
 
 GET, SET = "GetNode", "SetNode"
 PAIR = ("positive", "negative")
@@ -120,7 +120,7 @@ def _name(socket: Json) -> str:
 def _open(graph: Graph, socket: Json, kind: str) -> bool:
     """Tell whether an input that takes any type has a wire of this type, or of an unknown one."""
     link = graph.link(socket)
-    return link is not None and (link["type"] == kind or (is_kind(socket, "*") and link["type"] in ("*", None)))
+    return link is not None and (link["type"] == kind or (is_untold(socket.get("type")) and is_untold(link["type"])))
 
 
 def _set_sockets(graph: Graph, node: Json) -> list[Json]:

@@ -76,17 +76,17 @@ def test_a_demo_runs_and_the_second_time_nothing_is_executed(comfy: ComfyProcess
 
 
 @needs_demo
-@pytest.mark.skipif(
-    not hasattr(NODE_CLASS_MAPPINGS["ApplySafetySteer"], "HAS_INTERMEDIATE_OUTPUT"),
-    reason="this ComfyUI does not tell the texts of cached nodes again",
-)
 @pytest.mark.parametrize("kind", TOLD_AGAIN)
 def test_the_history_of_a_cached_run_has_the_texts_of_the_nodes(comfy: ComfyProcess, kind: str) -> None:
+    """Where ComfyUI lets a node ask for it; before, the history of such a run has no texts at all."""
     [path] = [path for path in EXAMPLES if path.stem == "demo-text-to-image"]
     graph = graph_of(path)
     first, again = comfy_queue.run(comfy, graph), comfy_queue.run(comfy, graph)
     assert again.executed == []
-    assert shown(graph, again, kind) == shown(graph, first, kind) != []
+    told = hasattr(NODE_CLASS_MAPPINGS[kind], "HAS_INTERMEDIATE_OUTPUT")
+    assert bool(shown(graph, again, kind)) == told
+    if first.executed and told:
+        assert shown(graph, again, kind) == shown(graph, first, kind)
 
 
 @needs_demo

@@ -139,6 +139,18 @@ def shapes() -> dict[str, tuple[Json, Expected]]:
             ),
             {"3": (one, clip)},
         ),
+        "a prompt out of the list of a loop": (
+            workflow(
+                loader(1),
+                text(2, "1.1"),
+                text(6, "1.1"),
+                node(4, "CreateList", "inputs.input0:*<2.0 inputs.input1:*<6.0", "COMFY_MATCHTYPE_V3"),
+                node(5, "StartLoop", "initial_iteration_value:COMFY_MATCHTYPE_V3<4.0", "iteration_index:INT *"),
+                node(7, "GetItemFromList", "list:COMFY_MATCHTYPE_V3<5.1 index:INT<5.0", "*"),
+                sampler(3, "1.0", "7.0"),
+            ),
+            {"3": (one, clip)},
+        ),
         "a bypassed node on the prompt": (
             workflow(
                 loader(1),

@@ -9,7 +9,7 @@ from sketch import Json
 
 from safety_steer.bundled import SOURCE
 from safety_steer.workflow import add, remove
-from safety_steer.workflow.plan import LEFT, STEERED
+from safety_steer.workflow.plan import LEFT, STEER, STEERED
 
 
 def base() -> Json:
@@ -80,6 +80,49 @@ def test_guiders_samplers_of_other_packs_and_nodes_between() -> None:
     assert result[applied[0]]["class_type"] == "ApplySafetySteer"
     assert {tuple(result[key]["inputs"]["model"]) for key in ("21", "23", "26")} == {tuple(applied)}
     assert json.dumps(remove(result).data) == json.dumps(data)
+
+
+def switched(chosen: Json) -> Json:
+    """Return the base workflow with a second prompt, and its sampler's prompt chosen by the node 60."""
+    data = base()
+    data["50"] = {"class_type": "CLIPTextEncode", "inputs": {"text": "b", "clip": ["4", 1]}}
+    data["60"] = chosen
+    next(node for node in data.values() if "Sampler" in node["class_type"])["inputs"]["positive"] = ["60", 0]
+    return data
+
+
+def test_a_prompt_that_only_a_switch_takes_is_a_prompt() -> None:
+    """Nothing says what the wires of a switch are but where they go, which may be two nodes further."""
+    inputs = {"on_true": ["6", 0], "on_false": ["50", 0], "switch": ["61", 0]}
+    data = switched({"class_type": "ComfySwitchNode", "inputs": inputs})
+    # The switch itself is thrown by what another language model has written, which is no part of the prompt.
+    data["61"] = {"class_type": "ComfyMathExpression", "inputs": {"values.a": ["62", 0]}}
+    data["62"] = {"class_type": "TextGenerate", "inputs": {"clip": ["63", 0], "prompt": "yes or no?"}}
+    data["63"] = {"class_type": "CLIPLoader", "inputs": {}}
+    change = add(data)
+    assert [verdict.state for verdict in change.verdicts] == [STEER]
+    assert [node["inputs"]["clip"] for node in change.data.values() if node["class_type"] == "AlignSafetyDirection"] == [
+        ["4", 1]
+    ]
+    assert json.dumps(remove(change.data).data) == json.dumps(data)
+
+
+def test_a_prompt_out_of_the_list_of_a_loop_is_a_prompt() -> None:
+    data = switched({"class_type": "GetItemFromList", "inputs": {"list": ["61", 4], "index": ["61", 0]}})
+    data["61"] = {"class_type": "StartLoop", "inputs": {"initial_iteration_value": ["62", 0], "mode": "simple"}}
+    data["62"] = {"class_type": "CreateList", "inputs": {"inputs.input0": ["6", 0], "inputs.input1": ["50", 0]}}
+    change = add(data)
+    assert [verdict.state for verdict in change.verdicts] == [STEER]
+    assert json.dumps(remove(change.data).data) == json.dumps(data)
+
+
+def test_a_picture_of_a_growing_input_is_no_prompt() -> None:
+    """Its name has two parts. The picture comes from a node with a CLIP of its own."""
+    data = base()
+    data["6"] = {"class_type": "TextEncodeBooguEdit", "inputs": {"clip": ["4", 1], "images.image0": ["60", 0]}}
+    data["60"] = {"class_type": "OtherEdit", "inputs": {"clip": ["61", 0]}}
+    data["61"] = {"class_type": "CLIPLoader", "inputs": {}}
+    assert [verdict.state for verdict in add(data).verdicts] == [STEER]
 
 
 def test_training_is_no_sampling() -> None:

@@ -1,6 +1,6 @@
 // Where does a sampler's prompt get its CLIP? The rules are those of safety_steer/workflow/prompts.py.
 
-import { fromEntry, isKind, wireInto, wireKey } from "./trace.js";
+import { fromEntry, isKind, isUntold, wireInto, wireKey } from "./trace.js";
 
 /** @typedef {import("./trace.js").Wire} Wire */
 /** @typedef {import("./trace.js").Walker} Walker */
@@ -45,7 +45,7 @@ export function readPrompt(walker, graph, wire, depth = 0) {
       waiting.push(...within(walker, graph, node, at.slot, found, depth));
       continue;
     }
-    const clips = walker.off(node) || WRITES_MUSIC.includes(node.type) ? [] : clipWires(graph, node);
+    const clips = walker.off(node) || WRITES_MUSIC.includes(node.type) ? [] : clipWires(graph, node, at.slot);
     const further = walker.behind(graph, at, CONDITIONING);
     found.sources.push(...clips.map((clip) => ({ clip })));
     waiting.push(...further);
@@ -54,9 +54,10 @@ export function readPrompt(walker, graph, wire, depth = 0) {
   return found;
 }
 
-/** Return the CLIP wires into a node that makes conditioning. @returns {Wire[]} */
-function clipWires(graph, node) {
-  if (!node.outputs?.some((socket) => isKind(socket, CONDITIONING))) return [];
+/** Return the CLIP wires into a node that makes conditioning, or something untold that becomes it. @returns {Wire[]} */
+function clipWires(graph, node, slot) {
+  const untold = node.outputs?.[slot] && isUntold(node.outputs[slot].type);
+  if (!untold && !node.outputs?.some((socket) => isKind(socket, CONDITIONING))) return [];
   const sockets = (node.inputs ?? []).filter((socket) => isKind(socket, CLIP));
   return sockets.map((socket) => wireInto(graph, socket)).filter(Boolean);
 }

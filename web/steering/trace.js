@@ -9,6 +9,8 @@
 export const ENTRY = -10;
 export const MUTED = 2;
 export const BYPASSED = 4;
+/** Types of what takes and gives anything, the second one where ComfyUI has not found out yet what it is. */
+export const UNTOLD = ["*", "COMFY_MATCHTYPE_V3", null];
 const GET = "GetNode";
 const SET = "SetNode";
 const PASSING = ["Reroute", GET, SET];
@@ -27,6 +29,9 @@ export function allGraphs(root) {
 
 /** Tell whether a socket is of a type such as "MODEL"; some sockets name several. @param {Socket} socket */
 export const isKind = (socket, kind) => String(socket.type).split(",").includes(kind);
+
+/** Tell whether the type of a socket or a link says nothing: switches, lists and loops take and give anything. */
+export const isUntold = (type) => UNTOLD.includes(type ?? null);
 
 /** Tell whether a node does nothing. @param {Node} node */
 export const isOff = (node) => node.mode === MUTED || node.mode === BYPASSED;
@@ -173,7 +178,7 @@ const nameOf = (socket) => String(socket?.name ?? "").toLowerCase();
 /** Tell whether an input that takes any type has a wire of this type, or of an unknown one. */
 function isOpen(graph, socket, kind) {
   const link = linkInto(graph, socket);
-  return !!link && (link.type === kind || (isKind(socket, "*") && (link.type === "*" || link.type == null)));
+  return !!link && (link.type === kind || (isUntold(socket.type) && isUntold(link.type)));
 }
 
 /** Return the inputs of the Set nodes that a Get node takes its value from, by the name both hold. */
