@@ -133,17 +133,21 @@ def about(options: argparse.Namespace, prompts: Prompts) -> Json:
 
 
 def join(paths: list[Path]) -> Json:
-    """Put results of several runs together; raises SystemExit when they were measured on different prompts."""
+    """Put results of several runs together, later ones in place of earlier ones; raises SystemExit for different prompts."""
     parts = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     if len({(part["about"]["prompts"], part["about"]["dtype"]) for part in parts}) > 1:
         raise SystemExit("These results were measured on different prompts.")
-    joined = {"about": parts[0]["about"], "routes": {}, "native": {}}
+    joined: Json = {"about": parts[0]["about"], "routes": {}, "native": {}}
+    machines: dict[str, str] = {}
     for part in parts:
         joined["routes"] |= part["routes"]
         joined["native"] |= part["native"]
+        machines |= dict.fromkeys(part["routes"], part["about"]["machine"])
     routes = [route(source, target) for target in MODELS for source in MODELS]
     joined["routes"] = {name: joined["routes"][name] for name in routes if name in joined["routes"]}
-    return joined
+    said = {machine: [name for name in joined["routes"] if machines[name] == machine] for machine in machines.values()}
+    told = [machine if len(said) == 1 else f"{machine} ({', '.join(names)})" for machine, names in said.items()]
+    return joined | {"about": joined["about"] | {"machine": "; ".join(told)}}
 
 
 def write(path: Path, results: Json) -> None:
