@@ -23,6 +23,7 @@ from ..safety_steer.wide import most_anchors
 from . import clip_images, direction_text, fit_cache, report
 from .aliases import search_aliases
 from .clip_text import ClipText, encode_prompts, encoder_name, study
+from .kept_text import kept_text
 from .sockets import CATEGORY, AlignedDirectionSocket, SafetyDirectionSocket
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class AlignSafetyDirection(io.ComfyNode):
             display_name="Align Direction",
             category=CATEGORY,
             **search_aliases("safety", "nsfw", "sfw", "fit direction", "calibrate", "transfer"),
+            **kept_text(),
             description="Fit a safety direction to the text encoder of your model. It uses harmless prompts only. The "
             "first time takes a while; after that the fit is read from disk.",
             inputs=[
