@@ -12,6 +12,7 @@ from ..safety_steer import text_spaces
 from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.apply import Outcome, SteerSettings, steer_conditioning
 from ..safety_steer.errors import MismatchError
+from ..safety_steer.hidden_rows import steer_hidden
 from . import targets
 from .windows import Cut, Entry
 
@@ -74,9 +75,12 @@ def steer_text(entry: Entry, direction: AlignedDirection, settings: SteerSetting
     texts = _texts(entry, direction, left)
     pictured = text_spaces.pictured(entry)
     outcome = steer_conditioning(texts, direction, settings, check=not entry.get(STEERED), pictured=pictured)
+    hidden = {name: text_spaces.take_hidden(entry, direction.places[name]) for name in texts}
+    outcome = steer_hidden(outcome, {name: rows for name, rows in hidden.items() if rows is not None}, direction, settings)
     moved = {name: tensor for name, tensor in outcome.tensors.items() if tensor is not texts[name]}
-    copies = text_spaces.put_back(entry, direction.places, moved)
-    return {**entry, **copies, STEERED: True} if moved else entry, replace(outcome, left_alone=tuple(left))
+    behind = {name: steered.states for name, steered in outcome.hidden.items()}
+    copies = text_spaces.put_back(entry, direction.places, moved, behind)
+    return {**entry, **copies, STEERED: True} if copies else entry, replace(outcome, left_alone=tuple(left))
 
 
 def _texts(entry: Mapping[str, Any], direction: AlignedDirection, left: Sequence[str]) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ their own. A direction means something in one space only, so each is aligned and
 entry a space lies; `take` cuts it out as (B, T, D) or (B, D), `put_back` writes steered spaces into copies.
 
 Rows that are no text are taken as zeros, which steering never touches: padding that an attention mask hides, and rows of
-another encoder.
+another encoder. Hidden rows are taken apart from the text, for `hidden_rows`, since not every model heeds the mask.
 """
 
 from __future__ import annotations
@@ -101,27 +101,54 @@ def take(entry: Mapping[str, Any], place: Place) -> Tensor:
     return part if counted is None else torch.where(counted[..., None], part, 0)
 
 
-def put_back(entry: Mapping[str, Any], places: Mapping[str, Place], steered: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies of the entry's tensors, by key, with steered spaces in their places; uncounted rows stay as they were."""
+def take_hidden(entry: Mapping[str, Any], place: Place) -> Tensor | None:
+    """Cut the rows that a mask hides out of a text space: (B, T, D), with zeros in all others; None where it hides none."""
+    hidden = _hidden(entry, place)
+    if hidden is None or not bool(hidden.any()):
+        return None
+    return torch.where(hidden[..., None], place.cut(entry[place.key]), 0)
+
+
+def put_back(
+    entry: Mapping[str, Any],
+    places: Mapping[str, Place],
+    steered: Mapping[str, Tensor],
+    hidden: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Return copies of the entry's tensors, by key, with steered spaces in their places; uncounted rows stay as they were.
+
+    `hidden` are steered spaces as `take_hidden` cuts them out.
+    """
     changed: dict[str, Tensor] = {}
-    for name, states in steered.items():
+    written = [(name, states, _counted(entry, places[name])) for name, states in steered.items()]
+    written += [(name, states, _hidden(entry, places[name])) for name, states in (hidden or {}).items()]
+    for name, states, rows in written:
         place = places[name]
         if place.key not in changed:
             changed[place.key] = entry[place.key].clone()
-        part, counted = place.cut(changed[place.key]), _counted(entry, place)
-        part.copy_(states if counted is None else torch.where(counted[..., None], states, part))
+        part = place.cut(changed[place.key])
+        part.copy_(states if rows is None else torch.where(rows[..., None], states, part))
     return changed
 
 
 def _counted(entry: Mapping[str, Any], place: Place) -> Tensor | None:
     """Return which rows (B, T) are the space's text; None for all of them."""
-    tensor = entry[place.key]
-    own = place.own_rows(tensor)
-    mask = entry.get(MASKS.get(place.key, ""))
+    own, shown = place.own_rows(entry[place.key]), _shown(entry, place)
+    return own if shown is None else shown if own is None else shown & own
+
+
+def _hidden(entry: Mapping[str, Any], place: Place) -> Tensor | None:
+    """Return which rows (B, T) of the space's encoder a mask hides; None without a mask."""
+    own, shown = place.own_rows(entry[place.key]), _shown(entry, place)
+    return None if shown is None else ~shown if own is None else ~shown & own
+
+
+def _shown(entry: Mapping[str, Any], place: Place) -> Tensor | None:
+    """Return which rows (B, T) the mask of a tensor shows; None without a mask."""
+    tensor, mask = entry[place.key], entry.get(MASKS.get(place.key, ""))
     if not isinstance(mask, Tensor) or mask.shape[-1] != tensor.shape[-2] or mask.ndim != 2:
-        return own
-    shown = (mask != 0).to(tensor.device).expand(len(tensor), -1)
-    return shown if own is None else shown & own
+        return None
+    return (mask != 0).to(tensor.device).expand(len(tensor), -1)
 
 
 def left_alone(entry: Mapping[str, Any], places: Mapping[str, Place]) -> list[str]:

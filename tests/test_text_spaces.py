@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from safety_steer.aligned import token_mask
 from safety_steer.errors import FileFormatError
-from safety_steer.text_spaces import PICTURES, Place, fits, left_alone, pictured, put_back, take
+from safety_steer.text_spaces import PICTURES, Place, fits, left_alone, pictured, put_back, take, take_hidden
 
 STATES = torch.arange(2 * 4 * 6, dtype=torch.float32).reshape(2, 4, 6) + 1
 
@@ -44,6 +45,39 @@ def test_masked_rows_are_taken_as_zeros_and_keep_their_values() -> None:
     changed = put_back(entry, {"all": place}, {"all": part * 3})["cross_attn"]
     assert torch.equal(changed[:, 2], STATES[:, 2])
     assert torch.equal(changed[:, [0, 1, 3]], STATES[:, [0, 1, 3]] * 3)
+
+
+def test_hidden_rows_are_taken_apart_and_put_back_among_the_others() -> None:
+    mask = torch.tensor([[1, 1, 0, 1]])
+    entry, place = {"cross_attn": STATES.clone(), "attention_mask": mask}, Place("cross_attn", 2, 4, 6)
+    part, hidden = take(entry, place), take_hidden(entry, place)
+    assert hidden is not None
+    assert torch.equal(part + hidden, STATES[..., 2:4])
+    assert not bool(hidden[:, [0, 1, 3]].any())
+    changed = put_back(entry, {"all": place}, {"all": part * 3}, {"all": hidden * 2})["cross_attn"]
+    assert torch.equal(changed[..., 2:4], part * 3 + hidden * 2)
+    assert torch.equal(changed[..., [0, 1, 4, 5]], STATES[..., [0, 1, 4, 5]])
+    alone = put_back(entry, {"all": place}, {}, {"all": hidden * 2})["cross_attn"]
+    assert torch.equal(alone[..., 2:4], part + hidden * 2)
+
+
+@pytest.mark.parametrize("mask", [None, torch.ones(1, 4), torch.zeros(1, 3)])
+def test_without_hidden_rows_there_is_nothing_to_take(mask: torch.Tensor | None) -> None:
+    assert take_hidden({"cross_attn": STATES, "attention_mask": mask}, Place("cross_attn")) is None
+
+
+def test_hidden_rows_of_another_encoder_are_not_taken() -> None:
+    states = STATES.clone()
+    states[:, :2, 3:] = 0
+    entry = {"cross_attn": states, "attention_mask": torch.tensor([[1, 0, 0, 1]])}
+    narrow, wide = (
+        take_hidden(entry, Place("cross_attn", stop=stop, width=6, rows=rows, edge=3))
+        for rows, stop in (("narrow", 3), ("wide", 0))
+    )
+    assert narrow is not None
+    assert wide is not None
+    assert token_mask(narrow)[0].tolist() == [False, True, False, False]
+    assert token_mask(wide)[0].tolist() == [False, False, True, False]
 
 
 def test_a_mask_of_another_length_is_no_mask_of_these_rows() -> None:

@@ -167,8 +167,7 @@ def test_nothing_but_the_text_of_the_positive_changes(family: str) -> None:
             for key in set(old) - {"uuid", "safety_steered", "model_conds"}:
                 if role == "positive" and key in text:
                     assert not torch.equal(old[key], new[key]), key
-                    hidden = f"hidden rows of {key}"
-                    assert hidden in besides or _hidden(old, key) is None or not _moved(old, new, hidden), key
+                    assert _all_of_the_hidden_moved(old, new, key), key
                 elif role == "negative" or key not in besides:
                     assert _alike(old[key], new[key]), (role, key)
     for name, value in _tensors(positive).items():
@@ -189,6 +188,7 @@ def test_all_of_a_prompt_that_a_model_reads_is_known(family: str) -> None:
     [[states, extras]] = apply_conditioning([[one["cross_attn"], one]], aligned(encoder_of(family)), **STEER_ALL)
     steered = {**extras, "cross_attn": states}
     moved = {name: _moved(one, steered, name) for name in row.besides}
+    assert all(moved[name] for name in moved if name.startswith("hidden rows of "))
     found.setdefault(family, {}).update({"besides": moved, "unread": list(row.unread)})
 
 
@@ -228,6 +228,13 @@ def _moved(before: dict[str, Any], after: dict[str, Any], name: str) -> bool:
     key = name.removeprefix("hidden rows of ")
     rows = _hidden(before, key) if key != name else None
     return not _alike(before[key], after[key] if rows is None else torch.where(rows, after[key], before[key]))
+
+
+def _all_of_the_hidden_moved(before: dict[str, Any], after: dict[str, Any], key: str) -> bool:
+    """Say whether of the rows that a mask hides those that are not zero moved, and the others did not."""
+    hidden = _hidden(before, key)
+    moved = (before[key] != after[key]).any(-1, keepdim=True)
+    return hidden is None or torch.equal(moved[hidden], (before[key] != 0).any(-1, keepdim=True)[hidden])
 
 
 def _tensors(positive: list[list[Any]]) -> dict[str, torch.Tensor]:
