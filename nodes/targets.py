@@ -21,6 +21,7 @@ NAMES = {
     "conditioning_llama3": "encoder_hidden_states_llama3",
     "conditioning_mt5xl": "encoder_hidden_states_t5",
     "conditioning_byt5small": "txt_byt5",
+    "cross_attn_pose": "context_pose",
 }
 
 

@@ -40,7 +40,7 @@ class Outcome:
     `left_alone` names text of the entry that is not steered. `before` holds the aligned tensors as they were read, the
     deciding space first. `images` says by space which rows are a picture's, in spaces whose encoder takes
     pictures into the prompt; they are neither read nor moved. `hidden` holds the steered rows that a mask hides, by space,
-    where `hidden_rows` moved any.
+    where `hidden_rows` moved any. `copies` are what was done to further texts of the entry, by key.
     """
 
     tensors: Mapping[str, Tensor]
@@ -51,11 +51,13 @@ class Outcome:
     images: Mapping[str, LeftAlone] = field(default_factory=dict)
     false_positive_rate: float = FALSE_POSITIVE_RATE
     hidden: Mapping[str, Steered] = field(default_factory=dict)
+    copies: Mapping[str, Outcome] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
         """Whether any token moved."""
-        return any(bool(steered.flagged.any()) for steered in (*self.spaces.values(), *self.hidden.values()))
+        own = (*self.spaces.values(), *self.hidden.values())
+        return any(bool(steered.flagged.any()) for steered in own) or any(copy.changed for copy in self.copies.values())
 
 
 def steer_conditioning(
@@ -156,6 +158,8 @@ def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
                 lines.append(f"  {name}: unchanged")
             lines.extend(_hidden(name, row, outcome.hidden.get(name)))
             lines.extend(_images(name, row, outcome.images.get(name)))
+    for name, copy in outcome.copies.items():
+        lines += [f"  {name}, which is text too:", *(f"  {line}" for line in summary(copy, aligned).splitlines())]
     lines += [f"  {line}" for line in left_alone_lines(outcome.left_alone)]
     return "\n".join(lines)
 

@@ -36,6 +36,8 @@ SECOND_WAYS = (
     *("t5xxl_ids", "audio_codes", "sam3_multi_cond"),
     *("cross_attn_controlnet", "reference_latents_text_embeds", "cross_attn_pose"),
 )
+# Texts that a model reads beside another one of the same encoder: Wan Animate 2 has a branch for poses with its own prompt.
+COPIES = {"cross_attn_pose": "cross_attn"}
 
 
 @dataclass(frozen=True)
@@ -152,9 +154,16 @@ def _shown(entry: Mapping[str, Any], place: Place) -> Tensor | None:
 
 
 def left_alone(entry: Mapping[str, Any], places: Mapping[str, Place]) -> list[str]:
-    """Name what carries an entry's text and no place reaches."""
-    reached = {place.key for place in places.values()}
+    """Name what carries an entry's text and no place reaches, itself or as a copy."""
+    reached = {*(place.key for place in places.values()), *copies(entry, places)}
     return [key for key in (*MAIN_TEXT, *SIDE_TEXT, *SECOND_WAYS) if entry.get(key) is not None and key not in reached]
+
+
+def copies(entry: Mapping[str, Any], places: Mapping[str, Place]) -> list[str]:
+    """Return the keys of an entry that hold another text in spaces that a direction is aligned to."""
+    spaces = {key: [place for place in places.values() if place.key == of] for key, of in COPIES.items()}
+    texts = {key: {COPIES[key]: entry.get(key)} for key in COPIES}
+    return [key for key, own in spaces.items() if own and all(fits(texts[key], place) for place in own)]
 
 
 def second_ways(keys: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ import torch
 
 from safety_steer.aligned import token_mask
 from safety_steer.errors import FileFormatError
-from safety_steer.text_spaces import PICTURES, Place, fits, left_alone, pictured, put_back, take, take_hidden
+from safety_steer.text_spaces import PICTURES, Place, copies, fits, left_alone, pictured, put_back, take, take_hidden
 
 STATES = torch.arange(2 * 4 * 6, dtype=torch.float32).reshape(2, 4, 6) + 1
 
@@ -138,6 +138,17 @@ def test_text_that_no_place_reaches_is_named() -> None:
     assert left_alone(entry, {"x": Place("cross_attn"), "y": Place("conditioning_llama3", layer=0)}) == [
         "conditioning_byt5small"
     ]
+
+
+def test_a_further_text_in_the_same_spaces_is_no_text_left_alone() -> None:
+    places = {"x": Place("cross_attn", width=6)}
+    assert copies({"cross_attn": STATES, "cross_attn_pose": STATES[:1]}, places) == ["cross_attn_pose"]
+    assert left_alone({"cross_attn": STATES, "cross_attn_pose": STATES[:1]}, places) == []
+    for other in (STATES[..., :5], STATES[0, 0], None, [STATES]):
+        entry = {"cross_attn": STATES, "cross_attn_pose": other}
+        assert copies(entry, places) == []
+        assert left_alone(entry, places) == ([] if other is None else ["cross_attn_pose"])
+    assert copies({"cross_attn_pose": STATES}, {"y": Place("pooled_output")}) == []
 
 
 def test_a_place_goes_through_a_document() -> None:

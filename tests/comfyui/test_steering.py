@@ -40,6 +40,7 @@ def by_library(conditioning: Conditioning, aligned: Any, **settings: Any) -> Con
         behind = {name: found.states for name, found in steer_hidden(outcome, hidden, aligned, chosen).hidden.items()}
         moved = {name: tensor for name, tensor in outcome.tensors.items() if tensor is not texts[name]}
         result = {**entry, **spaces.put_back(entry, aligned.places, moved, behind)}
+        result |= {key: result["cross_attn"] for key in spaces.COPIES if extras.get(key) is states}
         steered.append([result.pop("cross_attn"), result])
     return steered
 
