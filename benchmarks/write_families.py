@@ -109,7 +109,7 @@ hand.
 
 - **text spaces**: where the family's text lies. Each is aligned and steered apart; what is left alone, the node names.
 - **conditioning** (the default `site`): the sample is bit for bit that of conditioning steered by the library, strength 0
-  is bit for bit the unsteered sample, and negative prompt, masks, padding and every other key are untouched. *Partly* where
+  is bit for bit the unsteered sample, and negative prompt, masks, zero rows and every other key are untouched. *Partly* where
   the model reads the prompt in one more place, which stays as it is: found by putting each part of another prompt's
   conditioning into this one's, and looking whether the sample changes.
 - **cross-attention**: with constant strength the same bits as the other site; or refused, because the family's layers see
@@ -123,7 +123,8 @@ TAIL = """
 
 Some encoders pad a prompt and mask the padding, but their models read the padding too (Flux.2 Klein, LongCat-Image, PixelDiT
 and PiD all of it, HunyuanDiT that of mT5, for one pooled vector). Padding stands after the prompt in these encoders and has
-heard it. Rows that a mask hides are left alone, so the prompt reaches these models in them unsteered.
+heard it. So rows that a mask hides are steered with their prompt, and only then, unless they are zero: the gate hears the
+words alone. Models that heed their mask give the same pictures either way.
 
 ## Families without a row
 

@@ -16,7 +16,7 @@ from ..safety_steer.workflow.own_nodes import APPLY
 from . import answers, cross_attention, report, run_log, settings, unet_blocks, windows
 from .aliases import search_aliases
 from .curve import Curve
-from .entries import each_with_text, steer_entries
+from .entries import Steer, each_with_text, sharing, steer_copies, steer_entries, steer_text
 from .kept_text import kept_text
 from .sockets import CATEGORY, AlignedDirectionSocket
 from .windows import Entry
@@ -105,46 +105,56 @@ class ApplySafetySteer(io.ComfyNode):
             raise DataError(f"Expected site {' or '.join(SITES)}, but got '{site[:40]}'. Change site on Apply Safety Steer.")
         patched = model.clone()
         if site == SITES[0]:
-            replace = steer_positive(direction, steering, window)
+            replace, follow = (steer_positive(direction, steering, window, steer) for steer in (steer_text, steer_copies))
             if not window.whole and not patched.get_wrappers(WrappersMP.SAMPLER_SAMPLE, windows.KEY):
                 patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, windows.KEY, _restore)
         else:
             layer = cross_attention.Layer(Curve(window, fade), unet_blocks.read(blocks))
-            replace = mark_positive(direction, steering, cross_attention.attach(patched, layer))
+            bit = cross_attention.attach(patched, layer)
+            replace, follow = (mark_positive(direction, steering, bit, steer) for steer in (steer_text, steer_copies))
         answers.attach(patched)
         line = settings.sentence(steering, window)
         log = run_log.RunLog(direction, line, during_sampling=True)
         used = run_log.any_step(window)
         wrapper = _wrapper(
-            replace, direction, cls.hidden.unique_id, log, used, cuts=used and not window.whole and site == SITES[0]
+            replace, follow, direction, cls.hidden.unique_id, log, used, cuts=used and not window.whole and site == SITES[0]
         )
         patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, wrapper)
         return io.NodeOutput(patched, log, ui=ui.PreviewText(f"{line}. What it did appears here after sampling."))
 
 
-def steer_positive(direction: AlignedDirection, steering: SteerSettings, window: settings.Window) -> Replace:
+def steer_positive(
+    direction: AlignedDirection, steering: SteerSettings, window: settings.Window, steer: Steer = steer_text
+) -> Replace:
     """Return how the conditioning site replaces positive entries: by steered ones, for the steps of the window."""
     cut = partial(windows.cut_family, window=window)
-    return partial(steer_entries, direction=direction, settings=steering, cut=cut)
+    return partial(steer_entries, direction=direction, settings=steering, cut=cut, steer=steer)
 
 
-def mark_positive(direction: AlignedDirection, steering: SteerSettings, bit: int) -> Replace:
+def mark_positive(direction: AlignedDirection, steering: SteerSettings, bit: int, steer: Steer = steer_text) -> Replace:
     """Return how the cross-attention site replaces them: by marked ones, whose text every step moves toward steered text."""
     within = cross_attention.within_reach(direction)
 
     def act(entry: Entry) -> tuple[list[Entry], Outcome]:
-        marked, outcome = cross_attention.mark(entry, bit, within, steering)
+        marked, outcome = cross_attention.mark(entry, bit, within, steering, steer)
         return [marked], outcome
 
     return partial(each_with_text, act=act)
 
 
 def _wrapper(
-    replace: Replace, direction: AlignedDirection, node_id: str | None, log: run_log.RunLog, used: bool, cuts: bool
+    replace: Replace,
+    follow: Replace,
+    direction: AlignedDirection,
+    node_id: str | None,
+    log: run_log.RunLog,
+    used: bool,
+    cuts: bool,
 ) -> Callable[..., Any]:
     """Return the OUTER_SAMPLE wrapper: it replaces the positive entries of one sampling run, which ComfyUI drops after it.
 
-    What it did goes to the log once the run is done; not `used` says that no step is steered, `cuts` that entries are cut.
+    `follow` replaces entries of other roles that carry text of the positive. What was done goes to the log once the run is
+    done; not `used` says that no step is steered, `cuts` that entries are cut.
     """
 
     def wrapper(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
@@ -156,6 +166,8 @@ def _wrapper(
             )
         if cuts:
             windows.refuse_split(executor.class_obj.model_options)
+        for role in (role for role in conds if role != "positive"):
+            conds[role] = _followed(conds[role], conds["positive"], follow)
         conds["positive"], outcomes = replace(conds["positive"])
         if any(outcome.changed for outcome in outcomes):
             answers.ask(executor.class_obj, direction)
@@ -167,6 +179,17 @@ def _wrapper(
         return sampled
 
     return wrapper
+
+
+def _followed(entries: list[Entry], positive: Sequence[Entry], follow: Replace) -> list[Entry]:
+    """Return the entries of another role; what they carry of the positive prompt is steered, and nothing else.
+
+    Wan Animate 2 reads the prompt of its pose once for all roles, and may keep what it made of it for the first that came.
+    """
+    shared = sharing(entries, positive)
+    if not any(shared):
+        return entries
+    return [made for entry, shares in zip(entries, shared, strict=True) for made in (follow([entry])[0] if shares else [entry])]
 
 
 def _restore(executor: WrapperExecutor, guider: Any, *args: Any, **kwargs: Any) -> Any:

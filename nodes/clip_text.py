@@ -8,7 +8,6 @@ encoder allows that is found out by trying it on two prompts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from torch import Tensor
 from ..safety_steer.errors import EncoderError
 from ..safety_steer.text_spaces import Place, fits, only_token_ids, second_ways, take
 from . import clip_layout, clip_tokens
+from .clip_parts import outputs_of_parts
 from .clip_tokens import Tokens, length, shape
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def study(clip: CLIP) -> ClipText:
     """Find out where a CLIP puts its text and whether it takes several prompts at once; raises EncoderError for neither."""
     options = {**_without_zero_padding(clip), **clip_tokens.without_sampling(clip)}
     tokens = clip.tokenize(ALIKE[0][0], **options)
-    with _parts(clip) as parts:
+    with outputs_of_parts(clip) as parts:
         entry = entry_of(clip, tokens)
     if only_token_ids(entry):
         raise EncoderError(
@@ -178,7 +178,7 @@ def _encode(text: ClipText, group: Sequence[Tokens]) -> list[Texts]:
 
 def _pass(text: ClipText, group: Sequence[Tokens]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Encode prompts as if they were sections of one: its entry, and what every part of the encoder gave."""
-    with _parts(text.clip) as parts:
+    with outputs_of_parts(text.clip) as parts:
         return entry_of(text.clip, clip_tokens.merged(group)), parts
 
 
@@ -224,26 +224,6 @@ def _same(one: Texts, other: Texts) -> bool:
         return False
     flat = (torch.cat([texts[name].flatten().double().cpu() for name in one]) for texts in (one, other))
     return float(torch.nn.functional.cosine_similarity(*flat, dim=0)) >= SAME_COSINE
-
-
-@contextmanager
-def _parts(clip: CLIP) -> Iterator[dict[str, Any]]:
-    """Collect what every part of the encoder gives in a pass: a CLIP hands out the pooled state of the first section only."""
-    collected: dict[str, Any] = {}
-
-    def keep(name: str) -> Callable[..., None]:
-        def hook(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, tuple) and len(output) > 1:
-                collected[name] = output
-
-        return hook
-
-    handles = [part.register_forward_hook(keep(name)) for name, part in clip.cond_stage_model.named_children()]
-    try:
-        yield collected
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _pooled_rows(first: Tensor, parts: Mapping[str, Any], count: int) -> list[Tensor] | None:

@@ -25,7 +25,7 @@ from ..safety_steer.apply import Outcome, SteerSettings
 from ..safety_steer.errors import MismatchError
 from . import targets
 from .curve import Curve, Knots, share_at
-from .entries import STEERED, steer_text
+from .entries import STEERED, Steer, steer_text
 from .targets import CONTEXT, NAMES
 from .unet_blocks import Blocks, holds
 from .windows import Entry
@@ -84,13 +84,15 @@ def attach(patched: ModelPatcher, layer: Layer) -> int:
     return 1 << len(before)
 
 
-def mark(entry: Entry, bit: int, direction: AlignedDirection, settings: SteerSettings) -> tuple[Entry, Outcome]:
-    """Return an entry that stays as it is and carries its steered text along, and what was done to it."""
+def mark(
+    entry: Entry, bit: int, direction: AlignedDirection, settings: SteerSettings, steer: Steer = steer_text
+) -> tuple[Entry, Outcome]:
+    """Return an entry that stays as it is and carries its text along as `steer` makes it, and what was done to it."""
     hung = [number for number in targets.numbers(entry.get("model_conds", {})) if number]
     marked = entry
     for number in (0, *hung):
         before = targets.text_of(entry, number)
-        after, outcome = steer_text({**before, STEERED: True} if number else before, direction, settings)
+        after, outcome = steer({**before, STEERED: True} if number else before, direction, settings)
         marked = targets.put(marked, number | bit, after, before)
     return marked, outcome
 

@@ -6,16 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..safety_steer import text_spaces
 from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.apply import Outcome, SteerSettings, steer_conditioning
 from ..safety_steer.errors import MismatchError
+from ..safety_steer.hidden_rows import steer_hidden
 from . import targets
 from .windows import Cut, Entry
 
 STEERED = "safety_steered"
+Steer = Callable[[Entry, AlignedDirection, SteerSettings], tuple[Entry, Outcome]]
 
 
 def each_with_text(
@@ -34,8 +37,31 @@ def each_with_text(
     return result, outcomes
 
 
+def steer_text(entry: Entry, direction: AlignedDirection, settings: SteerSettings) -> tuple[Entry, Outcome]:
+    """Steer all text of an entry; return the entry itself when nothing moves, or a copy."""
+    result, outcome = _steer_spaces(entry, direction, settings)
+    found: dict[str, Outcome] = {}
+    for key in text_spaces.copies(entry, direction.places):
+        of = text_spaces.COPIES[key]
+        if torch.equal(entry[key], entry[of]):
+            same, found[key] = (result[of] if result[of] is not entry[of] else entry[key]), outcome
+        else:
+            same, found[key] = _steer_copy(entry, key, direction, settings)
+        result = result if same is entry[key] else {**result, key: same, STEERED: True}
+    return result, replace(outcome, copies=found) if found else outcome
+
+
+def steer_copies(entry: Entry, direction: AlignedDirection, settings: SteerSettings) -> tuple[Entry, Outcome]:
+    """Steer only the further texts of an entry, as `steer_text` does; the outcome is that of the last of them."""
+    result, outcome = entry, Outcome({}, None)
+    for key in text_spaces.copies(entry, direction.places):
+        same, outcome = _steer_copy(entry, key, direction, settings)
+        result = result if same is entry[key] else {**result, key: same, STEERED: True}
+    return result, outcome
+
+
 def steer_entries(
-    entries: Sequence[Entry], direction: AlignedDirection, settings: SteerSettings, cut: Cut
+    entries: Sequence[Entry], direction: AlignedDirection, settings: SteerSettings, cut: Cut, steer: Steer = steer_text
 ) -> tuple[list[Entry], list[Outcome]]:
     """Steer entries with their tensors under `cross_attn`, `pooled_output`, ...; none of them is written to.
 
@@ -44,18 +70,20 @@ def steer_entries(
     """
 
     def act(entry: Entry) -> tuple[list[Entry], Outcome]:
-        steered, outcome = steer_entry(entry, direction, settings)
+        steered, outcome = steer_entry(entry, direction, settings, steer)
         return cut(entry, steered) if steered is not entry else [entry], outcome
 
     return each_with_text(entries, act)
 
 
-def steer_entry(entry: Entry, direction: AlignedDirection, settings: SteerSettings) -> tuple[Entry, Outcome]:
+def steer_entry(
+    entry: Entry, direction: AlignedDirection, settings: SteerSettings, steer: Steer = steer_text
+) -> tuple[Entry, Outcome]:
     """Steer an entry's text, and the targets that nodes before have hung on it; the entry itself when nothing moves.
 
     The outcome is that of the text all of those nodes have acted on.
     """
-    result, outcome = steer_text(entry, direction, settings)
+    result, outcome = steer(entry, direction, settings)
     hung = [number for number in targets.numbers(entry.get("model_conds", {})) if number]
     if not hung:
         return result, outcome
@@ -63,20 +91,43 @@ def steer_entry(entry: Entry, direction: AlignedDirection, settings: SteerSettin
         result = targets.put(result, 0, result, entry)
     for number in hung:
         before = targets.text_of(entry, number)
-        after, outcome = steer_text({**before, STEERED: True}, direction, settings)
+        after, outcome = steer({**before, STEERED: True}, direction, settings)
         result = targets.put(result, number, after, before)
     return result, outcome
 
 
-def steer_text(entry: Entry, direction: AlignedDirection, settings: SteerSettings) -> tuple[Entry, Outcome]:
-    """Steer an entry's text alone; return the entry itself when nothing moves, or a copy."""
+def sharing(entries: Sequence[Entry], others: Sequence[Entry]) -> list[bool]:
+    """Say of each entry whether a further text of it is one that an entry of another role carries too."""
+    told = [(key, other[key]) for other in others for key in text_spaces.COPIES if isinstance(other.get(key), Tensor)]
+    return [any(_same(entry.get(key), text) for key, text in told) for entry in entries]
+
+
+def _same(one: Any, other: Tensor) -> bool:
+    return one is other or (isinstance(one, Tensor) and one.shape == other.shape and torch.equal(one, other))
+
+
+def _steer_copy(entry: Entry, key: str, direction: AlignedDirection, settings: SteerSettings) -> tuple[Tensor, Outcome]:
+    """Steer a further text of an entry as a prompt of its own; return the very tensor when nothing moves."""
+    of = text_spaces.COPIES[key]
+    try:
+        result, outcome = _steer_spaces({of: entry[key], STEERED: entry.get(STEERED, False)}, direction, settings)
+    except MismatchError as error:
+        raise MismatchError(f"The model also reads {key}. {error}") from error
+    return result[of], outcome
+
+
+def _steer_spaces(entry: Entry, direction: AlignedDirection, settings: SteerSettings) -> tuple[Entry, Outcome]:
+    """Steer the text spaces of an entry; return the entry itself when nothing moves, or a copy."""
     left = text_spaces.left_alone(entry, direction.places)
     texts = _texts(entry, direction, left)
     pictured = text_spaces.pictured(entry)
     outcome = steer_conditioning(texts, direction, settings, check=not entry.get(STEERED), pictured=pictured)
+    hidden = {name: text_spaces.take_hidden(entry, direction.places[name]) for name in texts}
+    outcome = steer_hidden(outcome, {name: rows for name, rows in hidden.items() if rows is not None}, direction, settings)
     moved = {name: tensor for name, tensor in outcome.tensors.items() if tensor is not texts[name]}
-    copies = text_spaces.put_back(entry, direction.places, moved)
-    return {**entry, **copies, STEERED: True} if moved else entry, replace(outcome, left_alone=tuple(left))
+    behind = {name: steered.states for name, steered in outcome.hidden.items()}
+    copies = text_spaces.put_back(entry, direction.places, moved, behind)
+    return {**entry, **copies, STEERED: True} if copies else entry, replace(outcome, left_alone=tuple(left))
 
 
 def _texts(entry: Mapping[str, Any], direction: AlignedDirection, left: Sequence[str]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.report import Record
 from ..safety_steer.text_spaces import Place, fits, take
 from ..safety_steer.words import PADDING, Word, join_pieces
+from .clip_parts import outputs_of_parts, same_rows, source
 from .clip_tokens import Tokens, sections, without_sampling
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ Words = dict[str, tuple[Word, ...]]
 
 MAX_ENCODED = 12
 MAX_LETTERS = 20_000
-CLOSE = 0.02  # of a token's length; half precision and another batch size change less
 
 
 def find_words(clip: CLIP, texts: Iterable[str], records: Sequence[Record], direction: AlignedDirection) -> list[Words]:
@@ -43,12 +43,13 @@ def find_words(clip: CLIP, texts: Iterable[str], records: Sequence[Record], dire
         if not any(_could_be(tokens, records[number], direction.places) for number in open_records):
             continue
         encoded += 1
-        entries = clip.encode_from_tokens_scheduled(tokens)
+        with outputs_of_parts(clip) as outputs:
+            entries = clip.encode_from_tokens_scheduled(tokens)
         if len(entries) != 1:
             continue
         entry = {**entries[0][1], "cross_attn": entries[0][0]}
         for number in open_records:
-            found[number] = _words(clip, tokens, entry, records[number], direction.places)
+            found[number] = _words(clip, tokens, entry, outputs, records[number], direction.places)
     return found
 
 
@@ -60,30 +61,35 @@ def _could_be(tokens: Tokens, record: Record, places: Mapping[str, Place]) -> bo
 
 def _close(made: Tensor, kept: Tensor) -> bool:
     """Say whether every token is the same but for rounding."""
-    if made.shape != kept.shape:
-        return False
-    one, other = made.to("cpu").float(), kept.float()
-    return bool(((one - other).norm(dim=-1) <= CLOSE * other.norm(dim=-1) + 1e-6).all())
+    return made.shape == kept.shape and bool(same_rows(made, kept).all())
 
 
-def _words(clip: CLIP, tokens: Tokens, entry: Mapping[str, Any], record: Record, places: Mapping[str, Place]) -> Words:
+def _words(
+    clip: CLIP,
+    tokens: Tokens,
+    entry: Mapping[str, Any],
+    outputs: Mapping[str, Any],
+    record: Record,
+    places: Mapping[str, Place],
+) -> Words:
     """Return the words of every space of a record that an entry gives too, in the numbers of the space's rows."""
     made: Words = {}
     for name, kept in record.before.items():
         if kept.ndim != 3 or not fits(entry, places[name]) or not _close(take(entry, places[name]), kept):
             continue
-        found = _rows(name, places[name], kept.shape[1], tokens)
+        count, taken = kept.shape[1], source(outputs, tokens, kept[0].to("cpu"))
+        found = (taken[0], -taken[1]) if taken else _rows(name, places[name], count, tokens)
         pieces = _pieces(clip, tokens, found[0]) if found else None
         if not found or not pieces:
             continue
         shift = found[1]
-        rows = [PADDING] * shift + pieces if shift > 0 else pieces[-shift:]
-        made[name] = join_pieces([*rows, *[PADDING] * (kept.shape[1] - len(rows))])
+        rows = ([PADDING] * shift + pieces if shift > 0 else pieces[-shift:])[:count]
+        made[name] = join_pieces([*rows, *[PADDING] * (count - len(rows))])
     return made
 
 
 def _rows(space: str, place: Place, count: int, tokens: Tokens) -> tuple[str, int] | None:
-    """Return which part's tokens lie in the rows of a space, and in which row the first one does.
+    """Guess by their number which part's tokens lie in the rows of a space, and in which row the first one does.
 
     That is below 0 when the encoder takes a template off the front of the prompt; None when no part fits.
     """

@@ -80,8 +80,12 @@ def finished(outcomes: Sequence[Outcome], direction: AlignedDirection, how: str,
 
 
 def records_of(outcomes: Sequence[Outcome], used: bool = True) -> list[Record]:
-    """Keep what a report needs of outcomes; not `used` when a window without steps throws steered text away."""
-    return [record(outcome, used) for outcome in outcomes]
+    """Keep what a report needs of outcomes and of further texts that say something else than the prompt they came with.
+
+    Not `used` when a window without steps throws steered text away.
+    """
+    further = [[copy for copy in outcome.copies.values() if copy.before is not outcome.before] for outcome in outcomes]
+    return [record(one, used) for outcome, own in zip(outcomes, further, strict=True) for one in (outcome, *own)]
 
 
 def any_step(window: settings.Window) -> bool:

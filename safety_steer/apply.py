@@ -39,7 +39,8 @@ class Outcome:
 
     `left_alone` names text of the entry that is not steered. `before` holds the aligned tensors as they were read, the
     deciding space first. `images` says by space which rows are a picture's, in spaces whose encoder takes
-    pictures into the prompt; they are neither read nor moved.
+    pictures into the prompt; they are neither read nor moved. `hidden` holds the steered rows that a mask hides, by space,
+    where `hidden_rows` moved any. `copies` are what was done to further texts of the entry, by key.
     """
 
     tensors: Mapping[str, Tensor]
@@ -49,11 +50,14 @@ class Outcome:
     before: Mapping[str, Tensor] = field(default_factory=dict)
     images: Mapping[str, LeftAlone] = field(default_factory=dict)
     false_positive_rate: float = FALSE_POSITIVE_RATE
+    hidden: Mapping[str, Steered] = field(default_factory=dict)
+    copies: Mapping[str, Outcome] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
         """Whether any token moved."""
-        return any(bool(steered.flagged.any()) for steered in self.spaces.values())
+        own = (*self.spaces.values(), *self.hidden.values())
+        return any(bool(steered.flagged.any()) for steered in own) or any(copy.changed for copy in self.copies.values())
 
 
 def steer_conditioning(
@@ -86,9 +90,7 @@ def steer_conditioning(
         aligned.spaces[name].check(states[name], name)
     decider = (*spoken, *known)[0]
     before = {name: states[name] if name in images else tensors[name] for name in (decider, *known)}
-    weights = active_strengths(aligned.strengths, aligned.categories)
-    strengths = {category: settings.strength * weight for category, weight in weights.items()}
-    strengths = active_strengths(strengths, aligned.categories)
+    strengths = strengths_of(aligned, settings)
     if not strengths:
         return Outcome(dict(tensors), None, before=before, images=images, false_positive_rate=settings.false_positive_rate)
     decision = open_gate(states[decider], aligned.spaces[decider], settings.gate, settings.false_positive_rate)
@@ -111,6 +113,12 @@ def steer_conditioning(
                 steered = images[name].put_back(steered, done[name].flagged)
             result[name] = steered.reshape(tensors[name].shape)
     return Outcome(result, decision, done, before=before, images=images, false_positive_rate=settings.false_positive_rate)
+
+
+def strengths_of(aligned: AlignedDirection, settings: SteerSettings) -> dict[str, float]:
+    """Return how strongly each active category steers."""
+    weights = active_strengths(aligned.strengths, aligned.categories)
+    return active_strengths({category: settings.strength * weight for category, weight in weights.items()}, aligned.categories)
 
 
 def reach_in(reach: Tensor | None, deciding: Tensor, states: Tensor) -> Tensor | None:
@@ -148,9 +156,18 @@ def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
                 lines.append(f"  {name}: {_places(moved)} of {moved.numel()} moved, by {share:.0%} of their length")
             else:
                 lines.append(f"  {name}: unchanged")
+            lines.extend(_hidden(name, row, outcome.hidden.get(name)))
             lines.extend(_images(name, row, outcome.images.get(name)))
+    for name, copy in outcome.copies.items():
+        lines += [f"  {name}, which is text too:", *(f"  {line}" for line in summary(copy, aligned).splitlines())]
     lines += [f"  {line}" for line in left_alone_lines(outcome.left_alone)]
     return "\n".join(lines)
+
+
+def _hidden(name: str, row: int, hidden: Steered | None) -> list[str]:
+    """Say how many rows behind the mask moved along with one prompt."""
+    count = 0 if hidden is None else int(hidden.flagged[row].sum())
+    return [f"  {name}: {count} more behind its mask moved too, as some models read them"] if count else []
 
 
 def _images(name: str, row: int, images: LeftAlone | None) -> list[str]:

@@ -95,10 +95,10 @@ def steer(
     active = active_strengths(strengths, categories)
     if operator == "erase":
         return _erase(states, space, categories, active, gate, token_quantile, preserve_norm, reach)
-    return _shift(states, space, categories, active, operator, gate, token_quantile, preserve_norm, reach)
+    return shift(states, space, categories, active, operator, gate, token_quantile, preserve_norm, reach)
 
 
-def _shift(
+def shift(
     states: Tensor,
     space: AlignedSpace,
     categories: tuple[str, ...],
@@ -109,7 +109,7 @@ def _shift(
     preserve_norm: bool,
     reach: Tensor | None = None,
 ) -> Steered:
-    """Add, project or clip along the active categories."""
+    """Add, project or clip along the active categories; `steer` is this and `erase`."""
     columns = [categories.index(name) for name in active]
     unsafe = space.unsafe_reading(states, columns)
     limits = _token_limits(space, columns, operator, token_quantile).to(states.device)
@@ -155,24 +155,21 @@ def _erase(
 ) -> Steered:
     """Turn tokens away, and fill the places of unsafe words; "global" finds words of any category."""
     columns = [categories.index(name) for name in active]
-    found = list(range(len(categories))) if categories[0] in active else columns
+    found = word_columns(categories, active)
     if not found or not states.shape[1] or (gate is not None and not bool(gate.any())):
-        return _shift(states, space, categories, active, "clip", gate, token_quantile, preserve_norm, reach)
+        return shift(states, space, categories, active, "clip", gate, token_quantile, preserve_norm, reach)
     unsafe = space.unsafe_reading(states, found)
     opened = _opened(states, space, found, unsafe, "clip") if gate is None else gate.to(states.device).float()
     further = {name: TURN * value for name, value in active.items()}
-    turned = _shift(states, space, categories, further, "clip", opened, token_quantile, True, reach)
+    turned = shift(states, space, categories, further, "clip", opened, token_quantile, True, reach)
     share = (max(active.values()) * opened).clamp(0, 1)
-    limits, peaks = (
-        at_quantile(take_rows(quantiles, found), level).to(states.device)
-        for quantiles, level in ((space.token_quantiles, WORD_QUANTILE), (space.prompt_quantiles, STRIKING_QUANTILE))
-    )
+    peaks = at_quantile(take_rows(space.prompt_quantiles, found), STRIKING_QUANTILE).to(states.device)
     real = token_mask(states)
     steered = (share > 0)[:, None] & real
     if reach is not None:
         steered = steered & reach.to(steered.device)
-    standing = (unsafe / limits.clamp(min=1e-6)).amax(-1).masked_fill(~steered, 0)
-    flagged = standing > (STANDS_OUT * standing.amax(1, keepdim=True)).clamp(min=1)
+    standing = word_standing(unsafe, space, found).masked_fill(~steered, 0)
+    flagged = standing > word_limit(standing)
     erased = unsafe_words(flagged, (unsafe > peaks).any(-1) & steered, real)
     if reach is not None:
         erased = erased & reach.to(erased.device)
@@ -182,6 +179,22 @@ def _erase(
     after = space.unsafe_reading(filled, columns)
     moved = (filled.float() - states.float()).norm(dim=-1)
     return replace(turned, states=filled, after=after, moved=moved, erased=erased)
+
+
+def word_columns(categories: tuple[str, ...], active: Mapping[str, float]) -> list[int]:
+    """Return the numbers of the categories whose words `erase` finds."""
+    return [number for number, name in enumerate(categories) if name in active or categories[0] in active]
+
+
+def word_standing(unsafe: Tensor, space: AlignedSpace, columns: list[int]) -> Tensor:
+    """Return how far tokens stand out, given their unsafe readings (B, T, K): (B, T), 1 at the strict benign quantile."""
+    limits = at_quantile(take_rows(space.token_quantiles, columns), WORD_QUANTILE).to(unsafe.device)
+    return (unsafe / limits.clamp(min=1e-6)).amax(-1)
+
+
+def word_limit(standing: Tensor) -> Tensor:
+    """Return beyond what a token of each prompt (B, T) is one of its unsafe words: (B, 1)."""
+    return (STANDS_OUT * standing.amax(1, keepdim=True)).clamp(min=1)
 
 
 def _move(result: Tensor, index: Tensor, coefficients: Tensor, vectors: Tensor) -> None:
@@ -214,6 +227,15 @@ def _token_limits(space: AlignedSpace, columns: list[int], operator: str, quanti
     if operator == "project":
         return torch.zeros(len(columns))
     return at_quantile(take_rows(space.token_quantiles, columns), quantile)
+
+
+def opening_without_gate(
+    states: Tensor, space: AlignedSpace, categories: tuple[str, ...], active: Mapping[str, float], operator: str
+) -> Tensor:
+    """Return what `steer` takes for the gate where it is given none: 1 for prompts (B, T, D) that it steers, else 0; (B,)."""
+    erases = operator == "erase"
+    columns = word_columns(categories, active) if erases else [categories.index(name) for name in active]
+    return _opened(states, space, columns, space.unsafe_reading(states, columns), "clip" if erases else operator)
 
 
 def _opened(states: Tensor, space: AlignedSpace, columns: list[int], unsafe: Tensor, operator: str) -> Tensor:

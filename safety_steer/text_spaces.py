@@ -6,7 +6,7 @@ their own. A direction means something in one space only, so each is aligned and
 entry a space lies; `take` cuts it out as (B, T, D) or (B, D), `put_back` writes steered spaces into copies.
 
 Rows that are no text are taken as zeros, which steering never touches: padding that an attention mask hides, and rows of
-another encoder.
+another encoder. Hidden rows are taken apart from the text, for `hidden_rows`, since not every model heeds the mask.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ SECOND_WAYS = (
     *("t5xxl_ids", "audio_codes", "sam3_multi_cond"),
     *("cross_attn_controlnet", "reference_latents_text_embeds", "cross_attn_pose"),
 )
+# Texts that a model reads beside another one of the same encoder: Wan Animate 2 has a branch for poses with its own prompt.
+COPIES = {"cross_attn_pose": "cross_attn"}
 
 
 @dataclass(frozen=True)
@@ -101,61 +103,67 @@ def take(entry: Mapping[str, Any], place: Place) -> Tensor:
     return part if counted is None else torch.where(counted[..., None], part, 0)
 
 
-def put_back(entry: Mapping[str, Any], places: Mapping[str, Place], steered: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies of the entry's tensors, by key, with steered spaces in their places.
+def take_hidden(entry: Mapping[str, Any], place: Place) -> Tensor | None:
+    """Cut the rows that a mask hides out of a text space: (B, T, D), with zeros in all others; None where it hides none."""
+    hidden = _hidden(entry, place)
+    if hidden is None or not bool(hidden.any()):
+        return None
+    return torch.where(hidden[..., None], place.cut(entry[place.key]), 0)
 
-    Keys that say the same text again are given the same copy. Rows of other encoders stay as they were. Rows that a mask
-    hides go as far as their prompt's own did on average: causal encoders write the prompt into the padding after it, and some
-    models read it there whatever the mask says (Flux.2 Klein, LongCat-Image, PixelDiT, HunyuanDiT). Rows of zeros stay zeros.
+
+def put_back(
+    entry: Mapping[str, Any],
+    places: Mapping[str, Place],
+    steered: Mapping[str, Tensor],
+    hidden: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Return copies of the entry's tensors, by key, with steered spaces in their places; uncounted rows stay as they were.
+
+    `hidden` are steered spaces as `take_hidden` cuts them out.
     """
     changed: dict[str, Tensor] = {}
-    for name, states in steered.items():
+    written = [(name, states, _counted(entry, places[name])) for name, states in steered.items()]
+    written += [(name, states, _hidden(entry, places[name])) for name, states in (hidden or {}).items()]
+    for name, states, rows in written:
         place = places[name]
         if place.key not in changed:
             changed[place.key] = entry[place.key].clone()
-        part, counted = place.cut(changed[place.key]), _counted(entry, place)
-        if counted is not None:
-            moved = _with_hidden_rows(part, states, counted, place.own_rows(entry[place.key]))
-            states = torch.where(counted[..., None], states, moved)
-        part.copy_(states)
-    return changed | {again: changed[key] for key in (*changed,) for again in _said_again(entry, key)}
-
-
-def _said_again(entry: Mapping[str, Any], key: str) -> list[str]:
-    """Return the other keys that hold the very text of a key, as Wan Animate 2 has its prompt for the pose."""
-    text = entry[key]
-    tensors = ((other, entry.get(other)) for other in SECOND_WAYS)
-    return [
-        other
-        for other, tensor in tensors
-        if isinstance(tensor, Tensor) and tensor.device == text.device and tensor.dtype == text.dtype and tensor.equal(text)
-    ]
-
-
-def _with_hidden_rows(before: Tensor, after: Tensor, counted: Tensor, own: Tensor | None) -> Tensor:
-    """Move rows of (B, T, D) that are not `counted` (B, T) by the mean move of those that are; only `own` (B, T) ones."""
-    move = torch.where(counted[..., None], after.float() - before.float(), 0).sum(1) / counted.sum(1).clamp(min=1)[:, None]
-    moves = ~counted & (before != 0).any(-1) & (move != 0).any(-1)[:, None]
-    moves = moves if own is None else moves & own
-    return torch.where(moves[..., None], (before.float() + move[:, None]).to(before.dtype), before)
+        part = place.cut(changed[place.key])
+        part.copy_(states if rows is None else torch.where(rows[..., None], states, part))
+    return changed
 
 
 def _counted(entry: Mapping[str, Any], place: Place) -> Tensor | None:
     """Return which rows (B, T) are the space's text; None for all of them."""
-    tensor = entry[place.key]
-    own = place.own_rows(tensor)
-    mask = entry.get(MASKS.get(place.key, ""))
+    own, shown = place.own_rows(entry[place.key]), _shown(entry, place)
+    return own if shown is None else shown if own is None else shown & own
+
+
+def _hidden(entry: Mapping[str, Any], place: Place) -> Tensor | None:
+    """Return which rows (B, T) of the space's encoder a mask hides; None without a mask."""
+    own, shown = place.own_rows(entry[place.key]), _shown(entry, place)
+    return None if shown is None else ~shown if own is None else ~shown & own
+
+
+def _shown(entry: Mapping[str, Any], place: Place) -> Tensor | None:
+    """Return which rows (B, T) the mask of a tensor shows; None without a mask."""
+    tensor, mask = entry[place.key], entry.get(MASKS.get(place.key, ""))
     if not isinstance(mask, Tensor) or mask.shape[-1] != tensor.shape[-2] or mask.ndim != 2:
-        return own
-    shown = (mask != 0).to(tensor.device).expand(len(tensor), -1)
-    return shown if own is None else shown & own
+        return None
+    return (mask != 0).to(tensor.device).expand(len(tensor), -1)
 
 
 def left_alone(entry: Mapping[str, Any], places: Mapping[str, Place]) -> list[str]:
-    """Name what carries an entry's text and no place reaches."""
-    keys = {place.key for place in places.values() if isinstance(entry.get(place.key), Tensor)}
-    reached = keys.union(*(_said_again(entry, key) for key in keys))
+    """Name what carries an entry's text and no place reaches, itself or as a copy."""
+    reached = {*(place.key for place in places.values()), *copies(entry, places)}
     return [key for key in (*MAIN_TEXT, *SIDE_TEXT, *SECOND_WAYS) if entry.get(key) is not None and key not in reached]
+
+
+def copies(entry: Mapping[str, Any], places: Mapping[str, Place]) -> list[str]:
+    """Return the keys of an entry that hold another text in spaces that a direction is aligned to."""
+    spaces = {key: [place for place in places.values() if place.key == of] for key, of in COPIES.items()}
+    texts = {key: {COPIES[key]: entry.get(key)} for key in COPIES}
+    return [key for key, own in spaces.items() if own and all(fits(texts[key], place) for place in own)]
 
 
 def second_ways(keys: Iterable[str]) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from safety_steer.aligned import token_mask
 from safety_steer.errors import FileFormatError
-from safety_steer.text_spaces import PICTURES, Place, fits, left_alone, pictured, put_back, take
+from safety_steer.text_spaces import PICTURES, Place, copies, fits, left_alone, pictured, put_back, take, take_hidden
 
 STATES = torch.arange(2 * 4 * 6, dtype=torch.float32).reshape(2, 4, 6) + 1
 
@@ -35,50 +36,48 @@ def test_two_spaces_of_one_tensor_go_into_one_copy() -> None:
     assert torch.equal(changed["cross_attn"], STATES * 2)
 
 
-def test_masked_rows_are_taken_as_zeros_and_go_as_far_as_the_prompt_does() -> None:
+def test_masked_rows_are_taken_as_zeros_and_keep_their_values() -> None:
     mask = torch.tensor([[1, 1, 0, 1]])
     entry, place = {"cross_attn": STATES.clone(), "attention_mask": mask}, Place("cross_attn")
     part = take(entry, place)
     assert torch.equal(part[:, 2], torch.zeros(2, 6))
     assert torch.equal(part[:, [0, 1, 3]], STATES[:, [0, 1, 3]])
     changed = put_back(entry, {"all": place}, {"all": part * 3})["cross_attn"]
-    shown = [0, 1, 3]
-    assert torch.equal(changed[:, shown], STATES[:, shown] * 3)
-    assert torch.allclose(changed[:, 2], STATES[:, 2] + (2 * STATES[:, shown]).mean(1))
+    assert torch.equal(changed[:, 2], STATES[:, 2])
+    assert torch.equal(changed[:, [0, 1, 3]], STATES[:, [0, 1, 3]] * 3)
 
 
-def test_hidden_rows_of_zeros_and_of_prompts_that_do_not_move_keep_their_bits() -> None:
-    states = STATES.clone().half()
-    states[0, 2] = 0
-    states[1, 3] = -0.0
-    entry, place = {"cross_attn": states, "attention_mask": torch.tensor([[1, 1, 0, 0]])}, Place("cross_attn")
-    steered = take(entry, place).clone()
-    steered[0, 0] += 1
-    changed = put_back(entry, {"all": place}, {"all": steered})["cross_attn"]
-    assert not changed[0, 2].any()
-    assert torch.equal(changed[0, 3], states[0, 3] + 0.5)
-    assert torch.equal(changed[1].view(torch.int16), states[1].view(torch.int16))
+def test_hidden_rows_are_taken_apart_and_put_back_among_the_others() -> None:
+    mask = torch.tensor([[1, 1, 0, 1]])
+    entry, place = {"cross_attn": STATES.clone(), "attention_mask": mask}, Place("cross_attn", 2, 4, 6)
+    part, hidden = take(entry, place), take_hidden(entry, place)
+    assert hidden is not None
+    assert torch.equal(part + hidden, STATES[..., 2:4])
+    assert not bool(hidden[:, [0, 1, 3]].any())
+    changed = put_back(entry, {"all": place}, {"all": part * 3}, {"all": hidden * 2})["cross_attn"]
+    assert torch.equal(changed[..., 2:4], part * 3 + hidden * 2)
+    assert torch.equal(changed[..., [0, 1, 4, 5]], STATES[..., [0, 1, 4, 5]])
+    alone = put_back(entry, {"all": place}, {}, {"all": hidden * 2})["cross_attn"]
+    assert torch.equal(alone[..., 2:4], part + hidden * 2)
 
 
-def test_rows_of_another_encoder_do_not_move_with_hidden_ones() -> None:
+@pytest.mark.parametrize("mask", [None, torch.ones(1, 4), torch.zeros(1, 3)])
+def test_without_hidden_rows_there_is_nothing_to_take(mask: torch.Tensor | None) -> None:
+    assert take_hidden({"cross_attn": STATES, "attention_mask": mask}, Place("cross_attn")) is None
+
+
+def test_hidden_rows_of_another_encoder_are_not_taken() -> None:
     states = STATES.clone()
     states[:, :2, 3:] = 0
-    entry = {"cross_attn": states, "attention_mask": torch.tensor([[1, 0, 1, 0]])}
-    narrow, wide = (Place("cross_attn", stop=stop, width=6, rows=rows, edge=3) for rows, stop in (("narrow", 3), ("wide", 0)))
-    changed = put_back(entry, {"w": wide, "n": narrow}, {"w": take(entry, wide) * 2})["cross_attn"]
-    assert torch.equal(changed[:, :2], states[:, :2])
-    assert torch.equal(changed[:, 2], states[:, 2] * 2)
-    assert torch.equal(changed[:, 3], states[:, 3] + states[:, 2])
-
-
-def test_a_key_that_says_the_same_text_again_goes_with_it_and_is_not_left_alone() -> None:
-    entry = {"cross_attn": STATES, "cross_attn_pose": STATES.clone(), "cross_attn_controlnet": STATES + 1}
-    places = {"all": Place("cross_attn")}
-    changed = put_back(entry, places, {"all": STATES * 2})
-    assert set(changed) == {"cross_attn", "cross_attn_pose"}
-    assert torch.equal(changed["cross_attn_pose"], STATES * 2)
-    assert left_alone(entry, places) == ["cross_attn_controlnet"]
-    assert left_alone({**entry, "cross_attn_pose": STATES * 3}, places) == ["cross_attn_controlnet", "cross_attn_pose"]
+    entry = {"cross_attn": states, "attention_mask": torch.tensor([[1, 0, 0, 1]])}
+    narrow, wide = (
+        take_hidden(entry, Place("cross_attn", stop=stop, width=6, rows=rows, edge=3))
+        for rows, stop in (("narrow", 3), ("wide", 0))
+    )
+    assert narrow is not None
+    assert wide is not None
+    assert token_mask(narrow)[0].tolist() == [False, True, False, False]
+    assert token_mask(wide)[0].tolist() == [False, False, True, False]
 
 
 def test_a_mask_of_another_length_is_no_mask_of_these_rows() -> None:
@@ -139,6 +138,17 @@ def test_text_that_no_place_reaches_is_named() -> None:
     assert left_alone(entry, {"x": Place("cross_attn"), "y": Place("conditioning_llama3", layer=0)}) == [
         "conditioning_byt5small"
     ]
+
+
+def test_a_further_text_in_the_same_spaces_is_no_text_left_alone() -> None:
+    places = {"x": Place("cross_attn", width=6)}
+    assert copies({"cross_attn": STATES, "cross_attn_pose": STATES[:1]}, places) == ["cross_attn_pose"]
+    assert left_alone({"cross_attn": STATES, "cross_attn_pose": STATES[:1]}, places) == []
+    for other in (STATES[..., :5], STATES[0, 0], None, [STATES]):
+        entry = {"cross_attn": STATES, "cross_attn_pose": other}
+        assert copies(entry, places) == []
+        assert left_alone(entry, places) == ([] if other is None else ["cross_attn_pose"])
+    assert copies({"cross_attn_pose": STATES}, {"y": Place("pooled_output")}) == []
 
 
 def test_a_place_goes_through_a_document() -> None:

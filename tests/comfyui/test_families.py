@@ -89,11 +89,14 @@ def _is_text(name: str, value: Any) -> bool:
 def sample(family: str, patched: Any, positive: list[list[Any]], cfg: float = 3.0) -> torch.Tensor:
     """Sample two steps."""
     settings = {"seed": 1, "steps": 2, "cfg": cfg, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    # A node that copies the prompt puts the positive's into the negative too.
+    copies = {key: positive[0][1][key] for key in family_models.FAMILIES[family].copies}
+    [[states, extras]] = conditioning(family, NEGATIVE)
     latent = world.call(
         "KSampler",
         model=patched,
         positive=positive,
-        negative=conditioning(family, NEGATIVE),
+        negative=[[states, {**extras, **copies}]],
         latent_image=family_models.latent(family),
         **settings,
     )[0]["samples"]
@@ -161,15 +164,15 @@ def test_nothing_but_the_text_of_the_positive_changes(family: str) -> None:
     sample(family, patched, positive)
     plain, steered = seen
     text = {place.key for place in direction.places.values()}
-    besides = family_models.FAMILIES[family].besides
+    copies, besides = family_models.FAMILIES[family].copies, family_models.FAMILIES[family].besides
     for role in plain:
         for old, new in zip(plain[role], steered[role], strict=True):
             for key in set(old) - {"uuid", "safety_steered", "model_conds"}:
                 if role == "positive" and key in text:
                     assert not torch.equal(old[key], new[key]), key
-                    rows = _hidden(old, key)
-                    zeros = None if rows is None else rows & (old[key] == 0).all(-1, keepdim=True)
-                    assert zeros is None or not torch.where(zeros, new[key], 0).any(), key
+                    assert _all_of_the_hidden_moved(old, new, key), key
+                elif key in copies:
+                    assert torch.equal(new[key], steered["positive"][0]["cross_attn"]), key
                 elif role == "negative" or key not in besides:
                     assert _alike(old[key], new[key]), (role, key)
     for name, value in _tensors(positive).items():
@@ -190,7 +193,7 @@ def test_all_of_a_prompt_that_a_model_reads_is_known(family: str) -> None:
     [[states, extras]] = apply_conditioning([[one["cross_attn"], one]], aligned(encoder_of(family)), **STEER_ALL)
     steered = {**extras, "cross_attn": states}
     moved = {name: _moved(one, steered, name) for name in row.besides}
-    assert all(moved[name] for name in row.besides if name.startswith("hidden rows"))
+    assert all(moved[name] for name in moved if name in row.copies or name.startswith("hidden rows of "))
     found.setdefault(family, {}).update({"besides": moved, "unread": list(row.unread)})
 
 
@@ -230,6 +233,13 @@ def _moved(before: dict[str, Any], after: dict[str, Any], name: str) -> bool:
     key = name.removeprefix("hidden rows of ")
     rows = _hidden(before, key) if key != name else None
     return not _alike(before[key], after[key] if rows is None else torch.where(rows, after[key], before[key]))
+
+
+def _all_of_the_hidden_moved(before: dict[str, Any], after: dict[str, Any], key: str) -> bool:
+    """Say whether of the rows that a mask hides those that are not zero moved, and the others did not."""
+    hidden = _hidden(before, key)
+    moved = (before[key] != after[key]).any(-1, keepdim=True)
+    return hidden is None or torch.equal(moved[hidden], (before[key] != 0).any(-1, keepdim=True)[hidden])
 
 
 def _tensors(positive: list[list[Any]]) -> dict[str, torch.Tensor]:

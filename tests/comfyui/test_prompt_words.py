@@ -16,13 +16,9 @@ LYRICS = ("conditioning_lyrics",)
 VERSION = world.comfyui_version()
 # Older checkouts make rows of their own out of LTX-2's tokens.
 NUMBERED = () if family_videos.CONNECTED else ("ltxav",)
-# Words of these are named wrongly: LongCat takes the end of its template off too, and of Kandinsky's picture models CLIP's
-# padded tokens are more than the language model's.
-MISNAMED = ("longcat_image", "kandinsky5_image")
 ENCODERS = [
     pytest.param(name, marks=pytest.mark.skipif(not family_clips.available(name), reason=f"ComfyUI {VERSION} has no {name}"))
     for name in family_clips.ENCODERS
-    if name not in MISNAMED
 ]
 
 

@@ -30,13 +30,17 @@ def apply_conditioning(conditioning: Conditioning, aligned: Any, **settings: Any
 def by_library(conditioning: Conditioning, aligned: Any, **settings: Any) -> Conditioning:
     """Steer conditioning with the library alone."""
     library, spaces = world.module("safety_steer.apply"), world.module("safety_steer.text_spaces")
+    steer_hidden, chosen = world.module("safety_steer.hidden_rows").steer_hidden, library.SteerSettings(**settings)
     steered = []
     for states, extras in conditioning:
         entry = {**extras, "cross_attn": states}
         texts = {name: spaces.take(entry, place) for name, place in aligned.places.items() if spaces.fits(entry, place)}
-        outcome = library.steer_conditioning(texts, aligned, library.SteerSettings(**settings))
+        outcome = library.steer_conditioning(texts, aligned, chosen)
+        hidden = {name: rows for name in texts if (rows := spaces.take_hidden(entry, aligned.places[name])) is not None}
+        behind = {name: found.states for name, found in steer_hidden(outcome, hidden, aligned, chosen).hidden.items()}
         moved = {name: tensor for name, tensor in outcome.tensors.items() if tensor is not texts[name]}
-        result = {**entry, **spaces.put_back(entry, aligned.places, moved)}
+        result = {**entry, **spaces.put_back(entry, aligned.places, moved, behind)}
+        result |= {key: result["cross_attn"] for key in spaces.COPIES if extras.get(key) is states}
         steered.append([result.pop("cross_attn"), result])
     return steered
 
