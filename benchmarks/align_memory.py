@@ -26,7 +26,7 @@ from safety_steer.bundled import SOURCE, bundled
 from safety_steer.cli.console import table
 from safety_steer.direction import SafetyDirection
 
-WIDTHS = (1024, 4096, 11520, 30720, 53248)
+WIDTHS = (1024, 4096, 6144, 7680, 11520, 30720, 53248)
 LIMIT = 2**30
 AXES = 64  # of the source that the stand-in knows
 LONG = 120  # tokens of a long prompt
