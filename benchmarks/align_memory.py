@@ -21,13 +21,12 @@ import torch
 from torch import Tensor
 
 from safety_steer.align import AlignSettings, align
-from safety_steer.anchors import MIN_PASSAGES, choose_anchors, choose_passages, collect
+from safety_steer.anchors import choose_anchors, choose_passages, collect, collect_passages, spans_of
 from safety_steer.bundled import SOURCE, bundled
 from safety_steer.cli.console import table
 from safety_steer.direction import SafetyDirection
-from safety_steer.wide import most_anchors
 
-WIDTHS = (1024, 4096, 11520, 30720, 53248)
+WIDTHS = (1024, 4096, 6144, 7680, 11520, 30720, 53248)
 LIMIT = 2**30
 AXES = 64  # of the source that the stand-in knows
 LONG = 120  # tokens of a long prompt
@@ -52,11 +51,10 @@ def states(direction: SafetyDirection, rows: Sequence[int], width: int, tokens: 
 def measure(width: int, anchors: int, tokens: int) -> dict[str, float]:
     """Align once, and return the peak above what was there before, in bytes, and the seconds it took."""
     direction = SafetyDirection.load(bundled(SOURCE))
-    anchors = min(anchors, most_anchors(width))
     rows, long = choose_anchors(direction, anchors), choose_passages(direction, anchors)
     before, started = _taken("VmRSS"), time.perf_counter()
-    found = collect(states(direction, rows, width, tokens), len(rows))
-    passages = collect(states(direction, range(len(long)), width, LONG), len(long), fewest=MIN_PASSAGES)
+    found = collect(states(direction, rows, width, tokens), len(rows), spans={})
+    passages = collect_passages(states(direction, range(len(long)), width, LONG), len(long), spans_of(found))
     settings = AlignSettings(require_better_than_chance=False)
     aligned = align(direction, found, "stand-in", settings, anchors=rows, passages=passages)
     seconds = time.perf_counter() - started

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -13,13 +13,12 @@ from torch import Tensor
 
 from ..safety_steer.align import THRESHOLDS, AlignSettings, align
 from ..safety_steer.aligned import AlignedDirection
-from ..safety_steer.anchors import MIN_PASSAGES, AnchorStates, choose_anchors, choose_passages, collect
+from ..safety_steer.anchors import choose_anchors, choose_passages, collect, collect_passages, spans_of
 from ..safety_steer.data import clean_prompts
 from ..safety_steer.direction import SafetyDirection
 from ..safety_steer.errors import DataError
 from ..safety_steer.image_rows import with_image_readings
 from ..safety_steer.text_spaces import partly_reached
-from ..safety_steer.wide import most_anchors
 from . import clip_images, direction_text, fit_cache, report
 from .aliases import search_aliases
 from .clip_text import ClipText, encode_prompts, encoder_name, study
@@ -106,8 +105,7 @@ class AlignSafetyDirection(io.ComfyNode):
             raise DataError(f"Expected map {', '.join(MAPS)}, but got '{map[:40]}'. Change map on Align Direction.")
         settings = AlignSettings(map=map, thresholds=thresholds)
         encoding = study(clip)
-        most = min(max_anchors, most_anchors(encoding.widest))
-        rows, passages = choose_anchors(direction, most), choose_passages(direction, most, thresholds)
+        rows, passages = choose_anchors(direction, max_anchors), choose_passages(direction, max_anchors, thresholds)
         typed = _typed_prompts(anchors)
         parts = {**asdict(settings), "anchors": len(rows), "typed": typed}
         if passages:
@@ -121,8 +119,6 @@ class AlignSafetyDirection(io.ComfyNode):
             aligned, origin = _fit(direction, encoding, encoder, settings, rows, passages, typed), "fitted now"
             fit_cache.store(key, aligned)
         used = f"{len(rows):,} harmless prompts" + (f" and {len(passages)} long ones" if passages else "")
-        if most < min(max_anchors, len(direction.anchors)):
-            used += f", as many as an encoder of {encoding.widest:,} channels is fitted with"
         text = f"{', '.join(aligned.spaces)} of {encoder}, {origin} ({used}, {map})"
         left_out = [found["left_out"] for found in aligned.report.values() if "left_out" in found]
         left_out = [f"left out: {reason}" for reason in left_out]
@@ -161,18 +157,15 @@ def _fit(
     """Encode the anchors, the passages and the typed prompts with a progress bar, and align."""
     bar = comfy.utils.ProgressBar(len(rows) + len(passages) + len(typed))
     prompts = [direction.anchors[row] for row in rows]
-    states = collect(encode_prompts(encoding, prompts, bar.update), len(prompts))
-    long = _passage_states(encoding, passages, bar.update) if passages else None
-    extra = collect(encode_prompts(encoding, typed, bar.update), len(typed)) if typed else None
+    states = collect(encode_prompts(encoding, prompts, bar.update), len(prompts), spans={})
+    spans = spans_of(states)
+    long = collect_passages(encode_prompts(encoding, passages, bar.update), len(passages), spans) if passages else None
+    extra = collect(encode_prompts(encoding, typed, bar.update), len(typed), spans=spans) if typed else None
     aligned = align(
         direction, states, encoder, settings, anchors=rows, extra_benign=extra, places=encoding.places, passages=long
     )
     words = {name: [*found.tokens, *(extra[name].tokens if extra else ())] for name, found in states.items()}
     return with_image_readings(aligned, words, clip_images.samples(encoding, prompts))
-
-
-def _passage_states(encoding: ClipText, passages: Sequence[str], advance: Callable[[int], None]) -> dict[str, AnchorStates]:
-    return collect(encode_prompts(encoding, passages, advance), len(passages), fewest=MIN_PASSAGES)
 
 
 def _untold(aligned: AlignedDirection) -> list[str]:

@@ -27,6 +27,7 @@ from .harm_fit import Harmless, fit_harm_net
 from .held_out import held_out_report, refuse_chance
 from .maps import Map, fit_map
 from .readings import calibrate_readings, quantiles, token_discriminant
+from .span import joined
 from .text_spaces import Place
 
 FLOAT64_LIMIT = 2**21
@@ -97,16 +98,12 @@ def align(
     if direction.examples is not None and settings.thresholds == "all":
         further = [part[first] for part in (passages, extra_benign) if part and first in part]
         harmless = _harmless(states[first], direction.examples.hard[rows], further)
-        net = fit_harm_net(
-            direction.examples,
-            fits[first].mapped,
-            direction.spread.to(fits[first].residuals),
-            fits[first].residuals,
-            harmless,
-            spaces[first].mean,
-            spaces[first].scale,
-        )
-        spaces[first] = replace(spaces[first], harm=net)
+        residuals, reduced = fits[first].residuals, states[first].reduced
+        plain = residuals.new_zeros(residuals.shape[1]), residuals.new_ones(residuals.shape[1])
+        mean, scale = (spaces[first].mean, spaces[first].scale) if reduced is None else plain
+        spread = direction.spread.to(residuals)
+        net = fit_harm_net(direction.examples, fits[first].mapped, spread, residuals, harmless, mean, scale)
+        spaces[first] = replace(spaces[first], harm=net if reduced is None else reduced.span.lifted(net))
     return AlignedDirection(
         source=direction.source,
         encoder=encoder,
@@ -126,11 +123,18 @@ def _harmless(anchors: AnchorStates, hard: Tensor, further: Sequence[AnchorState
     Hard anchors count as ordinary ones where these would be too few to say what is normal.
     """
     parts = [anchors, *further]
+    known = torch.cat([hard, hard.new_zeros(sum(map(len, parts)) - len(hard))])
+    known = known if int((~known).sum()) >= MIN_ANCHORS else torch.zeros_like(known)
+    reduced = [part.reduced for part in parts if part.reduced is not None]
+    if reduced:
+        if len(reduced) < len(parts) or len({len(part.pooled[0]) for part in reduced}) > 1:
+            raise AlignmentError("Some prompts are reduced and others are not. Collect all of them with the anchors' spans.")
+        coordinates, passages = joined(reduced)
+        return Harmless(coordinates, [], known, passages)
     pooled = torch.cat([part.pooled for part in parts])
     nothing = pooled.new_zeros(0, pooled.shape[1])
     tokens = [rows for part in parts for rows in (*part.tokens, *[nothing] * (len(part.pooled) - len(part.tokens)))]
-    known = torch.cat([hard, hard.new_zeros(len(pooled) - len(hard))])
-    return Harmless(pooled, tokens, known if int((~known).sum()) >= MIN_ANCHORS else torch.zeros_like(known))
+    return Harmless(pooled, tokens, known)
 
 
 def _pooled_only(states: AnchorStates) -> bool:
@@ -147,22 +151,22 @@ def align_space(
     extra: AnchorStates | None = None,
 ) -> tuple[AlignedSpace, dict[str, Any], Fit]:
     """Align one text space: source anchors z (N, d_s) and the target's states of the same N prompts."""
-    if len(states.pooled) != len(source):
-        raise AlignmentError(f"Got {len(states.pooled):,} states of {name} for {len(source):,} anchors.")
-    mean, scale = wide.statistics(states.pooled)
+    if len(states) != len(source):
+        raise AlignmentError(f"Got {len(states):,} states of {name} for {len(source):,} anchors.")
     if not float(states.pooled.std(0).max()) > 0:
         raise AlignmentError(f"The encoder gives the same {name} for every prompt: it has no usable hidden states.")
-    dtype = torch.float64 if max(source.numel(), states.pooled.numel()) <= FLOAT64_LIMIT else torch.float32
-    target = wide.standardised(states.pooled, mean, scale, dtype)
-    source = source.to(dtype)
+    mean, scale, target = _standardised(states, source.numel())
+    source = source.to(target.dtype)
     middle = source.mean(0)
     source = source - middle
     report = held_out_report(settings.map, source, target)
     if settings.require_better_than_chance:
         refuse_chance(report, name)
     mapped = fit_map(settings.map, source, target)
-    carried = carry(direction, source, target, mapped, settings, 1 - report["r2"])
-    vectors = calibrate(direction, source, wide.lengths(states.pooled, mean), carried.vectors.double() * scale)
+    carried = carry(direction, source, target, mapped, settings, 1 - report["r2"], len(mean))
+    lengths = wide.lengths(states.pooled, mean) if states.reduced is None else states.reduced.lengths
+    carried = carried if states.reduced is None else carried.lifted(states.reduced.span)
+    vectors = calibrate(direction, source, lengths, carried.vectors.double() * scale)
     normal = normal_prompts(states, extra, settings.thresholds)
     seen = [*states.tokens, *(extra.tokens if extra is not None and settings.thresholds == "own" else ())]
     tokenwise = token_discriminant(carried.vectors, seen, scale, settings.token_shrinkage)
@@ -185,9 +189,9 @@ def align_space(
         fit_limit=torch.tensor(FIT_LIMIT),
         probes=states.pooled[:PROBE_COUNT].float(),
     )
-    lengths = torch.tensor([len(rows) for rows in states.tokens])
-    distances = space.distance(states.pooled[: len(lengths)], lengths)
-    space.fit_limit.copy_(torch.maximum(2 * distances.max(), FIT_LIMIT * trust(lengths).median()))
+    counts = torch.tensor([len(rows) for rows in states.tokens])
+    distances = space.distance(states.pooled[: len(counts)], counts)
+    space.fit_limit.copy_(torch.maximum(2 * distances.max(), FIT_LIMIT * trust(counts).median()))
     highest = calibrated.token_peaks.float(), calibrated.phrase_peaks.float()
     heard = witnesses(space, log_odds(space, normal.pooled), *highest)
     space.gate_quantiles[:WITNESSES] = quantiles(heard)
@@ -195,9 +199,26 @@ def align_space(
     return space, report, Fit(lambda rows: mapped(rows - middle), target - mapped(source))
 
 
+def _standardised(states: AnchorStates, numbers: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean and scale (D,), and the standardised states (N, D), or coordinates (N, r) of a reduced space.
+
+    In double precision where neither these nor the source's, so many `numbers`, are too many.
+    """
+    reduced = states.reduced
+    held = states.pooled if reduced is None else reduced.pooled
+    dtype = torch.float64 if max(numbers, held.numel()) <= FLOAT64_LIMIT else torch.float32
+    if reduced is not None:
+        return reduced.span.mean, reduced.span.scale, held.to(dtype)
+    mean, scale = wide.statistics(held)
+    return mean, scale, wide.standardised(held, mean, scale, dtype)
+
+
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A fitted map from standardised source states to standardised target states, and its `residuals` (N, D) on the anchors."""
+    """A fitted map from standardised source states to standardised target states, and its `residuals` (N, D) on the anchors.
+
+    In a reduced space both are in coordinates.
+    """
 
     mapped: Map
     residuals: Tensor

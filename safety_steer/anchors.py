@@ -16,23 +16,32 @@ from .aligned import token_mask
 from .direction import SafetyDirection, rounded
 from .encode import Progress, TextModel, pooled_activations, token_states
 from .errors import AlignmentError, EncoderError, MismatchError
+from .reducer import FEWEST_ROWS, Reducer
+from .span import WIDEST, Reduced, Span
 from .wide import groups
 
 MIN_ANCHORS = 64
 MIN_PASSAGES = 32
 PROBE_COUNT = 8
 TOKEN_BUDGET = 2**27
-FEWEST_ROWS = 40  # of a prompt beyond the budget, which are enough to have passages
 SOURCE_COSINE = 0.99
 CHUNK = 64
 
 
 @dataclass(frozen=True, eq=False)
 class AnchorStates:
-    """One text space's states of N prompts: `pooled` (N, D) float32, and `tokens` (T_i, D) of the first ones."""
+    """One text space's states of N prompts: `pooled` (N, D) float32, and `tokens` (T_i, D) of the first ones.
+
+    Where all of them are `reduced` to coordinates, `pooled` (K, D) is that of the prompts with tokens.
+    """
 
     pooled: Tensor
     tokens: Sequence[Tensor]
+    reduced: Reduced | None = None
+
+    def __len__(self) -> int:
+        """Count the prompts."""
+        return len(self.pooled if self.reduced is None else self.reduced.pooled)
 
 
 def collect(
@@ -40,38 +49,73 @@ def collect(
     count: int,
     token_budget: int = TOKEN_BUDGET,
     fewest: int = MIN_ANCHORS,
+    spans: Mapping[str, Span] | None = None,
+    words: bool = True,
 ) -> dict[str, AnchorStates]:
     """Gather batches of per-prompt token states (T_i, D), in order, into one AnchorStates per text space.
 
     `count` prompts are expected; `token_budget` bounds the bytes of token states kept, shared by all spaces, but the first
-    tokens of the `fewest` prompts always are.
+    tokens of the `fewest` prompts always are. Where `spans` are given, spaces wider than 6,144 are reduced: to the span of
+    their name, or else to one of their own. Without `words` a reduced space keeps no tokens.
     Raises EncoderError when spaces come and go, when states are not finite, or when their number is not `count`.
     """
     pooled: dict[str, list[Tensor]] = {}
     tokens: dict[str, list[Tensor]] = {}
     spent: dict[str, int] = {}
+    reducers: dict[str, Reducer] = {}
     for batch in batches:
         if pooled and set(batch) != set(pooled):
             raise EncoderError(f"The encoder gave {sorted(batch)} for some prompts and {sorted(pooled)} for others.")
         budget = token_budget // max(1, len(batch))
+        if spans is not None and not pooled:
+            widths = {space: states[0].shape[1] for space, states in batch.items() if states[0].shape[1] > WIDEST}
+            bounds = (budget, fewest) if words else (0, 0)
+            for space, width in widths.items():
+                reducers[space] = Reducer(count, width, spans.get(space), len(widths), *bounds)
         for space, states in batch.items():
             kept = tokens.setdefault(space, [])
             for group in groups(states, CHUNK):
                 means, rows = _pooled_together(group)
-                pooled.setdefault(space, []).extend(means)
+                gathered = pooled.setdefault(space, [])
+                if space in reducers:
+                    _check_finite(means, space)
+                    reducers[space].add(means, rows)
+                    continue
+                gathered.extend(means)
                 for part in rows:
                     over = spent.get(space, 0) + part.numel() * 2 > budget
                     if over and len(kept) >= fewest:
                         continue
                     kept.append(part[:FEWEST_ROWS].clone() if over else part)
                     spent[space] = spent.get(space, 0) + kept[-1].numel() * 2
-    result = {space: AnchorStates(torch.stack(rows), tokens[space]) for space, rows in pooled.items()}
-    for space, gathered in result.items():
-        if len(gathered.pooled) != count:
-            raise EncoderError(f"The encoder gave {len(gathered.pooled):,} states of {space} for {count:,} prompts.")
-        if not bool(torch.isfinite(gathered.pooled).all()):
-            raise EncoderError(f"The encoder gives NaN or Inf in {space}. Load it in another precision.")
-    return result
+    for space, rows in pooled.items():
+        found = reducers[space].seen if space in reducers else len(rows)
+        if found != count:
+            raise EncoderError(f"The encoder gave {found:,} states of {space} for {count:,} prompts.")
+        _check_finite(rows, space)
+    whole = {space: AnchorStates(torch.stack(rows), tokens[space]) for space, rows in pooled.items() if space not in reducers}
+    reduced = {space: reducer.result() for space, reducer in reducers.items()}
+    return {
+        space: whole[space] if space in whole else AnchorStates(reduced[space][0], reducers[space].tokens, reduced[space][1])
+        for space in pooled
+    }
+
+
+def collect_passages(
+    batches: Iterable[Mapping[str, Sequence[Tensor]]], count: int, spans: Mapping[str, Span]
+) -> dict[str, AnchorStates]:
+    """Gather states of long prompts, which are needed for their passages alone: those of a reduced space keep no tokens."""
+    return collect(batches, count, fewest=MIN_PASSAGES, spans=spans, words=False)
+
+
+def spans_of(states: Mapping[str, AnchorStates]) -> dict[str, Span]:
+    """Return the spans of those spaces that are reduced, for further prompts to be reduced alike."""
+    return {space: found.reduced.span for space, found in states.items() if found.reduced is not None}
+
+
+def _check_finite(rows: Sequence[Tensor], space: str) -> None:
+    if not all(bool(torch.isfinite(part).all()) for part in rows):
+        raise EncoderError(f"The encoder gives NaN or Inf in {space}. Load it in another precision.")
 
 
 def _pooled_together(states: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:

@@ -17,6 +17,7 @@ from .readings import EXACT_WIDTH
 
 if TYPE_CHECKING:
     from .align import AlignSettings
+    from .span import Span
 
 MLP_SAMPLES = 256
 
@@ -30,13 +31,25 @@ class Carried:
     gate_weights: Tensor
     gate_biases: Tensor
 
+    def lifted(self, span: Span) -> Carried:
+        """Turn what was carried into a span to its standardised channels."""
+        vectors, readings, weights = (span.standardised(part) for part in (self.vectors, self.readings, self.gate_weights))
+        return Carried(vectors, readings, weights, self.gate_biases)
+
 
 def carry(
-    direction: SafetyDirection, source: Tensor, target: Tensor, mapped: Map, settings: AlignSettings, error: float
+    direction: SafetyDirection,
+    source: Tensor,
+    target: Tensor,
+    mapped: Map,
+    settings: AlignSettings,
+    error: float,
+    width: int | None = None,
 ) -> Carried:
     """Carry vectors, covariance and class means through a map, and read them with the transported discriminant.
 
-    `error` is the map's held-out share of unexplained variance: residuals on the anchors it was fitted to flatter it.
+    `error` is the map's held-out share of unexplained variance: residuals on the anchors it was fitted to flatter it. `width`
+    counts the channels where `target` are coordinates in a span of them.
     With T the map, S the source's within-class covariance and R the covariance of the map's residuals on anchors,
     the reading of v is (T S T^T + R + shrinkage)^-1 T(v): Fisher's discriminant for the target, from benign target data.
     """
@@ -54,7 +67,7 @@ def carry(
     wanted = torch.cat([vectors, means])
     # Well conditioned by the shrinkage, so single precision does, at half the time of the whole fit.
     wide = wanted.shape[1] > EXACT_WIDTH
-    solved = solve_shrunk(factor.float(), wanted.float(), settings.shrinkage, over_rows=wide).to(wanted)
+    solved = solve_shrunk(factor.float(), wanted.float(), settings.shrinkage, over_rows=wide, channels=width).to(wanted)
     readings, gate_weights = solved[: len(vectors)], solved[len(vectors) :]
     return Carried(vectors, readings, gate_weights, -(gate_weights * means).sum(-1) / 2)
 

@@ -74,13 +74,16 @@ def within_class(safe: Tensor, unsafe: Tensor) -> Tensor:
     return rows / math.sqrt(len(rows))
 
 
-def solve_shrunk(factor: Tensor, right: Tensor, shrinkage: float = SHRINKAGE, over_rows: bool = False) -> Tensor:
+def solve_shrunk(
+    factor: Tensor, right: Tensor, shrinkage: float = SHRINKAGE, over_rows: bool = False, channels: int | None = None
+) -> Tensor:
     """Solve ((1 - s) F^T F + s m I) x = right for F (r, d) and right (..., d), m the mean of F^T F's diagonal.
 
     Works in whichever of r and d is smaller (Woodbury); with `over_rows` always in r, so that no (d, d) matrix is formed.
+    Where the d columns are axes in a space of more `channels`, m is the mean over those, and x the same as there.
     """
     rank, width = factor.shape
-    level = shrinkage * factor.square().sum() / width
+    level = shrinkage * factor.square().sum() / (channels or width)
     scaled = factor * (1 - shrinkage) ** 0.5
     columns = right.reshape(-1, width).T
     if width <= rank and not over_rows:

@@ -22,7 +22,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, gelu
 from .examples import GateExamples
 from .harm_net import HarmNet, join
 from .maps import Map, principal_axes
-from .passages import cut
+from .passages import Passages, cut
 from .readings import quantiles
 from .wide import BLOCK_BYTES
 
@@ -49,11 +49,15 @@ Batch = Callable[[torch.Generator], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class Harmless:
-    """The target's states of N harmless prompts: `pooled` (N, D), real tokens of each (T_i, D), and which talk of danger."""
+    """The target's states of N harmless prompts: `pooled` (N, D), real tokens of each (T_i, D), and which talk of danger.
+
+    In a reduced space D counts coordinates, and `passages` in coordinates are given instead of tokens.
+    """
 
     pooled: Tensor
     tokens: Sequence[Tensor]
     hard: Tensor
+    passages: Passages | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +69,10 @@ class Frame:
     axes: Tensor | None
 
     @classmethod
-    def around(cls, mean: Tensor, scale: Tensor, pooled: Tensor) -> Frame:
-        """Choose 512 principal axes of pooled states (N, D) in spaces wider than 1,024."""
+    def around(cls, mean: Tensor, scale: Tensor, pooled: Tensor, exact: int = EXACT_WIDTH) -> Frame:
+        """Choose 512 principal axes of pooled states (N, D) in spaces wider than `exact`."""
         frame = cls(mean.float(), scale.float(), None)
-        wide = pooled.shape[1] > EXACT_WIDTH
+        wide = pooled.shape[1] > exact
         return cls(frame.mean, frame.scale, principal_axes(frame.standardised(pooled), AXES)) if wide else frame
 
     def standardised(self, states: Tensor) -> Tensor:
@@ -115,7 +119,8 @@ def fit_harm_net(
     """
     with torch.inference_mode(False), torch.enable_grad():
         generator = torch.Generator().manual_seed(0)
-        frame = Frame.around(mean.clone(), scale.clone(), harmless.pooled)
+        exact = EXACT_WIDTH if harmless.passages is None else AXES
+        frame = Frame.around(mean.clone(), scale.clone(), harmless.pooled, exact)
         whole = frame.standardised(harmless.pooled)
         dangerous = harmless.hard[: len(residuals)]
         off = frame.along(residuals[dangerous] if int(dangerous.sum()) >= MIN_HARD else residuals)
@@ -128,7 +133,7 @@ def fit_harm_net(
 
         folds = torch.arange(len(whole)) % FOLDS
         of_prompts = _teach(_prompt_batches(unsafe, whole, folds), whole.shape[1], generator)
-        found = cut(list(harmless.tokens))
+        found = cut(list(harmless.tokens)) if harmless.passages is None else harmless.passages
         long = (found.counts(len(whole)) > 0) & ~harmless.hard
         # Where most prompts are long, the encoder pads them all to one length, and passages are mostly padding.
         heard = MIN_PASSAGE_PROMPTS <= int(long.sum()) <= len(long) / 2

@@ -1,8 +1,4 @@
-"""Anchors of wide spaces without second copies of them: statistics and standardising in blocks, and how many are enough.
-
-Every number is the same bit for bit as without blocks. What an alignment takes grows with anchors times width, and a space of
-53,248 channels (Ideogram 4) would take many GB with all of them, so such spaces are fitted with fewer.
-"""
+"""Anchors without second copies of them: statistics and standardising in blocks, the same bit for bit as without blocks."""
 
 from __future__ import annotations
 
@@ -14,13 +10,8 @@ from torch import Tensor
 from .extract import channel_statistics
 
 CHANNELS, ROWS = 4096, 64
-BLOCK_BYTES = POOLED_BUDGET = 2**26
+BLOCK_BYTES = 2**26
 FEWEST = 256
-
-
-def most_anchors(width: int) -> int:
-    """Return how many anchors of a width are fitted with: as many as weigh 64 MiB in single precision, and at least 256."""
-    return max(FEWEST, POOLED_BUDGET // (4 * width))
 
 
 def groups(prompts: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:

@@ -1,4 +1,4 @@
-"""Blocks change no bit, and wide spaces are fitted with fewer anchors and keep fewer tokens."""
+"""Blocks change no bit, and wide spaces keep fewer tokens."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from safety_steer import wide
-from safety_steer.anchors import FEWEST_ROWS, MIN_ANCHORS, collect
+from safety_steer.anchors import MIN_ANCHORS, collect
 from safety_steer.extract import channel_statistics
+from safety_steer.reducer import FEWEST_ROWS
 
 
 @pytest.mark.parametrize("shape", [(300, 48), (70, 5000), (129, 8193)])
@@ -23,13 +24,6 @@ def test_blocks_give_the_bits_of_the_whole(shape: tuple[int, int]) -> None:
     for dtype in (torch.float32, torch.float64):
         assert torch.equal(wide.standardised(pooled, mean, scale, dtype), (centred / scale).to(dtype))
     assert torch.equal(wide.lengths(pooled, mean), centred.norm(dim=-1))
-
-
-@pytest.mark.parametrize(
-    ("width", "anchors"), [(384, 43690), (4096, 4096), (7680, 2184), (30720, 546), (53248, 315), (10**6, 256)]
-)
-def test_the_wider_a_space_the_fewer_anchors(width: int, anchors: int) -> None:
-    assert wide.most_anchors(width) == anchors
 
 
 def test_groups_hold_every_prompt_once_and_in_order() -> None:
