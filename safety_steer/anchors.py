@@ -81,10 +81,12 @@ def collect(
                     _check_finite(means, space)
                     reducers[space].add(means, rows)
                     continue
+                first = len(gathered)
                 gathered.extend(means)
-                for part in rows:
+                for place, part in enumerate(rows, first):
                     over = spent.get(space, 0) + part.numel() * 2 > budget
-                    if over and len(kept) >= fewest:
+                    # A short prompt after the first one left out would be taken for that one.
+                    if len(kept) < place or (over and len(kept) >= fewest):
                         continue
                     kept.append(part[:FEWEST_ROWS].clone() if over else part)
                     spent[space] = spent.get(space, 0) + kept[-1].numel() * 2

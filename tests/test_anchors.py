@@ -163,3 +163,10 @@ def test_too_few_own_anchors_are_refused_before_encoding(llama: TextModel, direc
     silent = replace(llama, model=None)
     with pytest.raises(AlignmentError, match="at least 64 benign prompts, but got 63"):
         with_anchors(direction, silent, builders.sentences(63))
+
+
+def test_beyond_the_budget_no_later_prompt_is_kept_in_place_of_one_that_was_left_out() -> None:
+    long, short = torch.ones(50, 4), torch.ones(1, 4)
+    found = collect([{"cross_attn": [short, long, short, short]}], 4, token_budget=4 * 2 * 10, fewest=1)["cross_attn"]
+    assert len(found.pooled) == 4
+    assert [len(rows) for rows in found.tokens] == [1]
