@@ -126,6 +126,12 @@ and PiD all of it, HunyuanDiT that of mT5, for one pooled vector). Padding stand
 heard it. So rows that a mask hides are steered with their prompt, and only then, unless they are zero: the gate hears the
 words alone. Models that heed their mask give the same pictures either way.
 
+## Prompts that are carried twice
+
+ComfyUI's node for Wan Animate 2 copies the prompt, or one of its own for the pose, into `cross_attn_pose`, and the positive's
+into the negative too, since the model reads it once for both. It is steered like the prompt wherever it is the positive's. Put
+Apply Safety Steer (Conditioning) before that node: behind it, the negative keeps the text as it was.
+
 ## Families without a row
 
 | family | what happens |

@@ -57,13 +57,26 @@ def test_rows_behind_a_steered_prompt_move_and_zeros_stay(operator: str, gate: s
 
 
 @pytest.mark.parametrize("operator", ["clip", "project", "add"])
-def test_a_hidden_row_is_steered_as_a_token_is(operator: str) -> None:
+def test_a_hidden_row_is_steered_as_a_token_is_and_by_clip_down_to_the_median(operator: str) -> None:
     words, hidden = with_hidden(builders.unsafe_batch())
     outcome, both = steered(words, hidden, SteerSettings(operator=operator))
     assert outcome.gate is not None
     space = aligned().spaces["cross_attn"]
-    expected = steer(hidden, space, aligned().categories, {"global": 1.0}, operator, outcome.gate.opening)
+    alike = "project" if operator == "clip" else operator
+    expected = steer(hidden, space, aligned().categories, {"global": 1.0}, alike, outcome.gate.opening)
     assert torch.equal(both.hidden["cross_attn"].states, expected.states)
+
+
+@pytest.mark.parametrize("operator", ["clip", "erase"])
+def test_all_hidden_rows_on_the_unsafe_side_are_brought_back_behind_a_flagged_prompt(operator: str) -> None:
+    words, hidden = with_hidden(builders.unsafe_batch())
+    space = aligned().spaces["cross_attn"]
+    middle = space.unsafe_reading(hidden, [0])[..., 0] > 0
+    _, both = steered(words, hidden, SteerSettings(operator=operator))
+    flagged = both.gate.flagged if both.gate else torch.zeros(len(words), dtype=torch.bool)
+    assert bool(flagged.any())
+    wanted = middle & token_mask(hidden) & flagged[:, None]
+    assert bool(both.hidden["cross_attn"].flagged[wanted].all())
 
 
 def test_a_hidden_row_as_unsafe_as_an_erased_word_gives_way_to_the_words_that_stay() -> None:
