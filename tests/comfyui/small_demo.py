@@ -74,8 +74,8 @@ def library(name: str) -> tuple[Any, Any]:
 
 @cache
 def aligned() -> Any:
-    """Return the bundled direction, aligned to the CLIP by the node."""
-    [direction] = world.call("LoadSafetyDirection", direction_name=world.module("nodes.load_direction").DEFAULT)
+    """Return the direction of the demo's templates, aligned to the CLIP by the node."""
+    [direction] = world.call("LoadSafetyDirection", direction_name=world.module("safety_steer.bundled").DEMO_SOURCE)
     return world.call("AlignSafetyDirection", direction=direction, clip=load("image")[1], map="ridge", max_anchors=1024)[0]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from operator import is_
 from typing import Any
 
@@ -33,17 +35,23 @@ def text_embeds(*prompts: str, dtype: torch.dtype = torch.float32) -> dict[str, 
     }
 
 
+@cache
+def aligned() -> Any:
+    """Align with the gate of older directions: to the newer one a prompt that goes on harmlessly is no longer unsafe enough."""
+    direction = replace(tiny.direction("wan"), examples=None)
+    inputs = {"direction": direction, "clip": tiny.clip("wan"), "map": "ridge", "max_anchors": 2048}
+    return world.call("AlignSafetyDirection", **inputs)[0]
+
+
 def steer(embeds: Any, direction: Any = None, **changes: Any) -> Any:
-    direction = tiny.aligned("wan") if direction is None else direction
+    direction = aligned() if direction is None else direction
     return world.call("ApplySafetySteerWanVideo", text_embeds=embeds, direction=direction, **{**SETTINGS, **changes})[0]
 
 
 def by_library(part: torch.Tensor, **changes: Any) -> torch.Tensor:
     apply = world.module("safety_steer.apply")
     settings = apply.SteerSettings(**{**SETTINGS, **changes})
-    made: torch.Tensor = apply.steer_conditioning({"cross_attn": part[None]}, tiny.aligned("wan"), settings).tensors[
-        "cross_attn"
-    ][0]
+    made: torch.Tensor = apply.steer_conditioning({"cross_attn": part[None]}, aligned(), settings).tensors["cross_attn"][0]
     return made
 
 
