@@ -58,11 +58,6 @@ class ClipText:
     cropped: Mapping[str, int] = field(default_factory=dict)
     beside: Sequence[str] = ()
 
-    @property
-    def widest(self) -> int:
-        """Channels of the widest text space."""
-        return max(place.stop - place.start if place.stop else place.width for place in self.places.values())
-
 
 def study(clip: CLIP) -> ClipText:
     """Find out where a CLIP puts its text and whether it takes several prompts at once; raises EncoderError for neither."""
