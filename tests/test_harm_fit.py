@@ -250,5 +250,6 @@ def test_hard_anchors_count_as_ordinary_where_there_are_hardly_others() -> None:
 def test_examples_go_through_every_map(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("safety_steer.maps.MAX_EPOCHS", 5)
     space = fitted(settings=AlignSettings(map=name))
-    assert share(space, unsafe_prompts()) > 0.85
+    world = builders.world()
+    assert share(space, world.target(world.pairs(3000, 125)[1], 125)) > 0.9
     assert share(space, long_unsafe_prompts()) > 0.9
