@@ -75,6 +75,13 @@ REPLACED: Mapping[str, Callable[[Any], Any]] = {
     "text_encoders.flux.MistralTokenizerClass": lambda _: Mistral,
     # It needs a file from the checkpoint, and transformers 5.23 has changed the class that it calls.
     "text_encoders.flux.load_mistral_tokenizer": lambda _: lambda _: {},
+    # Gemma 4 has a layer of the whole prompt after every five of its last 1,024 tokens, and sizes for pictures.
+    "text_encoders.gemma4.Gemma4_12B_Config.sliding_attention": lambda _: [1024, False],
+    "text_encoders.gemma4.Gemma4_12B_Config.vision_config": lambda config: {
+        **config,
+        "mm_embed_dim": WIDTH,
+        "output_proj_dims": WIDTH,
+    },
     "text_encoders.hunyuan_video.LlamaTokenizerFast": lambda _: Llama,
     "text_encoders.llama.Gemma3_12B_Config.vision_config": lambda config: {**config, **VISION, "image_size": 224},
     "text_encoders.lt.Embeddings1DConnector": lambda made: partial(made, num_attention_heads=2, attention_head_dim=WIDTH // 2),
@@ -107,7 +114,10 @@ def _find(name: str) -> Any:
 
 def available(family: str) -> bool:
     """Say whether this checkout of ComfyUI has a family's text encoder."""
-    return all(_find(name) is not None for name in (ENCODERS[family].encoder, ENCODERS[family].tokenizer))
+    entry = ENCODERS[family]
+    return all(_find(name) is not None for name in (entry.encoder, entry.tokenizer, *filter(None, (entry.of,)))) and (
+        not entry.needs or part(entry.needs) is not None
+    )
 
 
 @cache
@@ -115,7 +125,10 @@ def clip(family: str, seed: int = 0, llm: tuple[tuple[str, int], ...] = ()) -> c
     """Make a family's text encoder, the same one every time: clone it before you change it. `llm`: other sizes of an LLM."""
     entry = ENCODERS[family]
     encoder, tokenizer = (_find(name) for name in (entry.encoder, entry.tokenizer))
-    target = tiny._Target(encoder if isinstance(encoder, type) else encoder(), tokenizer)
+    target = tiny._Target(
+        encoder if isinstance(encoder, type) else encoder(**entry.made_with()),
+        tokenizer(_find(entry.of)) if entry.of else tokenizer,
+    )
     options = {f"{name}_model_config": {**sizes, **dict(llm if sizes is LLM else ())} for name, sizes in entry.sizes.items()}
     with _replaced():
         made = comfy.sd.CLIP(

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from family_tokenizers import LENS_TEMPLATE, harmony, spiece
+from family_rows import part
+from family_tokenizers import LENS_TEMPLATE, gemma4, harmony, spiece
 
 WIDTH = 32
 # HunyuanVideo and HunyuanImage take the third layer from the end, and ComfyUI wants one before it.
@@ -23,7 +24,9 @@ class Encoder:
     """Where ComfyUI keeps a family's encoder and tokenizer, the sizes of its models by name, and its tokenizer's files.
 
     Some classes forget to name their model, so that the sizes are found under "". `options` are other model options,
-    `tokens` what a node of the family says to the tokenizer.
+    `tokens` what a node of the family says to the tokenizer. `made_with` returns what ComfyUI gives the function that makes the
+    encoder's class when it finds this family's weights; `of` names what it gives the one that makes the tokenizer's. `needs`
+    names a part of ComfyUI that checkouts with the family have, where encoder and tokenizer are not enough to tell.
     """
 
     encoder: str
@@ -32,6 +35,9 @@ class Encoder:
     files: Mapping[str, Callable[[], torch.Tensor]] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     tokens: Mapping[str, Any] = field(default_factory=dict)
+    made_with: Callable[[], Mapping[str, Any]] = dict
+    of: str = ""
+    needs: str = ""
 
 
 LLM: Sizes = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_attention_heads": 8, "num_hidden_layers": LAYERS}
@@ -49,6 +55,15 @@ GEMMA_FILE = {"spiece_model": partial(spiece, start=2, end=1, pad=0)}
 NEWBIE_FILES = {"gemma_spiece_model": GEMMA_FILE["spiece_model"], "jina_spiece_model": partial(spiece, start=0, end=2, pad=1)}
 
 
+# LTX-2.3 projects the text twice, for video and for sound, and lays both side by side.
+BOTH_TEXTS = {"text_projection_type": "dual_linear", "video_projection_dim": 2 * WIDTH, "audio_projection_dim": WIDTH}
+
+
+def _with_gemma4() -> Mapping[str, Any]:
+    model = part("comfy.text_encoders.gemma4.gemma4_text_encoder_model")(part("comfy.text_encoders.gemma4.Gemma4_12B"))
+    return {**BOTH_TEXTS, "text_encoder_model": model, "text_encoder_key": "gemma4"}
+
+
 def _encoder(module: str, encoder: str, tokenizer: str, sizes: Mapping[str, Sizes], **more: Any) -> Encoder:
     return Encoder(f"text_encoders.{module}.{encoder}", f"text_encoders.{module}.{tokenizer}", sizes, **more)
 
@@ -63,6 +78,9 @@ ENCODERS: dict[str, Encoder] = {
     "flux": _encoder("flux", "flux_clip", "FluxTokenizer", {"clip_l": CLIP, "t5xxl": T5}),
     "flux2": _encoder("flux", "flux2_te", "Flux2Tokenizer", {"mistral3_24b": LLM}),
     "flux2_klein": _encoder("flux", "klein_te", "KleinTokenizer", {"qwen3_4b": LLM}),
+    "flux2_klein_8b": _encoder(
+        "flux", "klein_te", "KleinTokenizer8B", {"qwen3_8b": LLM}, made_with=lambda: {"model_type": "qwen3_8b"}
+    ),
     "chroma": _encoder("pixart_t5", "pixart_te", "PixArtTokenizer", {"t5xxl": T5}),
     "pixart": _encoder("pixart_t5", "PixArtT5XXL", "PixArtTokenizer", {"t5xxl": T5}),
     "auraflow": _encoder("aura_t5", "AuraT5Model", "AuraT5Tokenizer", {"pile_t5xl": T5}),
@@ -87,6 +105,24 @@ ENCODERS: dict[str, Encoder] = {
     "wan": _encoder("wan", "te", "WanT5Tokenizer", {"umt5xxl": T5}, files=UMT5_FILE),
     "ltxv": _encoder("lt", "ltxv_te", "LTXVT5Tokenizer", {"t5xxl": T5}),
     "ltxav": _encoder("lt", "ltxav_te", "LTXAVGemmaTokenizer", {"": NARROW_LLM}, files=GEMMA_FILE),
+    "ltxav_23": _encoder(
+        "lt",
+        "ltxav_te",
+        "LTXAVGemmaTokenizer",
+        {"": NARROW_LLM},
+        files=GEMMA_FILE,
+        made_with=lambda: BOTH_TEXTS,
+        needs="comfy.text_encoders.lt.DualLinearProjection",
+    ),
+    "ltxav_gemma4": _encoder(
+        "lt",
+        "ltxav_te",
+        "ltxav_gemma4_tokenizer",
+        {"": NARROW_LLM},
+        files={"tokenizer_json": gemma4},
+        made_with=_with_gemma4,
+        of="text_encoders.gemma4.Gemma4_12B.tokenizer",
+    ),
     "mochi": _encoder("genmo", "mochi_te", "MochiT5Tokenizer", {"t5xxl": T5}),
     "stable_audio": _encoder("sa_t5", "SAT5Model", "SAT5Tokenizer", {"t5base": T5}),
     "ace": _encoder("ace", "AceT5Model", "AceT5Tokenizer", {"": T5}, files=UMT5_FILE),

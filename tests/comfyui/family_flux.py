@@ -34,6 +34,17 @@ FLUX2 = flux(
     mlp_silu_act=True,
     guidance_embed=True,
 )
+KLEIN = Family(
+    "Flux2",
+    {**FLUX2, "guidance_embed": False},
+    text(96, mask=True),
+    (1, 128, 4, 4),
+    context("context_in_dim"),
+    extras=lambda: {"pooled_output": None, "reference_latents": [noise(1, 128, 2, 2)]},
+    params=PARAMS,
+    needs="comfy.text_encoders.flux.klein_te",
+    besides=HIDDEN,
+)
 FLUX: dict[str, Family] = {
     "flux": Family(
         "Flux",
@@ -74,17 +85,9 @@ FLUX: dict[str, Family] = {
         params=PARAMS,
         refused="the model pads the text to 512 rows",
     ),
-    "flux2_klein": Family(
-        "Flux2",
-        {**FLUX2, "guidance_embed": False},
-        text(96, mask=True),
-        (1, 128, 4, 4),
-        context("context_in_dim"),
-        extras=lambda: {"pooled_output": None, "reference_latents": [noise(1, 128, 2, 2)]},
-        params=PARAMS,
-        needs="comfy.text_encoders.flux.klein_te",
-        besides=HIDDEN,
-    ),
+    # The small one reads Qwen3 4B, the large one Qwen3 8B.
+    "flux2_klein": KLEIN,
+    "flux2_klein_8b": KLEIN,
     "flux_inpaint": Family(
         "FluxInpaint",
         flux(image_model="flux", guidance_embed=True, in_channels=96),

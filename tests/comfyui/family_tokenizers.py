@@ -76,6 +76,13 @@ class Mistral:
 
 
 @cache
+def gemma4() -> torch.Tensor:
+    """Return a tokenizer.json with the marks of Gemma 4, as checkpoints carry it."""
+    marks = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<|turn>": 105, "<turn|>": 106, "<|channel>": 100, "<channel|>": 101}
+    return torch.frombuffer(bytearray(_byte_pairs(marks).to_str().encode()), dtype=torch.uint8)
+
+
+@cache
 def harmony() -> torch.Tensor:
     """Return a tokenizer.json with the marks of GPT-OSS's conversations, as checkpoints of Lens carry it."""
     marks = ("<|endoftext|>", "<|start|>", "<|end|>", "<|message|>", "<|channel|>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,6 +25,41 @@ def rotations(made: Any, _widths: Widths) -> None:
     frequencies.copy_(1e4 ** -torch.linspace(0, 1, len(frequencies)))
 
 
+LTX2 = {
+    "image_model": "ltxav",
+    "num_layers": 1,
+    "num_attention_heads": 2,
+    "attention_head_dim": 32,
+    "cross_attention_dim": 64,
+    "audio_num_attention_heads": 2,
+    "audio_attention_head_dim": 16,
+    "audio_cross_attention_dim": 32,
+}
+SOUND_FILM = ((1, 128, 2, 4, 4), (1, 8, AUDIO_FRAMES, 16))
+TWO_TEXTS = "the model makes two texts of it, for video and sound"
+# It reads a text of its own for video and for sound, side by side, and hands each to a connector as it is.
+LTX23 = Family(
+    "LTXAV",
+    {
+        **LTX2,
+        "caption_proj_before_connector": True,
+        "caption_projection_first_linear": False,
+        "cross_attention_adaln": True,
+        "apply_gated_attention": True,
+        "connector_apply_gated_attention": True,
+        "connector_num_attention_heads": 2,
+        "connector_attention_head_dim": 32,
+        "audio_connector_num_attention_heads": 2,
+        "audio_connector_attention_head_dim": 16,
+        "connector_num_layers": 1,
+    },
+    text(96),
+    SOUND_FILM,
+    lambda _: {},
+    extras=lambda: {"frame_rate": 25.0, "unprocessed_ltxav_embeds": True},
+    needs="comfy.text_encoders.lt.DualLinearProjection",
+    refused=TWO_TEXTS,
+)
 COSMOS = cosmos(
     "cosmos",
     block_config="FA-CA-MLP",
@@ -58,22 +94,15 @@ VIDEOS: dict[str, Family] = {
     ),
     "ltxav": Family(
         "LTXAV",
-        {
-            "image_model": "ltxav",
-            "num_layers": 1,
-            "num_attention_heads": 2,
-            "attention_head_dim": 32,
-            "cross_attention_dim": 64,
-            "audio_num_attention_heads": 2,
-            "audio_attention_head_dim": 16,
-            "audio_cross_attention_dim": 32,
-        },
+        LTX2,
         text(32 if CONNECTED else 64),
-        ((1, 128, 2, 4, 4), (1, 8, AUDIO_FRAMES, 16)),
+        SOUND_FILM,
         lambda widths: {"caption_channels": widths["cross_attn"] // (1 if CONNECTED else 2), **connectors(widths)},
         extras=lambda: {"frame_rate": 25.0, **({"unprocessed_ltxav_embeds": True} if CONNECTED else {})},
-        refused="the model makes two texts of it, for video and sound" if CONNECTED else "",
+        refused=TWO_TEXTS if CONNECTED else "",
     ),
+    "ltxav_23": LTX23,
+    "ltxav_gemma4": replace(LTX23, needs="comfy.text_encoders.lt.ltxav_gemma4_tokenizer"),
     "mochi": Family(
         "GenmoMochi",
         {

@@ -1,16 +1,13 @@
 """Every family ComfyUI runs on text: its own classes, small random weights, the bundled direction, two steps of sampling.
 
 With SAFETY_STEER_FAMILIES set to a folder, a run leaves there what it found, of which `benchmarks/write_families.py` makes
-a table.
+a table. What a file there says of families that were not run stays.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +17,7 @@ import family_clips
 import family_models
 import pytest
 import torch
+from family_rows import left_behind
 from test_steering import apply, apply_conditioning, by_library
 
 PROMPT, NEGATIVE = "a photo of a large rocket over a city at night", "blurry"
@@ -106,10 +104,7 @@ def sample(family: str, patched: Any, positive: list[list[Any]], cfg: float = 3.
 @pytest.fixture(scope="module", autouse=True)
 def _leave_what_was_found() -> Iterator[None]:
     yield
-    folder = os.environ.get("SAFETY_STEER_FAMILIES")
-    if folder:
-        version = world.comfyui_version()
-        (Path(folder) / f"families-{version}.json").write_text(json.dumps(found, indent=1))
+    left_behind(found)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
