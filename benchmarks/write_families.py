@@ -6,6 +6,7 @@ A run of tests/comfyui/test_families.py with SAFETY_STEER_FAMILIES=results leave
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,12 @@ NAMES = {
     "flux2_klein_8b": "Flux.2 Klein with Qwen3 8B",
     "longcat_image": "LongCat-Image",
     "auraflow": "AuraFlow",
-    "pixart": "PixArt",
-    "hunyuan_dit": "HunyuanDiT",
+    "pixart": "PixArt Alpha",
+    "pixart_sigma": "PixArt Sigma",
+    "hunyuan_dit": "HunyuanDiT 1.1, 1.2",
+    "hunyuan_dit_10": "HunyuanDiT 1.0",
     "hidream": "HiDream-I1",
+    "hidream_o1": "HiDream-O1",
     "lumina2": "Lumina 2",
     "newbie": "NewBie",
     "z_image": "Z-Image",
@@ -95,6 +99,7 @@ NAMES = {
     "cogvideox_i2v": "CogVideoX image to video",
     "cogvideox_inpaint": "CogVideoX inpainting",
     "minimax_h3": "MiniMax H3",
+    "minimax_music3": "MiniMax Music 3",
     "stable_audio": "Stable Audio",
     "stable_audio_3": "Stable Audio 3",
     "ace": "ACE-Step",
@@ -102,6 +107,8 @@ NAMES = {
     "stable_cascade": "Stable Cascade (stage C)",
     "stable_cascade_b": "Stable Cascade (stage B)",
 }
+# Rows that are younger than the runs of some versions which have the family.
+NOT_RUN = {"pixart_sigma": ("0.3.64", "0.8.0"), "hunyuan_dit_10": ("0.3.64", "0.8.0")}
 HEAD = """# Model families
 
 What happens when Apply Safety Steer is put on the model wire of each family, by version of ComfyUI. Made by the tests
@@ -118,10 +125,19 @@ hand.
 - **cross-attention**: with constant strength the same bits as the other site; or refused, because the family's layers see
   another text than the conditioning, which the direction is aligned to.
 
-Where a version differs from the one before it, the cell says from which version on.
+Where a version differs from the one before it, the cell says from which version on. *Not run*: the version has the family, but
+the row is younger than the run.
 
 """
 TAIL = """
+## Families without a text space
+
+HiDream-O1's conditioning is token ids: the model encodes them itself at every step, and there are no states to align to.
+That of MiniMax Music 3 is sound, up to 9,000 frames of it, which its encoder generates for the prompt and which holds no row
+of it.
+Align Direction and Extract Safety Direction refuse these encoders, Apply Safety Steer their conditioning, each with an error
+that says so.
+
 ## Rows that a mask hides
 
 Some encoders pad a prompt and mask the padding, but their models read the padding too (Flux.2 Klein, LongCat-Image, PixelDiT
@@ -139,8 +155,6 @@ Apply Safety Steer (Conditioning) before that node: behind it, the negative keep
 
 | family | what happens |
 | --- | --- |
-| HiDream-O1 | Its conditioning is token ids, which the model encodes itself at every step: there are no states to align to. |
-| MiniMax Music 3 | Its conditioning is made of generated sound, up to 9,000 frames of it, and holds no rows of the prompt. |
 | SAM 3 | Its text names what to find in a picture and goes to `SAM3_Detect`, never to a sampler. |
 
 No text reaches these, whose conditioning is pictures or constants: SeedVR2, TripoSplat, Trellis 2, Hunyuan3D, Stable Video
@@ -160,12 +174,19 @@ def main() -> None:
     for key, name in NAMES.items():
         rows = {version: runs[version][key] for version in versions if key in runs[version]}
         if rows:
-            seen = " | ".join("yes" if version in rows else "not in it" for version in versions)
+            seen = " | ".join(_seen(key, version, rows) for version in versions)
             cells = (
                 _since({version: made(row) for version, row in rows.items()}) for made in (_spaces, _conditioning, _layers)
             )
             lines.append(f"| {name} | {seen} | {' | '.join(cells)} |")
     (ROOT / "docs" / "families.md").write_text(HEAD + "\n".join(lines) + "\n" + TAIL)
+
+
+def _seen(key: str, version: str, rows: Mapping[str, Any]) -> str:
+    """Say whether a family was run with a version, or why not."""
+    if version in rows:
+        return "yes"
+    return "not run" if version in NOT_RUN.get(key, ()) else "not in it"
 
 
 def _since(cells: dict[str, str]) -> str:
@@ -184,7 +205,7 @@ def _spaces(row: dict[str, Any]) -> str:
     names = [name for name in row["spaces"] if "/layer_" not in name]
     layered = sorted({name.split("/")[0] for name in row["spaces"] if "/layer_" in name})
     said = [f"`{name}` (not read by the model)" if name in row["unread"] else f"`{name}`" for name in names]
-    return ", ".join([*said, *(f"`{key}`, every layer" for key in layered)])
+    return ", ".join([*said, *(f"`{key}`, every layer" for key in layered)]) or "none"
 
 
 def _conditioning(row: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ tokens) says nothing about any of them and is left out of the average.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from ..safety_steer.direction import ModelIdentity
 from ..safety_steer.errors import EncoderError
 from .clip_text import TOKENS_PER_PASS, encoder_name
-from .clip_tokens import Tokens, merged, sections, shape, without_sampling
+from .clip_tokens import Tokens, generates_sound, merged, sections, shape, without_sampling
+from .plain_tokens import PROBES, PlainTokenizer, numbers, plain
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -27,14 +28,13 @@ MIN_LAYERS = 2
 # A causal model makes its first token a sink of attention, an outlier that says nothing: no word of a prompt may be first.
 TEMPLATE = "\n{}"
 ADVICE = "Connect a text encoder such as Qwen, Llama, Gemma, Mistral or T5, or choose a model folder."
-PROBES = ("a photo of a cat", "some words about the sea and a house near me")
 
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
     """The largest language model of a CLIP: the key of its tokens, its blocks, and who it is.
 
-    `edges` says how many tokens all prompts begin and end with alike, `options` how they are tokenized.
+    `edges` says how many tokens all prompts begin and end with alike, `tokenize` makes the tokens of a prompt.
     """
 
     clip: CLIP
@@ -42,7 +42,7 @@ class LanguageModel:
     blocks: nn.ModuleList
     identity: ModelIdentity
     edges: tuple[int, int]
-    options: Mapping[str, Any]
+    tokenize: PlainTokenizer
 
     @property
     def last_layer(self) -> int:
@@ -53,7 +53,11 @@ class LanguageModel:
 def find(clip: CLIP) -> LanguageModel:
     """Return the language model of a CLIP; raises EncoderError when it has none whose layers can be read."""
     name = encoder_name(clip)
-    options, probes, readers = _probed(clip)
+    if generates_sound(clip.tokenize(PROBES[0])):
+        raise EncoderError(
+            f"{name} holds no language model whose layers can be read: it generates sound for every prompt. {ADVICE}"
+        )
+    tokenize, probes, readers = _probed(clip)
     short, long = map(sections, probes)
     # CLIP pads every prompt to 77 tokens; those of a language model grow with the prompt.
     growing = [key for key, found in short.items() if len(found[0]) < len(long[key][0])]
@@ -72,7 +76,7 @@ def find(clip: CLIP) -> LanguageModel:
     transformer = readers[key].transformer
     width = int(transformer.get_input_embeddings().weight.shape[-1])
     identity = ModelIdentity(name, type(transformer).__name__, width, len(blocks))
-    return LanguageModel(clip, key, blocks, identity, _shared(_numbers(short[key]), _numbers(long[key])), options)
+    return LanguageModel(clip, key, blocks, identity, _shared(numbers(short[key]), numbers(long[key])), tokenize)
 
 
 def pooled_activations(
@@ -82,7 +86,7 @@ def pooled_activations(
 
     `advance` is told how many prompts are done.
     """
-    tokens = [_tokenize(model.clip, prompt, model.options) for prompt in prompts]
+    tokens = [model.tokenize(prompt) for prompt in prompts]
     prefix, suffix = model.edges
     result = torch.empty(len(prompts), len(layers), model.identity.width)
     for rows in _groups(tokens):
@@ -100,8 +104,8 @@ def pooled_activations(
     return result
 
 
-def _probed(clip: CLIP) -> tuple[dict[str, Any], list[Tokens], dict[str, nn.Module]]:
-    """Return how to tokenize for a CLIP, the tokens of PROBES, and which parts read them.
+def _probed(clip: CLIP) -> tuple[PlainTokenizer, list[Tokens], dict[str, nn.Module]]:
+    """Return what tokenizes for a CLIP, the tokens of PROBES, and which parts read them.
 
     An encoder that cuts off its own template cannot go without: JoyImage refuses prompts that are shorter than that.
     """
@@ -109,9 +113,10 @@ def _probed(clip: CLIP) -> tuple[dict[str, Any], list[Tokens], dict[str, nn.Modu
     own = {name: value for name, value in bare.items() if name != "llama_template"}
     refused: Exception | None = None
     for options in (bare, own):
-        probes = [_tokenize(clip, probe, options) for probe in PROBES]
+        tokenize = plain(clip, options)
+        probes = [tokenize(probe) for probe in PROBES]
         try:
-            return options, probes, _readers(clip, probes[0])
+            return tokenize, probes, _readers(clip, probes[0])
         except (ValueError, IndexError) as error:
             refused = refused or error
     raise EncoderError(f"{encoder_name(clip)} could not encode a prompt: {refused}. {ADVICE}") from refused
@@ -119,36 +124,45 @@ def _probed(clip: CLIP) -> tuple[dict[str, Any], list[Tokens], dict[str, nn.Modu
 
 def _options(clip: CLIP) -> dict[str, Any]:
     """Return how to tokenize without padding, and with no chat template where the tokenizer lets another be named."""
-    unpadded = {f"{name}_min_length": 0 for name, _ in clip.cond_stage_model.named_children()}
-    return {"llama_template": TEMPLATE, "tokenizer_options": unpadded, **without_sampling(clip)}
-
-
-def _tokenize(clip: CLIP, prompt: str, options: Mapping[str, Any]) -> Tokens:
-    """Tokenize a prompt with its weights as plain text."""
-    made: Tokens = clip.tokenize(prompt.replace("(", "\\(").replace(")", "\\)"), **options)
-    return made
-
-
-def _numbers(sections: Sequence[Sequence[Any]]) -> list[Any]:
-    return [item[0] for item in sections[0]]
+    options = without_sampling(clip)
+    names = {*sections(clip.tokenize(PROBES[0], **options)), *(name for name, _ in clip.cond_stage_model.named_children())}
+    return {"llama_template": TEMPLATE, "tokenizer_options": {f"{name}_min_length": 0 for name in names}, **options}
 
 
 def _readers(clip: CLIP, tokens: Tokens) -> dict[str, nn.Module]:
-    """Return which part of a CLIP reads the tokens of which key: their names do not tell, a pass does."""
+    """Return which part of a CLIP reads the tokens of which key: their names do not tell, a pass does.
+
+    A part may hand the tokens on to its transformer without being called itself.
+    """
     readers: dict[str, nn.Module] = {}
 
-    def note(part: nn.Module, args: tuple[Any, ...]) -> None:
-        for key, found in sections(tokens).items():
-            if args and isinstance(args[0], list) and args[0][:1] == [_numbers(found)]:
-                readers[key] = part
+    def note(part: nn.Module) -> Callable[..., None]:
+        def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
+            for key, found in sections(tokens).items():
+                if args and _reads(args[0], numbers(found)):
+                    readers[key] = part
 
-    handles = [part.register_forward_pre_hook(note) for part in clip.cond_stage_model.children()]
+        return hook
+
+    modules = [(part, (part, getattr(part, "transformer", None))) for part in clip.cond_stage_model.children()]
+    handles = [
+        module.register_forward_pre_hook(note(part))
+        for part, found in modules
+        for module in found
+        if isinstance(module, nn.Module)
+    ]
     try:
         clip.encode_from_tokens_scheduled(tokens)
     finally:
         for handle in handles:
             handle.remove()
     return readers
+
+
+def _reads(given: Any, row: Sequence[Any]) -> bool:
+    """Say whether what a module was given begins with a row of tokens."""
+    rows = given.tolist() if isinstance(given, Tensor) and not given.is_floating_point() else given
+    return isinstance(rows, list) and rows[:1] == [row]
 
 
 def _stacks(part: nn.Module) -> list[nn.ModuleList]:

@@ -63,6 +63,11 @@ def study(clip: CLIP) -> ClipText:
     """Find out where a CLIP puts its text and whether it takes several prompts at once; raises EncoderError for neither."""
     options = {**_without_zero_padding(clip), **clip_tokens.without_sampling(clip)}
     tokens = clip.tokenize(ALIKE[0][0], **options)
+    if clip_tokens.generates_sound(tokens):
+        raise EncoderError(
+            f"Expected a text encoder that gives text states, but {encoder_name(clip)} generates sound for a prompt, "
+            "which holds no rows of the prompt: there is nothing to align to. Models of this kind cannot be steered."
+        )
     with outputs_of_parts(clip) as parts:
         entry = entry_of(clip, tokens)
     if only_token_ids(entry):

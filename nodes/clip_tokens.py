@@ -17,6 +17,8 @@ Tokens = dict[str, Any]
 Sections = list[list[Any]]
 
 SAMPLES, SAMPLED = "generate_audio_codes", "audio_codes"
+# How much sound an encoder is to make of a prompt that gives nothing else: MiniMax Music 3.
+SOUND = "max_audio_frames"
 
 
 def sections(tokens: Tokens) -> dict[str, Sections]:
@@ -49,6 +51,11 @@ def without_sampling(clip: CLIP) -> dict[str, Any]:
 def beside(options: Mapping[str, Any]) -> list[str]:
     """Name what `without_sampling` left out."""
     return [SAMPLED] if SAMPLES in options else []
+
+
+def generates_sound(tokens: Tokens) -> bool:
+    """Say whether what an encoder would give for these tokens is sound that it generates, and no text."""
+    return SOUND in tokens
 
 
 def _is_sections(found: Any) -> bool:

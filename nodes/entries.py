@@ -138,6 +138,12 @@ def _texts(entry: Mapping[str, Any], direction: AlignedDirection, left: Sequence
             "HiDream-O1 does): there is nothing to steer in them. Remove the Safety Steer nodes from this workflow; its "
             "prompts are not made safer."
         )
+    if text_spaces.generated_sound(entry):
+        raise MismatchError(
+            "Expected text states in this conditioning, but it carries sound that was generated for the prompt (as MiniMax "
+            "Music 3 does): there is nothing to steer in it. Remove the Safety Steer nodes from this workflow; its prompts are "
+            "not made safer."
+        )
     for key in left:
         if key in text_spaces.MAIN_TEXT and not _left_out(direction, key):
             raise MismatchError(

@@ -30,6 +30,8 @@ MAIN_TEXT = ("cross_attn", "conditioning_llama3", "conditioning_mt5xl")
 SIDE_TEXT = ("pooled_output", "conditioning_byt5small", "conditioning_lyrics")
 # The numbers of a prompt's tokens, for a model that reads nothing else: what stands in cross_attn is no text then.
 TOKEN_IDS = ("text_input_ids",)
+# What says how much generated sound counts, where cross_attn is that sound and no text: MiniMax Music 3.
+SOUND = ("conditioning_scale",)
 # What carries the prompt, or another one, to the model beside the text states: token numbers, sounds made of the prompt, text
 # for a ControlNet, of reference pictures or of a pose.
 SECOND_WAYS = (
@@ -192,6 +194,11 @@ def only_token_ids(entry: Mapping[str, Any]) -> bool:
     states = entry.get("cross_attn")
     numbers = isinstance(states, Tensor) and states.ndim == 3 and states.shape[-1] == 1
     return numbers or any(entry.get(key) is not None for key in TOKEN_IDS)
+
+
+def generated_sound(entry: Mapping[str, Any]) -> bool:
+    """Say whether an entry's states are sound that an encoder generated for the prompt, and no text."""
+    return any(entry.get(key) is not None for key in SOUND)
 
 
 def pictured(entry: Mapping[str, Any]) -> bool:

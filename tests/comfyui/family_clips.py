@@ -16,7 +16,7 @@ import comfy.ops
 import comfy.sd
 import pytest
 import torch
-from family_encoders import ENCODERS, LAYERS, LLM, WIDTH
+from family_encoders import ENCODERS, LAYERS, LLM, TEXTLESS, WIDTH, Sizes
 from family_rows import part
 from family_tokenizers import Llama, Mistral
 
@@ -63,6 +63,16 @@ T5_GEMMA = {
 }
 
 
+MUSIC: Sizes = {
+    **LLM,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "decoder_num_heads": 2,
+    "decoder_intermediate_size": WIDTH,
+    "decoder_num_layers": 1,
+}
+
+
 def _small(made: Callable[[], Any], sizes: Mapping[str, int]) -> Any:
     """Make a configuration that takes no sizes, and give it some."""
     config = made()
@@ -85,6 +95,7 @@ REPLACED: Mapping[str, Callable[[Any], Any]] = {
     "text_encoders.hunyuan_video.LlamaTokenizerFast": lambda _: Llama,
     "text_encoders.llama.Gemma3_12B_Config.vision_config": lambda config: {**config, **VISION, "image_size": 224},
     "text_encoders.lt.Embeddings1DConnector": lambda made: partial(made, num_attention_heads=2, attention_head_dim=WIDTH // 2),
+    "text_encoders.minimax_music.MODEL_CONFIG": lambda config: {**config, **MUSIC},
     "text_encoders.qwen3vl.QWEN3VL_VISION": lambda sizes: dict.fromkeys(sizes, QWEN3_VISION),
     "text_encoders.qwen3vl.QWEN3VL_VISION_COMMON": lambda common: {**common, "num_heads": 2},
     "text_encoders.sa3.T5GemmaEncoderConfig": lambda made: partial(_small, made, T5_GEMMA),
@@ -123,7 +134,7 @@ def available(family: str) -> bool:
 @cache
 def clip(family: str, seed: int = 0, llm: tuple[tuple[str, int], ...] = ()) -> comfy.sd.CLIP:
     """Make a family's text encoder, the same one every time: clone it before you change it. `llm`: other sizes of an LLM."""
-    entry = ENCODERS[family]
+    entry = {**ENCODERS, **TEXTLESS}[family]
     encoder, tokenizer = (_find(name) for name in (entry.encoder, entry.tokenizer))
     target = tiny._Target(
         encoder if isinstance(encoder, type) else encoder(**entry.made_with()),
@@ -137,6 +148,9 @@ def clip(family: str, seed: int = 0, llm: tuple[tuple[str, int], ...] = ()) -> c
             model_options={"dtype": torch.float32, "custom_operations": _with_experts(Operations), **options, **entry.options},
         )
     tiny.randomise(made.cond_stage_model, seed)
+    for name, buffer in made.cond_stage_model.named_buffers():
+        if name.endswith("layer_scalar"):  # a checkpoint says by what Gemma 4 multiplies all that a layer gives
+            buffer.fill_(1.0)
     for child in made.cond_stage_model.children():
         # Some put layers such as 10, 20 and 30 of 40 side by side: here three, none of them normed as the last one is.
         if isinstance(getattr(child, "layer", None), list):

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from family_rows import part
-from family_tokenizers import LENS_TEMPLATE, gemma4, harmony, spiece
+from family_tokenizers import LENS_TEMPLATE, gemma4, harmony, minimax_music, spiece
 
 WIDTH = 32
 # HunyuanVideo and HunyuanImage take the third layer from the end, and ComfyUI wants one before it.
@@ -156,4 +156,16 @@ ENCODERS: dict[str, Encoder] = {
     # It finds things in pictures by their names; no sampler reads it.
     "sam3": _encoder("sam3_clip", "SAM3ClipModelWrapper", "SAM3TokenizerWrapper", {"sam3_clip": CLIP}),
     "stable_audio_3": _encoder("sa3", "SAT5GemmaModel", "SAT5GemmaTokenizer", {}, files={"spiece_model": tiny._spiece}),
+}
+# Encoders that give no text: token ids, and sound.
+TEXTLESS: dict[str, Encoder] = {
+    "hidream_o1": _encoder("hidream_o1", "HiDreamO1TE", "HiDreamO1Tokenizer", {}),
+    "minimax_music3": _encoder(
+        "minimax_music",
+        "MiniMaxMusic3TEModel",
+        "MiniMaxMusic3Tokenizer",
+        {},
+        files={"tokenizer_json": minimax_music},
+        tokens={"max_audio_frames": 3},
+    ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,6 +25,27 @@ def llm_adapter(made: Any, widths: Widths) -> None:
     unet.llm_adapter = type(unet.llm_adapter)(**dims, num_layers=1, num_heads=2, **MADE)
 
 
+PIXART = {
+    "hidden_size": 48,
+    "num_heads": 2,
+    "depth": 1,
+    "patch_size": 2,
+    "in_channels": 4,
+    "mlp_ratio": 2.0,
+    "pe_interpolation": 1,
+}
+# Positions are divided by the size in units of 64, rounded: less would divide by zero.
+PIXART_LATENT = (1, 4, 40, 40)
+HUNYUAN_DIT = Family(
+    "HunyuanDiT",
+    {"image_model": "hydit", "hidden_size": 64, "num_heads": 4, "depth": 2, "mlp_ratio": 2.0},
+    text(tokens=77, mask=True, conditioning_mt5xl=(1, 256, 32), attention_mask_mt5xl=(1, 256)),
+    (1, 4, 8, 8),
+    lambda widths: {"text_states_dim": widths["cross_attn"], "text_states_dim_t5": widths["conditioning_mt5xl"]},
+    extras=lambda: dict(SIZE),
+    spaces=("cross_attn", "conditioning_mt5xl"),
+    besides=("hidden rows of conditioning_mt5xl",),
+)
 IMAGES: dict[str, Family] = {
     "sd3": Family(
         "SD3",
@@ -48,31 +70,26 @@ IMAGES: dict[str, Family] = {
     ),
     "pixart": Family(
         "PixArtAlpha",
-        {
-            "image_model": "pixart_alpha",
-            "hidden_size": 48,
-            "num_heads": 2,
-            "depth": 1,
-            "patch_size": 2,
-            "in_channels": 4,
-            "mlp_ratio": 2.0,
-            "pe_interpolation": 1,
-            "micro_condition": True,
-        },
+        {**PIXART, "image_model": "pixart_alpha", "micro_condition": True},
         text(),
-        (1, 4, 40, 40),  # positions are divided by the size in units of 64, rounded: less would divide by zero
+        PIXART_LATENT,
         context("caption_channels"),
         extras=lambda: dict(SIZE),
     ),
-    "hunyuan_dit": Family(
-        "HunyuanDiT",
-        {"image_model": "hydit", "hidden_size": 64, "num_heads": 4, "depth": 2, "mlp_ratio": 2.0},
-        text(tokens=77, mask=True, conditioning_mt5xl=(1, 256, 32), attention_mask_mt5xl=(1, 256)),
-        (1, 4, 8, 8),
-        lambda widths: {"text_states_dim": widths["cross_attn"], "text_states_dim_t5": widths["conditioning_mt5xl"]},
-        extras=lambda: dict(SIZE),
-        spaces=("cross_attn", "conditioning_mt5xl"),
-        besides=("hidden rows of conditioning_mt5xl",),
+    "pixart_sigma": Family(
+        "PixArtSigma",
+        {**PIXART, "image_model": "pixart_sigma", "micro_condition": False},
+        text(),
+        PIXART_LATENT,
+        context("caption_channels"),
+        encoder="pixart",
+    ),
+    "hunyuan_dit": HUNYUAN_DIT,
+    "hunyuan_dit_10": replace(
+        HUNYUAN_DIT,
+        config="HunyuanDiT1",
+        unet={**HUNYUAN_DIT.unet, "image_model": "hydit1", "size_cond": True, "use_style_cond": True},
+        encoder="hunyuan_dit",
     ),
     "hidream": Family(
         "HiDream",

@@ -18,7 +18,8 @@ import torch
 from family_configs import FAMILIES
 from family_rows import Family, part
 
-NAMES = tuple(FAMILIES)
+NAMES = tuple(name for name, row in FAMILIES.items() if row.spaces)
+WITHOUT_TEXT = tuple(name for name, row in FAMILIES.items() if not row.spaces)
 
 
 def available(family: str) -> bool:
@@ -69,7 +70,8 @@ def model(family: str, widths: Mapping[str, int] | None = None) -> comfy.model_p
     config.unet_config.update(chosen)  # some classes replace what they were given by the sizes of the one model there is
     config.set_inference_dtype(torch.float32, None)
     config.manual_cast_dtype = None
-    made = config.get_model(row.weights(), "", device=tiny.CPU)
+    with row.within():
+        made = config.get_model(row.weights(), "", device=tiny.CPU)
     if row.shrink is not None:
         row.shrink(made, sizes)
     made.eval()

@@ -7,6 +7,7 @@ import json
 import os
 import pkgutil
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,7 +36,8 @@ class Family:
     `encoder` is the family whose text encoder it reads, if not its own; `spaces` are where its text lies; `refused` says
     why the cross-attention site does not serve it. `unread` are spaces that the model does not read, `besides` what else of
     its text carries the prompt into it: other keys, or rows that a mask hides in vain. `copies` are keys into which a node of
-    the family puts cross_attn once more.
+    the family puts cross_attn once more. A row without `spaces` is a family whose text lies in no tensor; `refused` says what
+    does lie there. `within` is in place while the model is made.
     """
 
     config: str
@@ -54,6 +56,7 @@ class Family:
     unread: tuple[str, ...] = ()
     besides: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
+    within: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 def part(name: str) -> Any:

@@ -75,19 +75,28 @@ class Mistral:
         return _starting("<s>", {"<unk>": 0, "<s>": 1, "</s>": 2, "<pad>": 11, **turns})
 
 
+def _file(special: Mapping[str, int]) -> torch.Tensor:
+    """Return the tokenizer.json of a byte-pair tokenizer with some tokens at given ids, as a checkpoint carries it."""
+    return torch.frombuffer(bytearray(_byte_pairs(special).to_str().encode()), dtype=torch.uint8)
+
+
 @cache
 def gemma4() -> torch.Tensor:
     """Return a tokenizer.json with the marks of Gemma 4, as checkpoints carry it."""
-    marks = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<|turn>": 105, "<turn|>": 106, "<|channel>": 100, "<channel|>": 101}
-    return torch.frombuffer(bytearray(_byte_pairs(marks).to_str().encode()), dtype=torch.uint8)
+    return _file({"<pad>": 0, "<eos>": 1, "<bos>": 2, "<|turn>": 105, "<turn|>": 106, "<|channel>": 100, "<channel|>": 101})
+
+
+@cache
+def minimax_music() -> torch.Tensor:
+    """Return a tokenizer.json with the marks of MiniMax Music 3."""
+    return _file(part("comfy.ldm.minimax_music.prompt.SPECIAL_TOKEN_IDS"))
 
 
 @cache
 def harmony() -> torch.Tensor:
     """Return a tokenizer.json with the marks of GPT-OSS's conversations, as checkpoints of Lens carry it."""
     marks = ("<|endoftext|>", "<|start|>", "<|end|>", "<|message|>", "<|channel|>")
-    made = _byte_pairs({mark: 199_000 + number for number, mark in enumerate(marks)})
-    return torch.frombuffer(bytearray(made.to_str().encode()), dtype=torch.uint8)
+    return _file({mark: 199_000 + number for number, mark in enumerate(marks)})
 
 
 def _length_of_template() -> int:

@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import world  # isort: skip
@@ -18,6 +18,7 @@ import tiny
 import torch
 import transformers
 import words
+from family_rows import part
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 PAIRS, DIRECTIONS, MODELS = (world.BASE / "models" / name for name in ("safety_pairs", "safety_directions", "LLM"))
@@ -84,6 +85,89 @@ def test_a_direction_from_a_clip_says_how_well_it_separates_and_aligns(caplog: p
         pooled_states = torch.cat([world.module("safety_steer.aligned").pool(one) for one in states])
         scores.append(same.spaces["cross_attn"].safe_score(pooled_states)[:, 0])
     assert world.module("safety_steer.metrics").auroc(*scores) > 0.85
+
+
+# Encoders that put a prompt into a template of their own, whatever they are told: the part that reads it, and its class.
+OWN_TEMPLATES = {
+    "longcat_image": ("qwen25_7b", "Qwen25_7BVLI"),
+    "pixeldit": ("gemma2_2b", "Gemma2_2B"),
+    "lens": ("gpt_oss", "GptOssModel"),
+}
+
+
+def in_its_template(family: str, prompt: str) -> list[int]:
+    """Return the tokens of a prompt and its template, without padding."""
+    encoder = family_clips.clip(family).tokenizer
+    tokenizer = getattr(encoder, OWN_TEMPLATES[family][0]).tokenizer
+    if family == "longcat_image":
+        texts = [encoder.T2I_PREFIX, prompt, encoder.SUFFIX]
+    elif family == "pixeldit":
+        texts = [part("comfy.text_encoders.pixeldit._PIXELDIT_CHI_PROMPT") + prompt]
+    else:
+        texts = [part("comfy.text_encoders.gpt_oss._lens_render_chat")(prompt)]
+    return [number for text in texts for number in tokenizer(text)["input_ids"]]
+
+
+@cache
+def around(family: str) -> tuple[int, int]:
+    """Return how many tokens every prompt begins and ends with."""
+    one, other = (in_its_template(family, prompt) for prompt in ("a", "the"))
+    alike = [[a == b for a, b in zip(*pair, strict=False)] for pair in ((one, other), (one[::-1], other[::-1]))]
+    before, after = (found.index(False) for found in alike)
+    return before, after
+
+
+def by_comfyui(family: str, prompts: list[str], layers: list[int]) -> torch.Tensor:
+    """Average the states that ComfyUI's class gives of each prompt's own tokens: (N, L, D)."""
+    transformer = getattr(family_clips.clip(family).cond_stage_model, OWN_TEMPLATES[family][0]).transformer
+    before, after = around(family)
+    rows = []
+    for prompt in prompts:
+        ids = torch.tensor([in_its_template(family, prompt)])
+        if family == "lens":
+            given = transformer(ids, capture_layers=range(family_clips.LAYERS))["hidden_states"]
+            states = torch.stack([transformer.embed_tokens(ids, out_dtype=torch.float32), *given], dim=1)
+        else:
+            plain = {"intermediate_output": "all", "final_layer_norm_intermediate": False, "dtype": torch.float32}
+            states = transformer(ids, **plain)[1]
+        rows.append(states[0, layers, before : ids.shape[1] - after].mean(1))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("family", [name for name in OWN_TEMPLATES if family_clips.available(name)])
+def test_encoders_that_keep_their_template_give_the_direction_of_a_prompts_own_states(family: str) -> None:
+    clip, library = family_clips.clip(family), world.module("safety_steer.extract")
+    direction = extract(clip=clip, layer="0,2,3", anchors="\n".join(words.benign_prompts(64)))
+    name = type(clip.cond_stage_model).__name__.strip("_")
+    source = direction.source
+    assert (source.name, source.architecture, source.width, source.depth) == (
+        name,
+        OWN_TEMPLATES[family][1],
+        family_clips.WIDTH,
+        family_clips.LAYERS,
+    )
+    with torch.inference_mode():
+        expected = library.extract_with(
+            partial(by_comfyui, family), source, source.depth - 1, words.pairs(), words.benign_prompts(64), "0,2,3"
+        )
+    assert direction.layers == expected.layers == (0, 2, 3)
+    torch.testing.assert_close(direction.vectors, expected.vectors, rtol=1e-3, atol=1e-4)
+    assert min(separation for _, _, separation in direction.report["layer_curve"]) > 0.9
+
+
+def test_words_in_parentheses_and_padding_of_a_template_are_read_as_written() -> None:
+    tokens = world.module("nodes.plain_tokens").plain
+    for family in filter(family_clips.available, OWN_TEMPLATES):
+        prompt, key = "a (golden:1.4) cat", OWN_TEMPLATES[family][0]
+        made = tokens(family_clips.clip(family), {})(prompt)[key]
+        assert [number for number, _ in made[0]] == in_its_template(family, prompt), family
+
+
+@pytest.mark.skipif(not family_clips.available("ltxav_gemma4"), reason="this ComfyUI has no LTX-2 with Gemma 4")
+def test_a_language_model_under_another_name_than_its_tokens_is_read() -> None:
+    direction = extract(clip=family_clips.clip("ltxav_gemma4"), anchors="\n".join(words.benign_prompts(64)))
+    assert (direction.source.architecture, direction.source.depth) == ("Gemma4_12B", family_clips.LAYERS)
+    assert min(separation for _, _, separation in direction.report["layer_curve"]) > 0.9
 
 
 def test_chosen_layers_and_bundled_prompts_are_used(monkeypatch: pytest.MonkeyPatch) -> None:

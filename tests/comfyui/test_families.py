@@ -84,12 +84,12 @@ def _is_text(name: str, value: Any) -> bool:
     )
 
 
-def sample(family: str, patched: Any, positive: list[list[Any]], cfg: float = 3.0) -> torch.Tensor:
+def sample(family: str, patched: Any, positive: list[list[Any]], negative: list[list[Any]] | None = None) -> torch.Tensor:
     """Sample two steps."""
-    settings = {"seed": 1, "steps": 2, "cfg": cfg, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    settings = {"seed": 1, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
     # A node that copies the prompt puts the positive's into the negative too.
     copies = {key: positive[0][1][key] for key in family_models.FAMILIES[family].copies}
-    [[states, extras]] = conditioning(family, NEGATIVE)
+    [[states, extras]] = negative or conditioning(family, NEGATIVE)
     latent = world.call(
         "KSampler",
         model=patched,
@@ -133,11 +133,15 @@ def _space(positive: list[list[Any]], place: Any) -> torch.Tensor:
 def test_no_weight_is_memory_as_it_was_found(family: str) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)  # Fills new memory with NaN.
     try:
-        made = family_models.model(family).model
+        generator, encoder = (
+            family_models.model(family).model,
+            family_clips.clip.__wrapped__(encoder_of(family)).cond_stage_model,
+        )
     finally:
         torch.use_deterministic_algorithms(False)
-    for name, value in (*made.named_parameters(), *made.named_buffers()):
-        assert torch.isfinite(value).all(), name
+    for made in (generator, encoder):
+        for name, value in (*made.named_parameters(), *made.named_buffers()):
+            assert torch.isfinite(value).all(), name
 
 
 @pytest.mark.parametrize("family", FAMILIES)
