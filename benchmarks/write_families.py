@@ -134,9 +134,8 @@ TAIL = """
 
 HiDream-O1's conditioning is token ids: the model encodes them itself at every step, and there are no states to align to.
 That of MiniMax Music 3 is sound, up to 9,000 frames of it, which its encoder generates for the prompt and which holds no row
-of it.
-Align Direction and Extract Safety Direction refuse these encoders, Apply Safety Steer their conditioning, each with an error
-that says so.
+of it. Align Direction and Extract Safety Direction refuse these encoders, Apply Safety Steer their conditioning, each with an
+error that says so.
 
 ## Rows that a mask hides
 
@@ -155,7 +154,7 @@ Apply Safety Steer (Conditioning) before that node: behind it, the negative keep
 
 | family | what happens |
 | --- | --- |
-| SAM 3 | Its text names what to find in a picture and goes to `SAM3_Detect`, never to a sampler. |
+| SAM 3, SAM 3.1 | Its text names what to find in a picture and goes to `SAM3_Detect`, never to a sampler. |
 
 No text reaches these, whose conditioning is pictures or constants: SeedVR2, TripoSplat, Trellis 2, Hunyuan3D, Stable Video
 Diffusion, SV3D, Zero123, DepthAnything 3, RT-DETR. TripoSplat and Trellis 2 have rows 1024 wide in `cross_attn`, as wide as the

@@ -39,6 +39,15 @@ def test_a_conditioning_of_token_ids_is_refused(conditioning: situations.Conditi
             Situation().sample(apply(tiny.model("sd15"), tiny.aligned("sd15"), site=site), (conditioning, encode("blurry")))
 
 
+def test_a_conditioning_of_generated_sound_is_refused(error: Any) -> None:
+    conditioning = [[encode(words.DANGEROUS)[0][0], {"conditioning_scale": torch.ones(1, 1, 1)}]]
+    with pytest.raises(error, match="sound that was generated for the prompt"):
+        apply_conditioning(conditioning, tiny.aligned("sd15"))
+    for site in SITES:
+        with pytest.raises(error, match="sound that was generated for the prompt"):
+            Situation().sample(apply(tiny.model("sd15"), tiny.aligned("sd15"), site=site), (conditioning, encode("blurry")))
+
+
 @pytest.mark.skipif(family_clips._find(O1) is None, reason="this ComfyUI has no HiDream-O1")
 def test_nothing_is_aligned_to_an_encoder_of_token_ids(error: Any) -> None:
     target = tiny._Target(family_clips._find(f"{O1}.HiDreamO1TE"), family_clips._find(f"{O1}.HiDreamO1Tokenizer"))

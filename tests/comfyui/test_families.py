@@ -133,10 +133,8 @@ def _space(positive: list[list[Any]], place: Any) -> torch.Tensor:
 def test_no_weight_is_memory_as_it_was_found(family: str) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)  # Fills new memory with NaN.
     try:
-        generator, encoder = (
-            family_models.model(family).model,
-            family_clips.clip.__wrapped__(encoder_of(family)).cond_stage_model,
-        )
+        generator = family_models.model(family).model
+        encoder = family_clips.clip.__wrapped__(encoder_of(family)).cond_stage_model
     finally:
         torch.use_deterministic_algorithms(False)
     for made in (generator, encoder):
