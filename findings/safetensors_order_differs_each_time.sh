@@ -13,7 +13,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet safetensors==0.8.0 numpy==2.4.6
+"$folder/venv/bin/pip" install -qq safetensors==0.8.0 numpy==2.4.6
 
 "$folder/venv/bin/python" - "$folder" <<'PY'
 import sys

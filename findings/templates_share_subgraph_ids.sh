@@ -13,7 +13,7 @@
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-python3 -m pip install --quiet --target "$folder" comfyui-workflow-templates-json==0.1.123
+python3 -m pip install -qq --target "$folder" comfyui-workflow-templates-json==0.1.123
 
 python3 - "$folder" <<'PY'
 import json
