@@ -12,7 +12,6 @@ from comfy_api.latest import io, ui
 from ..safety_steer.aligned import AlignedDirection
 from ..safety_steer.apply import Outcome, SteerSettings
 from ..safety_steer.errors import DataError, MismatchError
-from ..safety_steer.workflow.own_nodes import APPLY
 from . import answers, cross_attention, report, run_log, settings, unet_blocks, windows
 from .aliases import search_aliases
 from .curve import Curve
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 Replace = Callable[[Sequence[Entry]], tuple[list[Entry], list[Outcome]]]
 
+NODE_TYPE = "ApplySafetySteer"
 WRAPPER_KEY = "safety_steer"
 SITES = ("conditioning", "cross-attention")
 
@@ -37,7 +37,7 @@ class ApplySafetySteer(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         """Describe the node to ComfyUI."""
         return io.Schema(
-            node_id="ApplySafetySteer",
+            node_id=NODE_TYPE,
             display_name="Apply Safety Steer",
             category=CATEGORY,
             **search_aliases("safety", "nsfw", "sfw", "safe", "censor", "filter", "moderation", "guard", "nudity"),
@@ -171,7 +171,7 @@ def _wrapper(
         conds["positive"], outcomes = replace(conds["positive"])
         if any(outcome.changed for outcome in outcomes):
             answers.ask(executor.class_obj, direction)
-        report.show(node_id, report.describe(outcomes, direction), APPLY)
+        report.show(node_id, report.describe(outcomes, direction), NODE_TYPE)
         records = run_log.records_of(outcomes, used)
         del outcomes
         sampled = executor(*args, **kwargs)

@@ -23,6 +23,7 @@ from comfy.text_encoders import llama, qwen_image, qwen_vl
 
 FOLDER = Path(os.environ.get("SAFETY_STEER_MODELS", "")) / "qwen05"
 KEY = "qwen25_7b"
+TURN = "<|im_start|>"
 SIZES = {
     "hidden_size": 896,
     "intermediate_size": 4864,
@@ -101,14 +102,21 @@ def template() -> str:
 
 
 def token_ids(prompt: str) -> list[int]:
-    """Return the language model's own tokens of a prompt in the template."""
-    return list(model().tokenizer(template().format(prompt))["input_ids"])
+    """Return the language model's own tokens of a prompt in the template; one that brings its own gets no second one."""
+    whole = prompt if prompt.startswith(TURN) else template().format(prompt)
+    return list(model().tokenizer(whole)["input_ids"])
+
+
+def words_from(ids: Sequence[int]) -> int:
+    """Return where the user's words begin: at the second turn, and behind its heading where that is a line of its own."""
+    turn, *heading = model().tokenizer(f"{TURN}user\n")["input_ids"]
+    first = [place for place, token in enumerate(ids) if token == turn][:2][-1]
+    return first + 1 + len(heading) if list(ids[first + 1 :][: len(heading)]) == heading else first
 
 
 def states(prompts: Sequence[str]) -> list[torch.Tensor]:
     """Encode prompts in the template with the library, and cut off what stands before them: (T_i, D) each."""
-    before = len(model().tokenizer(template().split("{}")[0])["input_ids"])
-    encode = world.module("safety_steer.encode")
-    encoded = encode.states_of_ids(model(), [token_ids(prompt) for prompt in prompts], model().last_layer)
+    encode, ids = world.module("safety_steer.encode"), [token_ids(prompt) for prompt in prompts]
+    encoded = encode.states_of_ids(model(), ids, model().last_layer)
     # The library has left out the first row of a causal model already.
-    return [rows[before - 1 :] for rows in encoded]
+    return [rows[words_from(row) - 1 :] for row, rows in zip(ids, encoded, strict=True)]

