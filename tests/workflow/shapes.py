@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import core_nodes
 from sketch import Json, loader, node, plain, sampler, subgraph, text, workflow
 
 Expected = dict[str, tuple[tuple[str, int], tuple[str, int]]]
@@ -166,7 +167,7 @@ def shapes() -> dict[str, tuple[Json, Expected]]:
             {"3": (one, clip)},
         ),
     }
-    return found | _nested()
+    return found | _nested() | core_nodes.steered()
 
 
 def _nested() -> dict[str, tuple[Json, Expected]]:
@@ -310,4 +311,4 @@ def left_alone() -> dict[str, tuple[Json, str]]:
             "comes from LotusConditioning",
         ),
     )
-    return {name: (data, reason) for name, data, reason in inputs}
+    return {name: (data, reason) for name, data, reason in inputs} | core_nodes.left_alone()
