@@ -77,6 +77,8 @@ export const toasts = (page) => page.evaluate(() => window.toasts.splice(0));
 export const state = (page) =>
   page.evaluate(async () => {
     const { output, workflow } = await window.app.graphToPrompt();
+    // Where the camera of a 3D view is now: it moves by itself.
+    for (const node of Object.values(output)) delete node.inputs?.viewport_state;
     const tracker = window.app.extensionManager.workflow.activeWorkflow?.changeTracker;
     return { output, workflow: JSON.parse(JSON.stringify(workflow)), steps: tracker?.undoQueue.length };
   });
