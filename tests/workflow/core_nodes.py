@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from sketch import Json, loader, node, sampler, text, workflow
 
 Source = tuple[str, int]
@@ -58,7 +60,7 @@ def steered() -> dict[str, tuple[Json, dict[str, tuple[Source, Source]]]]:
         "prompts that a loop goes through": (
             workflow(
                 *(loader(), text(2, "1.1"), text(6, "1.1")),
-                node(7, "CreateList", f"inputs.input0:{ANY}<2.0 inputs.input1:{ANY}<6.0", f"list:{ANY}"),
+                node(7, "CreateList", "inputs.input0:*<2.0 inputs.input1:*<6.0", "list:*"),
                 node(4, "StartLoop", "mode.list:*<7.0", STARTED),
                 sampler(3, "1.0", "4.3"),
             ),
@@ -146,6 +148,12 @@ def steered() -> dict[str, tuple[Json, dict[str, tuple[Source, Source]]]]:
 def _pairs(*names: str) -> str:
     """Wire prompt 2 into what is called positive, and prompt 6 into the others."""
     return " ".join(f"{name}:CONDITIONING<{2 if name.startswith('positive') else 6}.0" for name in names)
+
+
+def not_found_out(data: Json) -> Json:
+    """Write every socket and wire that takes anything with the type it has before ComfyUI has found out what it is."""
+    untold: Json = json.loads(json.dumps(data).replace('"*"', f'"{ANY}"'))
+    return untold
 
 
 def left_alone() -> dict[str, tuple[Json, str]]:
