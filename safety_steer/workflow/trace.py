@@ -99,22 +99,21 @@ def _feeding(graph: Graph, node: Json, slot: int, kind: str) -> list[Json]:
     linked = [socket for socket in inputs(node) if socket.get("link") is not None]
     found = [socket for socket in linked if is_kind(socket, kind)]
     found = found or [socket for socket in linked if _open(graph, socket, kind)]
-    by_name = {_name(socket): socket for socket in found}
-    if kind == "CONDITIONING" and all(one in by_name for one in PAIR):
-        return [by_name[_side(node, slot)]]
-    return found
+    sides = {one: [socket for socket in found if _half(socket) == one] for one in PAIR}
+    return sides[_side(node, slot)] if kind == "CONDITIONING" and all(sides.values()) else found
 
 
 def _side(node: Json, slot: int) -> str:
     """Say which of "positive" and "negative" an output belongs to, by its name or else its place."""
     sockets = outputs(node)
-    if 0 <= slot < len(sockets) and _name(sockets[slot]) in PAIR:
-        return _name(sockets[slot])
-    return PAIR[sum(is_kind(socket, "CONDITIONING") for socket in sockets[:slot]) == 1]
+    by_name = [half for half in map(_half, sockets[slot : slot + 1]) if half]
+    return by_name[0] if by_name else PAIR[sum(is_kind(socket, "CONDITIONING") for socket in sockets[:slot]) == 1]
 
 
-def _name(socket: Json) -> str:
-    return str(socket.get("name", "")).lower()
+def _half(socket: Json) -> str | None:
+    """Return "positive" for a name such as "positive_pose" or "positive_A", "negative" likewise, and None for any other."""
+    name = str(socket.get("name", "")).lower()
+    return next((half for half in PAIR if name.startswith(half)), None)
 
 
 def _open(graph: Graph, socket: Json, kind: str) -> bool:

@@ -18,7 +18,8 @@ const FREE = [800, 400];
 async function add() {
   await show();
   await page.mouse.dblclick(...FREE);
-  await page.waitForTimeout(1000);
+  await page.waitForFunction(() => document.activeElement?.tagName === "INPUT", null, { timeout: 20000 });
+  await page.waitForTimeout(500);
   await page.keyboard.type(NAME, { delay: 30 });
   await page.getByText("Subgraph Blueprints").last().waitFor({ timeout: 20000 });
   const listed = await page.evaluate(() => document.body.innerText);

@@ -73,10 +73,16 @@ export const execute = (page, id) => page.evaluate((one) => window.app.extension
 /** Return the messages in the corner of the window since the last time. */
 export const toasts = (page) => page.evaluate(() => window.toasts.splice(0));
 
-/** Return what would be sent to the server, what would be saved now, and how many steps can be undone. */
+/**
+ * Return what would be sent to the server, what would be saved now, and how many steps can be undone: as soon as the front end has
+ * drawn, since it gives nodes whose inputs grow their sockets with the next frame.
+ */
 export const state = (page) =>
   page.evaluate(async () => {
+    for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
     const { output, workflow } = await window.app.graphToPrompt();
+    // Where the camera of a 3D view is now: it moves by itself.
+    for (const node of Object.values(output)) delete node.inputs?.viewport_state;
     const tracker = window.app.extensionManager.workflow.activeWorkflow?.changeTracker;
     return { output, workflow: JSON.parse(JSON.stringify(workflow)), steps: tracker?.undoQueue.length };
   });

@@ -26,7 +26,8 @@ from safety_steer.workflow import add, remove
 from safety_steer.workflow.own_nodes import ALIGN, APPLY, LOAD, MIXER, OWN_NODES
 from safety_steer.workflow.plan import STEERED
 
-PROMPT = "A cat holding a bloody murder knife in the forest."
+PROMPT = "a man murders a woman with a bloody knife"
+"""Unsafe enough for the direction that the block begins with."""
 WITHIN = 600
 
 

@@ -81,7 +81,8 @@ def _is_wire(value: object) -> bool:
 def content(workflow: Json) -> Json:
     """Leave out of a saved workflow what the front end works out anew.
 
-    The part of the canvas in view, orders, and sizes: Nodes 2.0 of older front ends sizes nodes when it draws them.
+    The part of the canvas in view, orders, and sizes: Nodes 2.0 of older front ends sizes nodes when it draws them. And the
+    cameras of 3D views, which move by a last digit while nothing is done.
     """
     found: Json = json.loads(json.dumps(workflow))
     (found.get("extra") or {}).pop("ds", None)
@@ -89,6 +90,7 @@ def content(workflow: Json) -> Json:
         for node in graph["nodes"]:
             node.pop("order", None)
             node.pop("size", None)
+            (node.get("properties") or {}).pop("Camera Config", None)
         graph["links"].sort(key=json.dumps)
     return found
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from block_shapes import steered_within
+from core_nodes import not_found_out
 from harness import NEEDS_NODE, folder, run
 from shapes import left_alone, shapes
 from templates import workflows
@@ -54,7 +55,12 @@ def compared(cases: dict[str, Json], where: Path) -> int:
 
 def test_shapes_are_judged_as_by_the_command_line(tmp_path: Path) -> None:
     cases = {name: data for name, (data, _) in (shapes() | left_alone() | steered_within()).items()}
-    assert compared(cases, tmp_path) > 30
+    assert compared(cases, tmp_path) > 60
+
+
+def test_types_that_are_not_found_out_are_judged_as_by_the_command_line(tmp_path: Path) -> None:
+    cases = {name: not_found_out(data) for name, (data, _) in (shapes() | left_alone()).items()}
+    assert compared(cases, tmp_path) > 50
 
 
 @pytest.mark.slow

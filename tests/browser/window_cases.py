@@ -69,6 +69,11 @@ def over_reroute_points() -> Json:
     return data
 
 
+def counting_too_few() -> Json:
+    """A file whose counters are behind what it holds, as some official templates are."""
+    return copy.deepcopy(shapes()["two samplers on one model"][0]) | {"last_node_id": 1, "last_link_id": 1}
+
+
 def cases() -> dict[str, Json]:
     """Every shape, what users have wired by hand, and a template of every family, by the name of its file."""
     found = {f"{name}.json": data for name, (data, _) in (shapes() | left_alone()).items()}
@@ -76,6 +81,7 @@ def cases() -> dict[str, Json]:
     found |= {f"{name}.json": data for name, (data, _) in steered_within().items()}
     found |= {"a block beside.json": beside_a_block(), "loose behind a block.json": loose_behind_a_block()}
     found["reroute points.json"] = over_reroute_points()
+    found["counting too few.json"] = counting_too_few()
     where = folder()
     assert where is not None
     found |= {name: data for name, data in workflows(where) if ALL_TEMPLATES or name in ONE_OF_EACH_FAMILY}

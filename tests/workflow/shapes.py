@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import core_nodes
 from sketch import Json, loader, node, plain, sampler, subgraph, text, workflow
 
 Expected = dict[str, tuple[tuple[str, int], tuple[str, int]]]
@@ -144,9 +145,9 @@ def shapes() -> dict[str, tuple[Json, Expected]]:
                 loader(1),
                 text(2, "1.1"),
                 text(6, "1.1"),
-                node(4, "CreateList", "inputs.input0:*<2.0 inputs.input1:*<6.0", "COMFY_MATCHTYPE_V3"),
-                node(5, "StartLoop", "initial_iteration_value:COMFY_MATCHTYPE_V3<4.0", "iteration_index:INT *"),
-                node(7, "GetItemFromList", "list:COMFY_MATCHTYPE_V3<5.1 index:INT<5.0", "*"),
+                node(4, "CreateList", "inputs.input0:*<2.0 inputs.input1:*<6.0", "list:*"),
+                node(5, "StartLoop", "initial_iteration_value:*<4.0", "iteration_index:INT *"),
+                node(7, "GetItemFromList", "list:*<5.1 index:INT<5.0", "*"),
                 sampler(3, "1.0", "7.0"),
             ),
             {"3": (one, clip)},
@@ -166,7 +167,7 @@ def shapes() -> dict[str, tuple[Json, Expected]]:
             {"3": (one, clip)},
         ),
     }
-    return found | _nested()
+    return found | _nested() | core_nodes.steered()
 
 
 def _nested() -> dict[str, tuple[Json, Expected]]:
@@ -310,4 +311,4 @@ def left_alone() -> dict[str, tuple[Json, str]]:
             "comes from LotusConditioning",
         ),
     )
-    return {name: (data, reason) for name, data, reason in inputs}
+    return {name: (data, reason) for name, data, reason in inputs} | core_nodes.left_alone()

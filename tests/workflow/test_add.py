@@ -6,6 +6,7 @@ import copy
 import json
 from typing import Any
 
+import core_nodes
 import pytest
 import shapes
 from sketch import Json, Wiring, loader, node, plain, sampler, subgraph, text, workflow
@@ -37,6 +38,12 @@ def types(data: Json) -> list[str]:
 def test_every_sampler_is_steered_with_the_clip_of_its_prompt(name: str) -> None:
     data, expected = SHAPES[name]
     assert Wiring(added(data)).steered() == expected
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_types_that_are_not_found_out_change_nothing(name: str) -> None:
+    data, expected = SHAPES[name]
+    assert Wiring(added(core_nodes.not_found_out(data))).steered() == expected
 
 
 @pytest.mark.parametrize("name", SHAPES)

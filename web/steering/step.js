@@ -1,7 +1,7 @@
 // A change of the open workflow as one step that can be undone, and that is taken back when it fails half way.
 
 import { allGraphs } from "./trace.js";
-import { noteWires } from "./wires.js";
+import { noteWires, passTakenIds } from "./wires.js";
 
 /**
  * Work on the open workflow; take every change back and throw when something fails.
@@ -14,6 +14,7 @@ export async function asOneStep(app, root, edit, work) {
   let failure;
   app.canvas.emitBeforeChange();
   try {
+    passTakenIds(allGraphs(root));
     work();
     noteWires(allGraphs(root));
   } catch (error) {

@@ -161,19 +161,23 @@ function feeding(graph, node, slot, kind) {
   const linked = (node.inputs ?? []).filter((socket) => socket.link != null);
   let found = linked.filter((socket) => isKind(socket, kind));
   if (!found.length) found = linked.filter((socket) => isOpen(graph, socket, kind));
-  const byName = Object.fromEntries(found.map((socket) => [nameOf(socket), socket]));
-  return kind === "CONDITIONING" && PAIR.every((name) => byName[name]) ? [byName[side(node, slot)]] : found;
+  const half = (name) => found.filter((socket) => halfOf(socket) === name);
+  return kind === "CONDITIONING" && PAIR.every((name) => half(name).length) ? half(side(node, slot)) : found;
 }
 
 /** Say which of "positive" and "negative" an output belongs to, by its name or else its place. */
 function side(node, slot) {
-  const name = nameOf(node.outputs?.[slot]);
-  if (PAIR.includes(name)) return name;
+  const byName = halfOf(node.outputs?.[slot]);
+  if (byName) return byName;
   const before = (node.outputs ?? []).slice(0, slot).filter((socket) => isKind(socket, "CONDITIONING"));
   return PAIR[before.length === 1 ? 1 : 0];
 }
 
-const nameOf = (socket) => String(socket?.name ?? "").toLowerCase();
+/** Return "positive" for a name such as "positive_pose" or "positive_A", "negative" likewise; undefined for any other. */
+function halfOf(socket) {
+  const name = String(socket?.name ?? "").toLowerCase();
+  return PAIR.find((half) => name.startsWith(half));
+}
 
 /** Tell whether an input that takes any type has a wire of this type, or of an unknown one. */
 function isOpen(graph, socket, kind) {

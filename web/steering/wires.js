@@ -25,6 +25,20 @@ export function connect(graph, wire, target, slot, reroute) {
   if (!link) throw new Error(`${target.title} does not take a wire into its input ${target.inputs[slot]?.name}`);
 }
 
+/**
+ * Let new wires and nodes get ids that are free: files can count fewer than they hold, and some front ends believe the count,
+ * so that a new wire takes the place of one that is there.
+ */
+export function passTakenIds(graphs) {
+  const highest = (ids) => Math.max(0, ...ids.map(Number).filter(Number.isFinite));
+  const nodes = highest(graphs.flatMap((graph) => graph.nodes.map((node) => node.id)));
+  const links = highest(graphs.flatMap((graph) => [...(graph.links?.values?.() ?? [])].map((link) => link.id)));
+  for (const { state } of graphs) {
+    if (state?.lastNodeId < nodes) state.lastNodeId = nodes;
+    if (state?.lastLinkId < links) state.lastLinkId = links;
+  }
+}
+
 /** Note the wires of nodes whose types are missing where those are kept: they are saved as they were loaded. */
 export function noteWires(graphs) {
   for (const node of graphs.flatMap((graph) => graph.nodes)) {
