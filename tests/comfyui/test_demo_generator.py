@@ -212,7 +212,7 @@ def test_the_direction_aligns_and_is_found_again() -> None:
     aligned = small_demo.aligned()
     assert set(aligned.spaces) == {"cross_attn"}
     assert aligned.encoder == "MiniLmEncoder"
-    [direction] = world.call("LoadSafetyDirection", direction_name=world.module("nodes.load_direction").DEFAULT)
+    [direction] = world.call("LoadSafetyDirection", direction_name=world.module("safety_steer.bundled").DEMO_SOURCE)
     inputs = {"direction": direction, "clip": small_demo.load("image")[1], "map": "ridge", "max_anchors": 1024}
     first, again = (world.call("AlignSafetyDirection", **inputs)[0] for _ in range(2))
     assert first.content_hash == again.content_hash == aligned.content_hash
