@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .nodes import NODES, folders
+from .adapters import folders
+from .nodes import NODES
 
 WEB_DIRECTORY = "./web"
 

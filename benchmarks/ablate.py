@@ -1,6 +1,6 @@
 """What each part of the alignment is worth, on splits of the training pairs: SmolLM2's direction carried to all-MiniLM-L6-v2.
 
-python benchmarks/ablate.py --train TRAIN.jsonl [--splits 5] [--seed 0] [-o results/ablation.json]
+python -m benchmarks.ablate --train TRAIN.jsonl [--splits 5] [--seed 0] [-o results/ablation.json]
 
 A split fits the direction to four fifths of the pairs and measures it on the rest; the target's thresholds come from the
 bundled harmless prompts. "flagged" is the share of unsafe prompts beyond the default gate's threshold. A linear gate is the
@@ -20,17 +20,17 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from safety_steer.align import WITNESS_WEIGHTS, AlignSettings, align
-from safety_steer.aligned import AlignedSpace, pool
-from safety_steer.anchors import AnchorStates, collect
-from safety_steer.bundled import SOURCE, bundled, packaged_model
+from safety_steer.alignment.align_direction import WITNESS_WEIGHTS, AlignSettings, align
+from safety_steer.alignment.anchors import AnchorStates, collect
 from safety_steer.cli.console import table
-from safety_steer.data import Pair, read_pairs
-from safety_steer.direction import SafetyDirection
-from safety_steer.encode import load_text_model, pooled_activations, token_states
-from safety_steer.extract import fit_direction
-from safety_steer.gate import gate_threshold, open_gate
-from safety_steer.metrics import auroc
+from safety_steer.directions.aligned import AlignedSpace, pool
+from safety_steer.directions.source import SafetyDirection
+from safety_steer.extraction.extract_direction import fit_direction
+from safety_steer.extraction.text_model import load_text_model, pooled_activations, token_states
+from safety_steer.statistics import auroc
+from safety_steer.steering.gate import gate_threshold, open_gate
+from safety_steer.storage.bundled import SOURCE, bundled, packaged_model
+from safety_steer.storage.prompt_files import Pair, read_pairs
 
 SPACE = "cross_attn"
 LINEAR = {

@@ -1,6 +1,6 @@
 """Measure how much memory alignment takes above the encoder, at widths from 1,024 to 53,248 channels (Ideogram 4).
 
-    python benchmarks/align_memory.py [--widths 1024 53248 ...] [--anchors 3072] [--tokens 20] [-o results/align_memory.json]
+    python -m benchmarks.align_memory [--widths 1024 53248 ...] [--anchors 3072] [--tokens 20] [-o results/align_memory.json]
 
 The encoder is a stand-in that makes token states of a prompt as they are asked for and keeps none. Every width runs in a
 process of its own: its peak, less what the process took before it collected the first prompt.
@@ -20,11 +20,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from safety_steer.align import AlignSettings, align
-from safety_steer.anchors import choose_anchors, choose_passages, collect, collect_passages, spans_of
-from safety_steer.bundled import SOURCE, bundled
+from safety_steer.alignment.align_direction import AlignSettings, align
+from safety_steer.alignment.anchors import choose_anchors, choose_passages, collect, collect_passages, spans_of
 from safety_steer.cli.console import table
-from safety_steer.direction import SafetyDirection
+from safety_steer.directions.source import SafetyDirection
+from safety_steer.storage.bundled import SOURCE, bundled
 
 WIDTHS = (1024, 4096, 6144, 7680, 11520, 30720, 53248)
 LIMIT = 2**30

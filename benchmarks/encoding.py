@@ -1,6 +1,6 @@
 """Measure how fast benign anchors are encoded through ComfyUI's CLIP: one prompt at a time, and as Align Direction does it.
 
-    COMFYUI_PATH=... python benchmarks/encoding.py [-n 64] [--only clip_l pixart_t5 ...] [-o results/encoding.json]
+    COMFYUI_PATH=... python -m benchmarks.encoding [-n 64] [--only clip_l pixart_t5 ...] [-o results/encoding.json]
 
 Run it with the Python of that ComfyUI. Weights are random, since time does not depend on them. CLIP-L has its real size, T5 the
 width of T5 XXL (4,096) and `--layers` of its 24 layers, to fit in memory; layers are alike, so that ratios carry over. Of the
@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 T5_WIDTH, T5_LAYERS = 4096, 24
 BATCH = 32
 
@@ -49,7 +49,7 @@ def comfyui() -> Any:
     args.cpu = True
     import importlib
 
-    return importlib.import_module("safety_steer_pack.nodes.clip_text")
+    return importlib.import_module("safety_steer_pack.adapters.clip.encode_prompts")
 
 
 def made(encoder: Any, tokenizer: Any, options: Mapping[str, Any]) -> Any:

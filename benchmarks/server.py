@@ -1,6 +1,6 @@
 """Measure the pack in a real ComfyUI server: what loading costs, the demo examples run twice, and memory over many runs.
 
-    COMFYUI_PATH=path/to/ComfyUI path/to/its/python benchmarks/server.py [--runs 20] [-o results/server-VERSION.json]
+    COMFYUI_PATH=path/to/ComfyUI path/to/its/python -m benchmarks.server [--runs 20] [-o results/server-VERSION.json]
 
 Loading is timed apart from the server, whose log has one decimal: in fresh processes, before Python has compiled the files
 and after. Examples run as they are, all harmless prompts and steps. In the runs for memory, each has another seed, prompt,
@@ -21,14 +21,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-TESTS = ROOT / "tests" / "comfyui"
-sys.path.insert(0, str(TESTS))
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ROOT / "tests"
+sys.path[:0] = [str(TESTS), str(TESTS / "comfyui")]
 
-import world  # noqa: E402  # isort: skip
-import comfy_queue  # noqa: E402
+from support.comfyui import running_comfyui  # noqa: E402  # isort: skip
 import torch  # noqa: E402
-from comfy_process import ComfyProcess  # noqa: E402
+from support.comfyui import comfy_queue  # noqa: E402
+from support.comfyui.comfy_process import ComfyProcess  # noqa: E402
 from test_examples import DEMOS, to_api  # noqa: E402
 from test_server import graph_of, of_type, varied  # noqa: E402
 
@@ -37,8 +37,7 @@ PICTURE = "example.png"
 # Loads the pack once more under another name: what ComfyUI itself brings along is loaded by then.
 LOAD = """
 import asyncio, sys, time
-sys.path.insert(0, sys.argv[1])
-import world, nodes
+import running_comfyui, nodes
 sys.dont_write_bytecode = False
 clocks = time.perf_counter, time.process_time
 before = [clock() for clock in clocks]
@@ -94,10 +93,12 @@ def main() -> None:
     """Measure all three and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("-o", "--output", type=Path, default=ROOT / "results" / f"server-{world.comfyui_version()}.json")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=ROOT / "results" / f"server-{running_comfyui.comfyui_version()}.json"
+    )
     options = parser.parse_args()
     found: dict[str, Any] = {
-        "comfyui": world.comfyui_version(),
+        "comfyui": running_comfyui.comfyui_version(),
         "machine": f"{platform.machine()}, 1 thread of {os.cpu_count()}, torch {torch.__version__}",
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -105,7 +106,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         comfy = ComfyProcess(Path(folder))
         (comfy.base / "input").mkdir()
-        (comfy.base / "input" / PICTURE).write_bytes((Path(world.CHECKOUT) / "input" / PICTURE).read_bytes())
+        (comfy.base / "input" / PICTURE).write_bytes((Path(running_comfyui.CHECKOUT) / "input" / PICTURE).read_bytes())
         comfy.start()
         try:
             found["examples"] = {path.stem: example(comfy, path) for path in DEMOS}

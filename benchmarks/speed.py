@@ -1,6 +1,6 @@
 """Measure speed and peak memory: extraction and alignment against the bare forward passes they need, the fit, clip.
 
-    python benchmarks/speed.py --pairs pairs.jsonl [--only extract align fit clip] [--targets MODEL ...] [--threads N]
+    python -m benchmarks.speed --pairs pairs.jsonl [--only extract align fit clip] [--targets MODEL ...] [--threads N]
         [-o results/speed.json]
 
 Each part runs in a process of its own, so that peak memory is its own. Ratios are taken in the same process, bare passes
@@ -26,17 +26,17 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from safety_steer.align import AlignSettings, align, align_space
-from safety_steer.aligned import LEVELS, AlignedSpace
-from safety_steer.anchors import AnchorStates, encode_anchors
-from safety_steer.bundled import SOURCE, bundled, packaged_model
+from safety_steer.alignment.align_direction import AlignSettings, align, align_space
+from safety_steer.alignment.anchors import AnchorStates, encode_anchors
 from safety_steer.cli.align import target_layer
 from safety_steer.cli.console import table
-from safety_steer.data import Pair, read_pairs, read_prompts
-from safety_steer.direction import ModelIdentity, SafetyDirection
-from safety_steer.encode import BATCH_TOKENS, TextModel, batches, load_text_model, token_ids
-from safety_steer.extract import extract, fit_direction
-from safety_steer.steer import steer
+from safety_steer.directions.aligned import LEVELS, AlignedSpace
+from safety_steer.directions.source import ModelIdentity, SafetyDirection
+from safety_steer.extraction.extract_direction import extract, fit_direction
+from safety_steer.extraction.text_model import BATCH_TOKENS, TextModel, batches, load_text_model, token_ids
+from safety_steer.steering.operators import steer
+from safety_steer.storage.bundled import SOURCE, bundled, packaged_model
+from safety_steer.storage.prompt_files import Pair, read_pairs, read_prompts
 
 FITS = ((576, 384), (4096, 4096))
 OLDER = "smollm2-135m-instruct.safetensors"

@@ -1,6 +1,6 @@
 """The transfer table: every source and target of four models, each map, native references and controls, with 95 % intervals.
 
-    python benchmarks/transfer.py --models MODELS --pairs merged_pairs.jsonl --harmless directions/harmless_prompts.txt \\
+    python -m benchmarks.transfer --models MODELS --pairs merged_pairs.jsonl --harmless directions/harmless_prompts.txt \\
         --data DATA --directions made/ [--sources smollm2 --targets minilm mpnet] [--quick] -o results/transfer_table.json
 
 MODELS holds a folder for each of smollm2, qwen05, minilm and mpnet (`benchmarks/real_models.sh`), DATA the published sets.
@@ -23,15 +23,16 @@ from typing import Any
 
 import torch
 import transformers
-from transfer_table.methods import FULL, native_rows, transferred_rows
-from transfer_table.prompts import Prompts, read
-from transfer_table.states import Target, encode
 
-from safety_steer.direction import SafetyDirection
-from safety_steer.encode import DTYPES, TextModel, load_text_model
-from safety_steer.extract import extract
+from safety_steer.directions.source import SafetyDirection
+from safety_steer.extraction.extract_direction import extract
+from safety_steer.extraction.text_model import DTYPES, TextModel, load_text_model
 
-ROOT = Path(__file__).parent.parent
+from .transfer_table.methods import FULL, native_rows, transferred_rows
+from .transfer_table.prompts import Prompts, read
+from .transfer_table.states import Target, encode
+
+ROOT = Path(__file__).parents[1]
 MODELS = ("smollm2", "qwen05", "minilm", "mpnet")
 DEFAULT_SOURCES = ("smollm2", "minilm")  # the bundled ones, in the order in which they are the default
 Json = dict[str, Any]
@@ -172,7 +173,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--join", type=Path, nargs="+", metavar="JSON", help="only put these results together")
     parser.add_argument("--models", type=Path, help="the folder of the models' folders")
-    parser.add_argument("--pairs", type=Path, help="training pairs (benchmarks/merge_pairs.py)")
+    parser.add_argument("--pairs", type=Path, help="training pairs (tools/data/merge_pairs.py)")
     parser.add_argument("--harmless", type=Path, default=ROOT / "directions" / "harmless_prompts.txt")
     parser.add_argument("--data", type=Path, help="the folder of the published sets")
     parser.add_argument("--heldout", type=Path, default=ROOT / "benchmarks" / "harmless" / "heldout.jsonl")

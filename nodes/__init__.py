@@ -7,14 +7,14 @@ from comfy_api.latest import io
 from .align_direction import AlignSafetyDirection
 from .apply_conditioning import ApplySafetySteerConditioning
 from .apply_steer import ApplySafetySteer
+from .apply_wan_video import ApplySafetySteerWanVideo
 from .category_mixer import SafetyCategoryMixer
-from .demo_generator import LoadDemoGenerator
 from .extract_direction import ExtractSafetyDirection
+from .load_demo_generator import LoadDemoGenerator
 from .load_direction import LoadSafetyDirection
 from .safety_report import SafetyReportNode
 from .safety_score import SafetyScoreNode
 from .save_direction import SaveSafetyDirection
-from .wan_wrapper import ApplySafetySteerWanVideo
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadSafetyDirection,

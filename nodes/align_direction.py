@@ -11,18 +11,19 @@ import comfy.utils
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..safety_steer.align import THRESHOLDS, AlignSettings, align
-from ..safety_steer.aligned import AlignedDirection
-from ..safety_steer.anchors import choose_anchors, choose_passages, collect, collect_passages, spans_of
-from ..safety_steer.data import clean_prompts
-from ..safety_steer.direction import SafetyDirection
+from ..adapters import direction_text, fit_cache, node_text
+from ..adapters.clip import image_tokens
+from ..adapters.clip.encode_prompts import ClipText, encode_prompts, encoder_name, study
+from ..adapters.kept_text import kept_text
+from ..safety_steer.alignment.align_direction import THRESHOLDS, AlignSettings, align
+from ..safety_steer.alignment.anchors import choose_anchors, choose_passages, collect, collect_passages, spans_of
+from ..safety_steer.alignment.image_readings import with_image_readings
+from ..safety_steer.directions.aligned import AlignedDirection
+from ..safety_steer.directions.source import SafetyDirection
+from ..safety_steer.directions.text_spaces import partly_reached
 from ..safety_steer.errors import DataError
-from ..safety_steer.image_rows import with_image_readings
-from ..safety_steer.text_spaces import partly_reached
-from . import clip_images, direction_text, fit_cache, report
+from ..safety_steer.storage.prompt_files import clean_prompts
 from .aliases import search_aliases
-from .clip_text import ClipText, encode_prompts, encoder_name, study
-from .kept_text import kept_text
 from .sockets import CATEGORY, AlignedDirectionSocket, SafetyDirectionSocket
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ class AlignSafetyDirection(io.ComfyNode):
         parts = {**asdict(settings), "anchors": len(rows), "typed": typed}
         if passages:
             parts["passages"] = len(passages)
-        if clip_images.takes_pictures(clip):
-            parts["pictures"] = clip_images.PROMPTS
+        if image_tokens.takes_pictures(clip):
+            parts["pictures"] = image_tokens.PROMPTS
         key = fit_cache.fit_key(direction.content_hash, encoder, parts)
         aligned = fit_cache.find(key, encoding.places, lambda prompts: _encode_all(encoding, prompts))
         origin = "read from disk"
@@ -124,7 +125,7 @@ class AlignSafetyDirection(io.ComfyNode):
         left_out = [f"left out: {reason}" for reason in left_out]
         left_out += [partly_reached(encoding.beside)] if encoding.beside else []
         text = "\n".join([text, *left_out, *_untold(aligned), *direction_text.advice(direction)])
-        report.show(cls.hidden.unique_id, text)
+        node_text.show(cls.hidden.unique_id, text)
         return io.NodeOutput(aligned, ui=ui.PreviewText(text))
 
 
@@ -165,7 +166,7 @@ def _fit(
         direction, states, encoder, settings, anchors=rows, extra_benign=extra, places=encoding.places, passages=long
     )
     words = {name: [*found.tokens, *(extra[name].tokens if extra else ())] for name, found in states.items()}
-    return with_image_readings(aligned, words, clip_images.samples(encoding, prompts))
+    return with_image_readings(aligned, words, image_tokens.samples(encoding, prompts))
 
 
 def _untold(aligned: AlignedDirection) -> list[str]:

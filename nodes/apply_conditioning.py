@@ -8,13 +8,15 @@ from typing import Any
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..safety_steer.aligned import AlignedDirection
-from . import report, run_log, settings, windows
+from ..adapters import node_text, run_log
+from ..adapters.kept_text import kept_text
+from ..adapters.sampling import step_windows
+from ..adapters.sampling.entries import steer_entries
+from ..adapters.sampling.step_windows import Entry
+from ..safety_steer.directions.aligned import AlignedDirection
+from . import settings
 from .aliases import search_aliases
-from .entries import steer_entries
-from .kept_text import kept_text
 from .sockets import CATEGORY, AlignedDirectionSocket
-from .windows import Entry
 
 Conditioning = list[list[Any]]
 
@@ -56,10 +58,10 @@ class ApplySafetySteerConditioning(io.ComfyNode):
     def execute(cls, conditioning: Conditioning, direction: AlignedDirection, **values: Any) -> io.NodeOutput:
         """Return steered copies; entries that need no steering are given back as they are."""
         steering, window = settings.read(**values)
-        cut = partial(windows.cut, window=window)
+        cut = partial(step_windows.cut, window=window)
         entries, outcomes = steer_entries([entry_of(*pair) for pair in conditioning], direction, steering, cut)
-        text = report.describe(outcomes, direction)
-        report.show(cls.hidden.unique_id, text)
+        text = node_text.describe(outcomes, direction)
+        node_text.show(cls.hidden.unique_id, text)
         log = run_log.finished(outcomes, direction, settings.sentence(steering, window), run_log.any_step(window))
         return io.NodeOutput([_pair(entry) for entry in entries], log, ui=ui.PreviewText(text))
 

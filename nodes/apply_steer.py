@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from comfy_api.latest import io, ui
 
-from ..safety_steer.aligned import AlignedDirection
-from ..safety_steer.apply import Outcome, SteerSettings
+from ..adapters import node_text, run_log
+from ..adapters.kept_text import kept_text
+from ..adapters.sampling import answers, cross_attention, step_windows, unet_blocks
+from ..adapters.sampling.entries import Steer, each_with_text, sharing, steer_copies, steer_entries, steer_text
+from ..adapters.sampling.fade_curve import Curve
+from ..adapters.sampling.step_windows import Entry
+from ..safety_steer.directions.aligned import AlignedDirection
 from ..safety_steer.errors import DataError, MismatchError
-from . import answers, cross_attention, report, run_log, settings, unet_blocks, windows
+from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings
+from . import settings
 from .aliases import search_aliases
-from .curve import Curve
-from .entries import Steer, each_with_text, sharing, steer_copies, steer_entries, steer_text
-from .kept_text import kept_text
 from .sockets import CATEGORY, AlignedDirectionSocket
-from .windows import Entry
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -37,7 +39,7 @@ class ApplySafetySteer(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         """Describe the node to ComfyUI."""
         return io.Schema(
-            node_id=NODE_TYPE,
+            node_id="ApplySafetySteer",
             display_name="Apply Safety Steer",
             category=CATEGORY,
             **search_aliases("safety", "nsfw", "sfw", "safe", "censor", "filter", "moderation", "guard", "nudity"),
@@ -106,8 +108,8 @@ class ApplySafetySteer(io.ComfyNode):
         patched = model.clone()
         if site == SITES[0]:
             replace, follow = (steer_positive(direction, steering, window, steer) for steer in (steer_text, steer_copies))
-            if not window.whole and not patched.get_wrappers(WrappersMP.SAMPLER_SAMPLE, windows.KEY):
-                patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, windows.KEY, _restore)
+            if not window.whole and not patched.get_wrappers(WrappersMP.SAMPLER_SAMPLE, step_windows.KEY):
+                patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, step_windows.KEY, _restore)
         else:
             layer = cross_attention.Layer(Curve(window, fade), unet_blocks.read(blocks))
             bit = cross_attention.attach(patched, layer)
@@ -127,7 +129,7 @@ def steer_positive(
     direction: AlignedDirection, steering: SteerSettings, window: settings.Window, steer: Steer = steer_text
 ) -> Replace:
     """Return how the conditioning site replaces positive entries: by steered ones, for the steps of the window."""
-    cut = partial(windows.cut_family, window=window)
+    cut = partial(step_windows.cut_family, window=window)
     return partial(steer_entries, direction=direction, settings=steering, cut=cut, steer=steer)
 
 
@@ -165,13 +167,13 @@ def _wrapper(
                 "or guider with a positive input, or Apply Safety Steer (Conditioning) on the conditioning."
             )
         if cuts:
-            windows.refuse_split(executor.class_obj.model_options)
+            step_windows.refuse_split(executor.class_obj.model_options)
         for role in (role for role in conds if role != "positive"):
             conds[role] = _followed(conds[role], conds["positive"], follow)
         conds["positive"], outcomes = replace(conds["positive"])
         if any(outcome.changed for outcome in outcomes):
             answers.ask(executor.class_obj, direction)
-        report.show(node_id, report.describe(outcomes, direction), NODE_TYPE)
+        node_text.show(node_id, node_text.describe(outcomes, direction), NODE_TYPE)
         records = run_log.records_of(outcomes, used)
         del outcomes
         sampled = executor(*args, **kwargs)
@@ -194,5 +196,5 @@ def _followed(entries: list[Entry], positive: Sequence[Entry], follow: Replace) 
 
 def _restore(executor: WrapperExecutor, guider: Any, *args: Any, **kwargs: Any) -> Any:
     """Wrap SAMPLER_SAMPLE: ComfyUI has shared out the areas, so that cut entries need know their families no longer."""
-    guider.conds = windows.restore(guider.conds, guider.inner_model.model_sampling.percent_to_sigma)
+    guider.conds = step_windows.restore(guider.conds, guider.inner_model.model_sampling.percent_to_sigma)
     return executor(guider, *args, **kwargs)

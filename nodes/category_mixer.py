@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..safety_steer.aligned import AlignedDirection
+from ..adapters.direction_text import NEWEST
+from ..safety_steer.directions.aligned import AlignedDirection
 from ..safety_steer.errors import DataError
-from ..safety_steer.steer import active_strengths
+from ..safety_steer.steering.operators import active_strengths
 from .aliases import search_aliases
-from .direction_text import NEWEST
 from .sockets import CATEGORY, AlignedDirectionSocket
 
 MAX_STRENGTH = 10.0

@@ -9,22 +9,23 @@ import comfy.model_management
 import comfy.utils
 from comfy_api.latest import io, ui
 
-from ..safety_steer.bundled import BENIGN, bundled
-from ..safety_steer.data import clean_prompts, read_pairs, read_prompts
-from ..safety_steer.direction import SafetyDirection
-from ..safety_steer.encode import load_text_model
+from ..adapters import folders, node_text
+from ..adapters.clip import hidden_layers
+from ..adapters.kept_text import kept_text
+from ..safety_steer.directions.source import SafetyDirection
 from ..safety_steer.errors import DataError
-from ..safety_steer.estimators import ESTIMATORS
-from ..safety_steer.extract import check_settings, extract, extract_with
-from . import clip_layers, folders, report
+from ..safety_steer.extraction.estimators import ESTIMATORS
+from ..safety_steer.extraction.extract_direction import check_settings, extract, extract_with
+from ..safety_steer.extraction.text_model import load_text_model
+from ..safety_steer.storage.bundled import BENIGN, bundled
+from ..safety_steer.storage.prompt_files import clean_prompts, read_pairs, read_prompts
 from .aliases import search_aliases
-from .kept_text import kept_text
 from .sockets import CATEGORY, SafetyDirectionSocket
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
 
-    from ..safety_steer.data import Pair
+    from ..safety_steer.storage.prompt_files import Pair
 
 CLIP_INPUT = "the clip input"
 
@@ -104,7 +105,7 @@ class ExtractSafetyDirection(io.ComfyNode):
         else:
             direction = _from_folder(model, made, benign, layer, estimator)
         text = _summary(direction, len(made))
-        report.show(cls.hidden.unique_id, text)
+        node_text.show(cls.hidden.unique_id, text)
         return io.NodeOutput(direction, ui=ui.PreviewText(text))
 
     @classmethod
@@ -116,9 +117,9 @@ class ExtractSafetyDirection(io.ComfyNode):
 def _from_clip(clip: CLIP | None, pairs: list[Pair], benign: list[str], layer: str, estimator: str) -> SafetyDirection:
     if clip is None:
         raise DataError("Connect a CLIP to the clip input of Extract Safety Direction, or choose a model folder.")
-    source = clip_layers.find(clip)
+    source = hidden_layers.find(clip)
     bar = comfy.utils.ProgressBar(2 * len(pairs) + len(benign))
-    encode = partial(clip_layers.pooled_activations, source, advance=bar.update)
+    encode = partial(hidden_layers.pooled_activations, source, advance=bar.update)
     return extract_with(encode, source.identity, source.last_layer, pairs, benign, layer, estimator=estimator)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..safety_steer.bundled import SOURCE
-from ..safety_steer.direction import SafetyDirection
-from . import direction_text, folders, report
+from ..adapters import direction_text, folders, node_text
+from ..adapters.kept_text import kept_text
+from ..safety_steer.directions.source import SafetyDirection
+from ..safety_steer.storage.bundled import SOURCE
 from .aliases import search_aliases
-from .kept_text import kept_text
 from .sockets import CATEGORY, SafetyDirectionSocket
 
 DEFAULT = SOURCE
@@ -50,7 +50,7 @@ class LoadSafetyDirection(io.ComfyNode):
         """Load the file, and say what is in it."""
         direction = SafetyDirection.load(folders.direction_path(direction_name))
         text = direction_text.described(direction_name, direction)
-        report.show(cls.hidden.unique_id, text)
+        node_text.show(cls.hidden.unique_id, text)
         return io.NodeOutput(direction, ui=ui.PreviewText(text))
 
     @classmethod

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..safety_steer.errors import DataError
-from ..safety_steer.report_canvas import THEMES
+from ..safety_steer.reports.canvas import THEMES
 
 
 def theme_input() -> io.Input:

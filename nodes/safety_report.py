@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io, ui
 
-from ..safety_steer.report import SafetyReport, measure, with_words
-from ..safety_steer.report_picture import draw_reports
-from ..safety_steer.report_text import as_text, sentence
-from . import graph, pictures
+from ..adapters import queued_prompt
+from ..adapters.clip.prompt_words import find_words
+from ..adapters.run_log import RunLog
+from ..safety_steer.reports.picture import draw_reports
+from ..safety_steer.reports.safety_report import SafetyReport, measure, with_words
+from ..safety_steer.reports.text import as_text, sentence
+from . import pictures
 from .aliases import search_aliases
-from .prompt_words import find_words
-from .run_log import RunLog
 from .sockets import CATEGORY, ReportSocket
 
 if TYPE_CHECKING:
@@ -72,9 +73,9 @@ class SafetyReportNode(io.ComfyNode):
     ) -> io.NodeOutput:
         """Measure what was kept, find the words of the prompts where a CLIP is there, and draw."""
         queued, node = cls.hidden.prompt or {}, cls.hidden.unique_id
-        nearest = graph.before(queued, node, ("after", "report"))
-        samplers = graph.before(queued, node, ("after",)) if after is not None and queued else None
-        texts = [prompt, *graph.typed_texts(queued, nearest)] if clip is not None else []
+        nearest = queued_prompt.before(queued, node, ("after", "report"))
+        samplers = queued_prompt.before(queued, node, ("after",)) if after is not None and queued else None
+        texts = [prompt, *queued_prompt.typed_texts(queued, nearest)] if clip is not None else []
         reports = measure_all(report, samplers, clip, texts)
         nothing = _why_nothing(report, samplers, after)
         text = "\n".join(as_text(one, sentence(one)) for one in reports) or nothing

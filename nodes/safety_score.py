@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io, ui
 
-from ..safety_steer.aligned import AlignedDirection
-from ..safety_steer.apply import Outcome, SteerSettings
+from ..adapters import queued_prompt
+from ..adapters.run_log import finished
+from ..adapters.sampling.entries import each_with_text, steer_text
+from ..adapters.sampling.step_windows import Entry
+from ..safety_steer.directions.aligned import AlignedDirection
 from ..safety_steer.errors import DataError
-from ..safety_steer.report_picture import draw_reports
-from ..safety_steer.report_text import as_text, verdict
-from . import graph, pictures
+from ..safety_steer.reports.picture import draw_reports
+from ..safety_steer.reports.text import as_text, verdict
+from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings
+from . import pictures
 from .aliases import search_aliases
 from .apply_conditioning import Conditioning, entry_of
-from .entries import each_with_text, steer_text
-from .run_log import finished
 from .safety_report import measure_all
 from .sockets import CATEGORY, AlignedDirectionSocket
-from .windows import Entry
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -77,8 +78,8 @@ class SafetyScoreNode(io.ComfyNode):
         entries = [entry_of(*pair) for pair in conditioning]
         _, outcomes = each_with_text(entries, lambda entry: _scored(entry, direction))
         queued = cls.hidden.prompt or {}
-        nearest = graph.before(queued, cls.hidden.unique_id, ("conditioning",))
-        texts = [prompt, *graph.typed_texts(queued, nearest)] if clip is not None else []
+        nearest = queued_prompt.before(queued, cls.hidden.unique_id, ("conditioning",))
+        texts = [prompt, *queued_prompt.typed_texts(queued, nearest)] if clip is not None else []
         reports = measure_all(finished(outcomes, direction, ""), None, clip, texts)
         if not reports:
             raise DataError("This conditioning has no text to score. Connect the output of CLIP Text Encode to Safety Score.")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..safety_steer.direction import SafetyDirection
+from ..adapters import folders, node_text
+from ..safety_steer.directions.source import SafetyDirection
 from ..safety_steer.errors import DataError
-from . import folders, report
 from .aliases import search_aliases
 from .sockets import CATEGORY, SafetyDirectionSocket
 
@@ -49,5 +49,5 @@ class SaveSafetyDirection(io.ComfyNode):
                 "the disk, or let ComfyUI write there, and run Save Safety Direction again."
             ) from error
         text = f"saved as {path.name}, {path.stat().st_size / 2**20:.1f} MB"
-        report.show(cls.hidden.unique_id, text)
+        node_text.show(cls.hidden.unique_id, text)
         return io.NodeOutput(ui=ui.PreviewText(text))

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from comfy_api.latest import io
 
-from ..safety_steer.apply import SteerSettings
 from ..safety_steer.errors import DataError
-from ..safety_steer.gate import MODES
-from ..safety_steer.presets import PRESETS
-from ..safety_steer.steer import OPERATORS
+from ..safety_steer.steering.gate import MODES
+from ..safety_steer.steering.operators import OPERATORS
+from ..safety_steer.steering.presets import PRESETS
+from ..safety_steer.steering.steer_conditioning import SteerSettings
 
 MAX_STRENGTH = 10.0
 AS_SET = "as set"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from .errors import SafetySteerError
 
 if TYPE_CHECKING:
-    from .aligned import AlignedDirection, AlignedSpace
-    from .apply import Outcome, SteerSettings, steer_conditioning
-    from .direction import SafetyDirection
+    from .directions.aligned import AlignedDirection, AlignedSpace
+    from .directions.source import SafetyDirection
+    from .steering.steer_conditioning import Outcome, SteerSettings, steer_conditioning
 
 __version__ = "0.1.0"
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
 collect_ignore = [] if os.environ.get("COMFYUI_PATH") else ["comfyui"]
 
 
@@ -36,7 +34,7 @@ def _two_threads() -> None:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of tiny randomly initialised models: llama, bert, t5 and clip."""
-    import builders
+    from support import builders
 
     folder = tmp_path_factory.mktemp("models")
     return {kind: builders.save_model(kind, folder / kind) for kind in builders.KINDS}

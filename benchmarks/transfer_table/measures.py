@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from safety_steer.aligned import AlignedDirection, pool, token_mask
-from safety_steer.apply import SteerSettings, steer_conditioning
-from safety_steer.gate import open_gate
+from safety_steer.directions.aligned import AlignedDirection, pool, token_mask
+from safety_steer.steering.gate import open_gate
+from safety_steer.steering.steer_conditioning import SteerSettings, steer_conditioning
 
 from .prompts import TITLES, Prompts
 from .states import SPACE, Batch, Target, host_tokens

@@ -7,14 +7,14 @@ import time
 import torch
 from torch import Tensor
 
-from safety_steer.align import AlignSettings, align
-from safety_steer.aligned import AlignedDirection
-from safety_steer.compare import native_direction, random_direction, shuffled_direction
-from safety_steer.direction import SafetyDirection
+from safety_steer.alignment.align_direction import AlignSettings, align
+from safety_steer.alignment.maps import MAPS
+from safety_steer.directions.aligned import AlignedDirection
+from safety_steer.directions.source import SafetyDirection
 from safety_steer.errors import AlignmentError
-from safety_steer.estimators import logistic_probe
-from safety_steer.extract import channel_statistics
-from safety_steer.maps import MAPS
+from safety_steer.evaluation.transfer import native_direction, random_direction, shuffled_direction
+from safety_steer.extraction.estimators import logistic_probe
+from safety_steer.extraction.extract_direction import channel_statistics
 
 from .measures import Json, by_threshold, judge, judge_and_steer, row_of
 from .prompts import Prompts

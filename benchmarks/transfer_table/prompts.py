@@ -13,10 +13,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
-from splits import SETS, final
+from safety_steer.storage.bundled import bundled
+from safety_steer.storage.prompt_files import Pair, read_pairs, read_prompts
 
-from safety_steer.bundled import bundled
-from safety_steer.data import Pair, read_pairs, read_prompts
+from ..splits import SETS, final
 
 Item = TypeVar("Item")
 TITLES = {"safesteer": "SafeSteer", "coprov2": "CoProV2", "overt": "OVERT"}

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import DataError
 from ..workflow import add, check, messages, read_workflow, remove, write_workflow
 from ..workflow.plan import LEFT, STEER, STEERED, Verdict
-from ..workflow.source import WorkflowFile
+from ..workflow.workflow_file import WorkflowFile
 from .console import Result
 
 HELP = "Put safety steering before every sampler of a workflow file, or with --remove take it out."

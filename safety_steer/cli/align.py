@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..align import THRESHOLDS, AlignSettings, align
-from ..anchors import choose_anchors, choose_passages, encode_anchors, with_anchors
-from ..container import check_target
-from ..data import read_prompts
-from ..direction import SafetyDirection
-from ..encode import TextModel, load_text_model
+from ..alignment.align_direction import THRESHOLDS, AlignSettings, align
+from ..alignment.anchors import choose_anchors, choose_passages, encode_anchors, with_anchors
+from ..alignment.maps import MAPS
+from ..directions.source import SafetyDirection
 from ..errors import DataError
-from ..maps import MAPS
+from ..extraction.text_model import TextModel, load_text_model
+from ..storage.container import check_target
+from ..storage.prompt_files import read_prompts
 from .console import Result, add_model_options, progress_line, table
 
 HELP = "Fit a direction to a text encoder with benign prompts only."

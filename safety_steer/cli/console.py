@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..encode import Progress
+    from ..extraction.text_model import Progress
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ..anchors import encode_anchors
-from ..bundled import DEMO_SOURCE, SOURCE, STAND_INS, bundled, packaged_model
-from ..compare import SPACE, Row, TargetData, align_to, as_table, compare, native_direction, prompt_scores
-from ..data import Pair, read_pairs, read_prompts
-from ..direction import SafetyDirection
-from ..encode import load_text_model, token_states
+from ..alignment.anchors import encode_anchors
+from ..directions.source import SafetyDirection
+from ..evaluation.transfer import SPACE, Row, TargetData, align_to, as_table, compare, native_direction, prompt_scores
+from ..extraction.text_model import load_text_model, token_states
+from ..storage.bundled import DEMO_SOURCE, SOURCE, STAND_INS, bundled, packaged_model
+from ..storage.prompt_files import Pair, read_pairs, read_prompts
 from .console import Result, add_model_options, progress_line, table
 
 HELP = "Carry the bundled direction to a real text encoder, compare it with controls, and draw pictures before and after."
@@ -70,10 +70,10 @@ def run(options: argparse.Namespace) -> Result:
 
 def draw_pictures(folder: Path, options: argparse.Namespace) -> Path:
     """Draw unsafe and benign prompts with the demo's image generator, before and after steering: the path of the sheet."""
-    from ..evaluate.methods import DEFAULT, NONE, STANDARD
-    from ..evaluate.run import build_bench
-    from ..evaluate.sheet import draw_sheet
-    from ..evaluate.studio import Studio
+    from ..evaluation.demo.methods import DEFAULT, NONE, STANDARD
+    from ..evaluation.demo.run import build_bench
+    from ..evaluation.demo.session import Studio
+    from ..evaluation.demo.sheet import draw_sheet
 
     studio = Studio.open("image")
     bench = build_bench(studio, SafetyDirection.load(bundled(DEMO_SOURCE)), None, progress_line("encoding anchors", options))
@@ -101,7 +101,7 @@ def split_by_contrast(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
 
 def draw(direction: SafetyDirection, data: TargetData, rows: Sequence[Row], folder: Path) -> list[Path]:
     """Draw the three plots into a folder and return their paths."""
-    from ..plots import draw_gate, draw_layers, draw_separation
+    from ..evaluation.plots import draw_gate, draw_layers, draw_separation
 
     paths = [folder / name for name in ("separation.png", "gate.png", "layers.png")]
     draw_separation(rows, paths[0])

@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..bundled import DEMO_SOURCE, DEMO_TARGET, bundled
-from ..demo import GENERATORS
-from ..direction import SafetyDirection
+from ..demo_world import GENERATORS
+from ..directions.source import SafetyDirection
 from ..errors import DataError
+from ..storage.bundled import DEMO_SOURCE, DEMO_TARGET, bundled
 from . import evaluate_comfy
 from .console import Result, progress_line
 
 if TYPE_CHECKING:
-    from ..evaluate.studio import Studio
+    from ..evaluation.demo.session import Studio
 
 HELP = (
     "Compare steering with its rivals and controls on the demo generators, with ground truth; or, with --comfy-url, measure "
@@ -45,11 +45,11 @@ def run(options: argparse.Namespace) -> Result:
         return evaluate_comfy.run(options)
     if options.workflow is not None or options.prompts is not None:
         raise DataError("--workflow and --prompts are run in ComfyUI. Start it and name it: --comfy-url http://127.0.0.1:8188")
-    from ..evaluate.methods import DEFAULT, NATIVE, NONE, STANDARD, curve_methods, default_methods
-    from ..evaluate.report import draw_trade_off, headline, markdown
-    from ..evaluate.run import FULL, QUICK, QUICK_VIDEO, build_bench, evaluate
-    from ..evaluate.sheet import draw_sheet
-    from ..evaluate.studio import Studio
+    from ..evaluation.demo.methods import DEFAULT, NATIVE, NONE, STANDARD, curve_methods, default_methods
+    from ..evaluation.demo.report import draw_trade_off, headline, markdown
+    from ..evaluation.demo.run import FULL, QUICK, QUICK_VIDEO, build_bench, evaluate
+    from ..evaluation.demo.session import Studio
+    from ..evaluation.demo.sheet import draw_sheet
 
     folder = Path(options.output)
     known = {method.name for method in default_methods(quick=not options.full)}

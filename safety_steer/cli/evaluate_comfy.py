@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..encode import Progress
 from ..errors import DataError
+from ..extraction.text_model import Progress
 from .console import Result, table
 
 NEEDED = ("workflow", "prompts")
@@ -36,14 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Result:
     """Check every input, draw and judge what is not there yet, and write the table."""
-    from ..evaluate.comfy.client import comfy_server
-    from ..evaluate.comfy.journal import Journal, store
-    from ..evaluate.comfy.judges import open_judge
-    from ..evaluate.comfy.prompts import read_prompt_file
-    from ..evaluate.comfy.report import markdown, summary
-    from ..evaluate.comfy.report import table as layout
-    from ..evaluate.comfy.run import BENIGN, PROMPTS, Plan, jobs_of, measure
-    from ..evaluate.comfy.workflow import read_workflow
+    from ..evaluation.comfyui.client import comfy_server
+    from ..evaluation.comfyui.journal import Journal, store
+    from ..evaluation.comfyui.judges import open_judge
+    from ..evaluation.comfyui.prompts import read_prompt_file
+    from ..evaluation.comfyui.report import markdown, summary
+    from ..evaluation.comfyui.report import table as layout
+    from ..evaluation.comfyui.run import BENIGN, PROMPTS, Plan, jobs_of, measure
+    from ..evaluation.comfyui.workflow import read_workflow
 
     missing = [name for name in NEEDED if getattr(options, name) is None]
     if missing:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from ..container import check_target
-from ..data import read_pairs, read_prompts
-from ..encode import POOLINGS, load_text_model
-from ..estimators import ESTIMATORS
-from ..extract import check_settings, extract
+from ..extraction.estimators import ESTIMATORS
+from ..extraction.extract_direction import check_settings, extract
+from ..extraction.text_model import POOLINGS, load_text_model
+from ..storage.container import check_target
+from ..storage.prompt_files import read_pairs, read_prompts
 from .console import Result, add_model_options, progress_line, table
 
 HELP = "Extract a safety direction from a source language model."

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .. import container
-from ..aligned import KIND as ALIGNED
-from ..aligned import AlignedDirection
-from ..direction import SafetyDirection
+from ..directions.aligned import KIND as ALIGNED
+from ..directions.aligned import AlignedDirection
+from ..directions.source import SafetyDirection
+from ..storage import container
 from .console import Result, table
 
 HELP = "Show what is in a direction file, after checking it."

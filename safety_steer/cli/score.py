@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..aligned import AlignedDirection, pool
-from ..anchors import PROBE_COUNT, check_source, encode_anchors, source_activations
-from ..data import Pair, read_pairs
-from ..direction import SafetyDirection
-from ..encode import TextModel, load_text_model, token_states
+from ..alignment.anchors import PROBE_COUNT, check_source, encode_anchors, source_activations
+from ..directions.aligned import AlignedDirection, pool
+from ..directions.source import SafetyDirection
 from ..errors import DataError
-from ..gate import FALSE_POSITIVE_RATE, gate_threshold, open_gate
-from ..metrics import PairScore, score_pairs
+from ..extraction.text_model import TextModel, load_text_model, token_states
+from ..statistics import PairScore, score_pairs
+from ..steering.gate import FALSE_POSITIVE_RATE, gate_threshold, open_gate
+from ..storage.prompt_files import Pair, read_pairs
 from .align import target_layer
 from .console import Result, add_model_options, progress_line, table
 from .inspect import load_any

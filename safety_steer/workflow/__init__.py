@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .adding import Change, add, check
     from .removing import remove
-    from .source import WorkflowFile, read_workflow, write_workflow
+    from .workflow_file import WorkflowFile, read_workflow, write_workflow
 
 __all__ = ["Change", "WorkflowFile", "add", "check", "read_workflow", "remove", "write_workflow"]
 
@@ -17,7 +17,7 @@ __all__ = ["Change", "WorkflowFile", "add", "check", "read_workflow", "remove", 
 def __getattr__(name: str) -> Any:
     """Import what edits workflows when it is asked for: the nodes need no more than the names of nodes."""
     homes = {"adding": ("Change", "add", "check"), "removing": ("remove",)}
-    homes["source"] = ("WorkflowFile", "read_workflow", "write_workflow")
+    homes["workflow_file"] = ("WorkflowFile", "read_workflow", "write_workflow")
     for home, names in homes.items():
         if name in names:
             return getattr(import_module(f".{home}", __name__), name)

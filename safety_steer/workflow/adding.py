@@ -6,12 +6,13 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import api_format, record
+from . import api_format
+from .editor import record
+from .editor.insert import Inserter
+from .format_check import EDITOR, kind_of
 from .graph import Document, Json
-from .insert import Inserter
-from .own_nodes import check_version
+from .pack_nodes import check_version
 from .plan import STEER, Verdict, plan
-from .shape import EDITOR, kind_of
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .graph import Document, Json, Wire
-from .own_nodes import ALIGN, APPLY, LOAD, STEERING, SUPPLYING, api_node
+from .pack_nodes import ALIGN, APPLY, LOAD, STEERING, SUPPLYING, api_node
 from .plan import STEER, Verdict
 from .prompts import CLIP, OwnClip
 

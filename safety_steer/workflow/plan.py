@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from . import messages
 from .graph import BYPASSED, MUTED, Document, Graph, Json, Wire
-from .own_nodes import APPLY, ON_CONDITIONING
+from .pack_nodes import APPLY, ON_CONDITIONING
 from .prompts import CONDITIONING, FromInside, FromOutside, Prompt, Source, distinct, read_prompt, used_with
 from .samplers import Sampler, find_samplers
 from .trace import Walker

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import DataError
-from . import api_format, messages, record
-from .blocks import blocks, is_block, tells_of_block
-from .edit import Editor, listed
+from . import api_format, messages
+from .consistency import wrong_wires
+from .editor import record
+from .editor.blocks import blocks, is_block, tells_of_block
+from .editor.edit import Editor, listed
+from .format_check import EDITOR, kind_of
 from .graph import ENTRY, EXIT, Document, Graph, Json, Link, NodeId, Wire, inputs, named, outputs
-from .own_nodes import ALIGNED, DIRECTION, STEERING, SUPPLYING
-from .shape import EDITOR, kind_of
-from .soundness import wrong_wires
+from .pack_nodes import ALIGNED, DIRECTION, STEERING, SUPPLYING
 
 OWN_TYPES = (*STEERING, *SUPPLYING)
 ORIGIN, TARGET = ("origin_id", "origin_slot"), ("target_id", "target_slot")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .graph import Document, Graph, Json, inputs, is_kind, outputs
-from .own_nodes import OWN_NODES
+from .pack_nodes import OWN_NODES
 
 POSITIVE = ("positive", "conditioning", "cond1")
 RESULTS = ("LATENT", "GUIDER", "IMAGE")

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import MISSING, NEEDS_BROWSER, URL, Json, run_in_browser
 from PIL import Image
-from sketch import node, workflow
+from support.browser.harness import MISSING, NEEDS_BROWSER, URL, Json, run_in_browser
+from support.workflows.sketch import node, workflow
 
 from safety_steer.workflow import add, remove
-from safety_steer.workflow.own_nodes import ALIGN, APPLY, LOAD, MIXER, OWN_NODES
+from safety_steer.workflow.pack_nodes import ALIGN, APPLY, LOAD, MIXER, OWN_NODES
 from safety_steer.workflow.plan import STEERED
 
 PROMPT = "a man murders a woman with a bloody knife"

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from harness import NEEDS_BROWSER, Json, run_in_browser
+from support.browser.harness import NEEDS_BROWSER, Json, run_in_browser
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 ROOT = Path(__file__).parents[2]

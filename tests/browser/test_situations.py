@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from harness import NEEDS_BROWSER, Json, run_in_browser
-from shapes import shapes
-from sketch import workflow
+from support.browser.harness import NEEDS_BROWSER, Json, run_in_browser
+from support.workflows.shapes import shapes
+from support.workflows.sketch import workflow
 from test_window import content, signatures
 
-from safety_steer.workflow.own_nodes import APPLY
+from safety_steer.workflow.pack_nodes import APPLY
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 NAMES = ("base and refiner", "text outside, sampler inside")

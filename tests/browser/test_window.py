@@ -12,14 +12,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from harness import NEEDS_BROWSER, Json, run_in_browser
-from shapes import left_alone, shapes
-from window_cases import ONE_OF_EACH_FAMILY, cases
+from support.browser.harness import NEEDS_BROWSER, Json, run_in_browser
+from support.browser.window_cases import ONE_OF_EACH_FAMILY, cases
+from support.workflows.shapes import left_alone, shapes
 
 from safety_steer.workflow import add, check, remove
-from safety_steer.workflow.blocks import is_block, tells_of_block
+from safety_steer.workflow.editor.blocks import is_block, tells_of_block
 from safety_steer.workflow.graph import Document, Graph, inputs, nested_definitions, outputs
-from safety_steer.workflow.own_nodes import APPLY, OWN_NODES, STEERING, SUPPLYING
+from safety_steer.workflow.pack_nodes import APPLY, OWN_NODES, STEERING, SUPPLYING
 from safety_steer.workflow.plan import STEER, STEERED
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]

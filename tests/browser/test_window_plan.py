@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from block_shapes import steered_within
-from core_nodes import not_found_out
-from harness import NEEDS_NODE, folder, run
-from shapes import left_alone, shapes
-from templates import workflows
+from support.browser.harness import NEEDS_NODE, folder, run
+from support.workflows.block_shapes import steered_within
+from support.workflows.core_nodes import not_found_out
+from support.workflows.shapes import left_alone, shapes
+from support.workflows.templates import workflows
 
 from safety_steer.workflow import check
 from safety_steer.workflow.graph import Graph

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 
 import pytest
-from harness import ALL_TEMPLATES, NEEDS_BROWSER, Json, folder, run_in_browser
-from templates import workflows
+from support.browser.harness import ALL_TEMPLATES, NEEDS_BROWSER, Json, folder, run_in_browser
+from support.workflows.templates import workflows
 
 from safety_steer.workflow import add, remove
+from safety_steer.workflow.consistency import wrong_wires
 from safety_steer.workflow.graph import Document
-from safety_steer.workflow.own_nodes import ALIGN, APPLY, LOAD, OWN_NODES
+from safety_steer.workflow.pack_nodes import ALIGN, APPLY, LOAD, OWN_NODES
 from safety_steer.workflow.plan import STEER
-from safety_steer.workflow.soundness import wrong_wires
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 ONE_OF_EACH = {

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,9 +20,9 @@ def _two_threads() -> None:
 def _as_in_a_node() -> Iterator[None]:
     """Run every test as ComfyUI runs nodes: in inference mode, and with an empty folder of kept fits."""
     import torch
-    import world
+    from support.comfyui import running_comfyui
 
-    world.forget_fits()
+    running_comfyui.forget_fits()
     with torch.inference_mode():
         yield
 
@@ -34,7 +30,7 @@ def _as_in_a_node() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def comfy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Start a ComfyUI server of a module's own, a `comfy_process.ComfyProcess`."""
-    from comfy_process import ComfyProcess
+    from support.comfyui.comfy_process import ComfyProcess
 
     server = ComfyProcess(tmp_path_factory.mktemp("comfy"))
     server.start()

@@ -7,27 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.model_management
 import comfy.utils
 import pytest
-import tiny
 import torch
-import words
+from support.comfyui import tiny, words
 
-DIRECTIONS = world.BASE / "models" / "safety_directions"
+DIRECTIONS = running_comfyui.BASE / "models" / "safety_directions"
 
 
 def align(kind: str = "sd15", **changes: Any) -> Any:
     inputs = {"direction": tiny.direction(kind), "clip": tiny.clip(kind), "map": "ridge", "max_anchors": 2048}
-    return world.call("AlignSafetyDirection", **{**inputs, **changes})[0]
+    return running_comfyui.call("AlignSafetyDirection", **{**inputs, **changes})[0]
 
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the prompts the align node encodes."""
     counts: list[int] = []
-    node = world.module("nodes.align_direction")
+    node = running_comfyui.module("nodes.align_direction")
     original = node.encode_prompts
 
     def encode_prompts(clip: Any, prompts: Any, advance: Any = None) -> Any:
@@ -40,7 +39,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture
 def error() -> Any:
-    return world.module("safety_steer.errors").SafetySteerError
+    return running_comfyui.module("safety_steer.errors").SafetySteerError
 
 
 @pytest.mark.parametrize("map_name", ["ridge", "svd", "mlp"])
@@ -57,7 +56,7 @@ def test_a_second_alignment_reads_the_fit_from_disk(counted: list[int]) -> None:
     second = align()
     assert counted == [128, 8]
     assert second.content_hash == first.content_hash
-    assert len(world.fits()) == 1
+    assert len(running_comfyui.fits()) == 1
 
 
 @pytest.mark.parametrize(
@@ -66,28 +65,28 @@ def test_a_second_alignment_reads_the_fit_from_disk(counted: list[int]) -> None:
 def test_other_settings_are_another_fit(changes: dict[str, Any]) -> None:
     align()
     assert align(**changes).content_hash != align().content_hash
-    assert len(world.fits()) == 2
+    assert len(running_comfyui.fits()) == 2
 
 
 def test_an_encoder_that_behaves_otherwise_is_another_fit() -> None:
     skipped = tiny.clip("sd15")
     skipped.clip_layer(-2)
     assert align().content_hash != align(clip=skipped).content_hash
-    assert len(world.fits()) == 2
+    assert len(running_comfyui.fits()) == 2
     assert align(clip=skipped).content_hash == align(clip=skipped).content_hash
-    assert len(world.fits()) == 2
+    assert len(running_comfyui.fits()) == 2
 
 
 def test_a_damaged_fit_is_made_again() -> None:
     first = align()
-    [path] = world.fits()
+    [path] = running_comfyui.fits()
     path.write_bytes(path.read_bytes()[:-7])
     assert align().content_hash == first.content_hash
-    assert [path] == world.fits()
+    assert [path] == running_comfyui.fits()
 
 
 def test_a_fit_that_cannot_be_kept_is_used_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    folder = world.module("nodes.folders").fits_folder()
+    folder = running_comfyui.module("adapters.folders").fits_folder()
     folder.parent.mkdir(exist_ok=True)
     folder.write_text("in the way")
     try:
@@ -110,9 +109,9 @@ def test_an_interruption_half_way_leaves_nothing_and_the_next_run_is_clean(monke
         with pytest.raises(comfy.model_management.InterruptProcessingException):
             align()
     assert 64 <= sum(done) < 128
-    assert world.fits() == []
+    assert running_comfyui.fits() == []
     assert align().content_hash == align().content_hash
-    assert len(world.fits()) == 1
+    assert len(running_comfyui.fits()) == 1
 
 
 def test_typed_prompts_raise_the_thresholds_but_do_not_move_the_map() -> None:
@@ -137,38 +136,38 @@ def test_an_encoder_without_the_sources_meaning_is_refused(error: Any) -> None:
     shuffled = torch.randperm(len(direction.anchors), generator=torch.Generator().manual_seed(3))
     with pytest.raises(error, match="no better than chance"):
         align(direction=replace(direction, anchor_activations=direction.anchor_activations[shuffled]))
-    assert world.fits() == []
+    assert running_comfyui.fits() == []
 
 
 def test_the_mixer_sets_strengths_and_refuses_a_category_the_direction_lacks(error: Any) -> None:
     aligned = tiny.aligned("sd15")
     zeros = dict.fromkeys(tiny.CATEGORIES, 0.0)
-    [mixed] = world.call("SafetyCategoryMixer", direction=aligned, **{"global": 2.5, **zeros})
+    [mixed] = running_comfyui.call("SafetyCategoryMixer", direction=aligned, **{"global": 2.5, **zeros})
     assert dict(mixed.strengths) == {"global": 2.5}
     assert dict(aligned.strengths) == {"global": 1.0}
-    [silent] = world.call("SafetyCategoryMixer", direction=aligned, **{"global": 0.0, **zeros})
+    [silent] = running_comfyui.call("SafetyCategoryMixer", direction=aligned, **{"global": 0.0, **zeros})
     assert dict(silent.strengths) == {}
     with pytest.raises(error, match=r"no category 'hate'.*global, fire, weapons"):
-        world.call("SafetyCategoryMixer", direction=aligned, **{"global": 0.0, **zeros, "hate": 1.0})
+        running_comfyui.call("SafetyCategoryMixer", direction=aligned, **{"global": 0.0, **zeros, "hate": 1.0})
 
 
 @pytest.mark.parametrize("name", ["self_harm", "privacy", "copyright"])
 def test_an_older_direction_takes_later_sliders_at_0_and_says_that_it_is_older_above(name: str, error: Any) -> None:
     older = replace(tiny.aligned("sd15"), categories=("global", *tiny.CATEGORIES[:6]))
     saved_without = {"global": 1.0, **dict.fromkeys(tiny.CATEGORIES[:6], 0.0)}
-    [mixed] = world.call("SafetyCategoryMixer", direction=older, **saved_without)
-    [same] = world.call("SafetyCategoryMixer", direction=older, **saved_without, **{name: 0.0})
+    [mixed] = running_comfyui.call("SafetyCategoryMixer", direction=older, **saved_without)
+    [same] = running_comfyui.call("SafetyCategoryMixer", direction=older, **saved_without, **{name: 0.0})
     assert dict(mixed.strengths) == dict(same.strengths) == {"global": 1.0}
     with pytest.raises(error, match=rf"older direction.*'{name}'.*disturbing\. Choose smollm2-135m-instruct-2026-11 in Load"):
-        world.call("SafetyCategoryMixer", direction=older, **saved_without, **{name: 0.5})
+        running_comfyui.call("SafetyCategoryMixer", direction=older, **saved_without, **{name: 0.5})
 
 
 def test_a_later_category_of_ones_own_is_no_sign_of_age(error: Any) -> None:
     newer = replace(tiny.aligned("sd15"), categories=("global", *tiny.CATEGORIES[:7]))
-    [mixed] = world.call("SafetyCategoryMixer", direction=newer, self_harm=0.5)
+    [mixed] = running_comfyui.call("SafetyCategoryMixer", direction=newer, self_harm=0.5)
     assert dict(mixed.strengths) == {"self_harm": 0.5}
     with pytest.raises(error, match="This direction has no category 'privacy'"):
-        world.call("SafetyCategoryMixer", direction=newer, privacy=0.5)
+        running_comfyui.call("SafetyCategoryMixer", direction=newer, privacy=0.5)
 
 
 @pytest.fixture
@@ -181,7 +180,7 @@ def saved() -> Any:
 
 
 def load(name: str) -> Any:
-    return world.call("LoadSafetyDirection", direction_name=name)[0]
+    return running_comfyui.call("LoadSafetyDirection", direction_name=name)[0]
 
 
 def test_a_listed_direction_loads(saved: Path) -> None:
@@ -189,7 +188,7 @@ def test_a_listed_direction_loads(saved: Path) -> None:
 
 
 def test_a_changed_file_is_loaded_again(saved: Path) -> None:
-    fingerprint = world.module("nodes.load_direction").LoadSafetyDirection.fingerprint_inputs
+    fingerprint = running_comfyui.module("nodes.load_direction").LoadSafetyDirection.fingerprint_inputs
     before = fingerprint(direction_name=saved.name)
     assert before == fingerprint(direction_name=saved.name)
     os.utime(saved, ns=(1, 1))
@@ -211,13 +210,13 @@ def test_a_changed_file_is_loaded_again(saved: Path) -> None:
     ],
 )
 def test_path_tricks_in_a_file_name_are_an_error(saved: Path, name: str, error: Any) -> None:
-    (world.BASE / "user" / "secret.safetensors").write_bytes(saved.read_bytes())
+    (running_comfyui.BASE / "user" / "secret.safetensors").write_bytes(saved.read_bytes())
     with pytest.raises(error, match="no direction file"):
         load(name)
 
 
 def test_a_link_out_of_the_folder_is_an_error(saved: Path, error: Any) -> None:
-    outside = world.BASE / "user" / "outside.safetensors"
+    outside = running_comfyui.BASE / "user" / "outside.safetensors"
     outside.write_bytes(saved.read_bytes())
     (DIRECTIONS / "link.safetensors").symlink_to(outside)
     with pytest.raises(error, match="outside the direction folders"):
@@ -264,7 +263,7 @@ def said(direction: Any, **inputs: Any) -> str:
     """Return what Align Direction says on the node."""
     shown: list[str] = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(world.module("nodes.report"), "show", lambda _node, text: shown.append(text))
+        patched.setattr(running_comfyui.module("adapters.node_text"), "show", lambda _node, text: shown.append(text))
         align(direction=direction, **inputs)
     [text] = shown
     return text
@@ -279,7 +278,7 @@ def test_long_prompts_are_encoded_beside_the_anchors_and_as_many_less_as_those(c
     counted.clear()
     align(direction=direction, max_anchors=64)
     assert counted == [64, 32]
-    assert len(world.fits()) == 2
+    assert len(running_comfyui.fits()) == 2
 
 
 def test_own_thresholds_need_no_long_prompts(counted: list[int]) -> None:
@@ -293,7 +292,7 @@ def test_long_prompts_are_another_fit_with_another_text() -> None:
     text = said(with_passages())
     assert "fitted now (128 harmless prompts and 40 long ones, ridge)" in text
     assert "older" not in text
-    assert len(world.fits()) == 2
+    assert len(running_comfyui.fits()) == 2
 
 
 def test_the_progress_bar_counts_long_prompts_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,7 +327,7 @@ def shown_by_load(name: str) -> str:
     """Return what Load Safety Direction leaves on its node, which ComfyUI shows again when the node is cached."""
     from comfy_api.latest import io
 
-    node = world.module("nodes.load_direction").LoadSafetyDirection
+    node = running_comfyui.module("nodes.load_direction").LoadSafetyDirection
     prepared = node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "1"}})
     [text] = prepared.execute(direction_name=name).ui.as_dict()["text"]
     return str(text)
@@ -345,6 +344,6 @@ def test_loading_says_what_is_in_the_file(saved: Path) -> None:
 
 @pytest.mark.parametrize("name", ["smollm2-135m-instruct", "all-minilm-l6-v2"])
 def test_the_older_bundled_directions_are_listed_and_called_older(name: str) -> None:
-    described = world.module("nodes.direction_text").described
+    described = running_comfyui.module("adapters.direction_text").described
     text = described(f"{name}.safetensors", load(f"{name}.safetensors"))
     assert text == f"{name}: 6 categories, 3,072 harmless prompts\n{ADVICE}"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import world  # isort: skip
-import family_clips
+from support.comfyui import running_comfyui  # isort: skip
 import pytest
-import situations
-import tiny
 import torch
-import words
-from situations import SITES, Situation, encode
+from support.comfyui import situations, tiny, words
+from support.comfyui.situations import SITES, Situation, encode
+from support.families import clips
 from test_steering import apply, apply_conditioning
 
 STRONG = {"operator": "add", "gate": "off"}
@@ -27,7 +25,7 @@ O1 = "text_encoders.hidream_o1"
 
 @pytest.fixture
 def error() -> Any:
-    return world.module("safety_steer.errors").SafetySteerError
+    return running_comfyui.module("safety_steer.errors").SafetySteerError
 
 
 @pytest.mark.parametrize("conditioning", ONLY_IDS.values(), ids=ONLY_IDS)
@@ -48,12 +46,14 @@ def test_a_conditioning_of_generated_sound_is_refused(error: Any) -> None:
             Situation().sample(apply(tiny.model("sd15"), tiny.aligned("sd15"), site=site), (conditioning, encode("blurry")))
 
 
-@pytest.mark.skipif(family_clips._find(O1) is None, reason="this ComfyUI has no HiDream-O1")
+@pytest.mark.skipif(clips._find(O1) is None, reason="this ComfyUI has no HiDream-O1")
 def test_nothing_is_aligned_to_an_encoder_of_token_ids(error: Any) -> None:
-    target = tiny._Target(family_clips._find(f"{O1}.HiDreamO1TE"), family_clips._find(f"{O1}.HiDreamO1Tokenizer"))
-    encoder = family_clips.comfy.sd.CLIP(target, model_options={"dtype": torch.float32})
+    target = tiny._Target(clips._find(f"{O1}.HiDreamO1TE"), clips._find(f"{O1}.HiDreamO1Tokenizer"))
+    encoder = clips.comfy.sd.CLIP(target, model_options={"dtype": torch.float32})
     with pytest.raises(error, match="HiDreamO1TE gives token ids"):
-        world.call("AlignSafetyDirection", direction=tiny.direction("sd15"), clip=encoder, map="ridge", max_anchors=64)
+        running_comfyui.call(
+            "AlignSafetyDirection", direction=tiny.direction("sd15"), clip=encoder, map="ridge", max_anchors=64
+        )
     with pytest.raises(error, match="token ids"):
         apply_conditioning(tiny.encode(encoder, words.DANGEROUS), tiny.aligned("sd15"))
 

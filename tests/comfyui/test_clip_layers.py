@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.model_management
-import family_clips
 import pytest
-import tiny
 import torch
-import words
+from support.comfyui import tiny, words
+from support.families import clips
 
 LONG = " ".join(["a cat on a table near a lake"] * 12)
 PROMPTS = [*words.benign_prompts(6), "a (golden:1.4) cat (at night)", 'a "sign" \\(here', "\u732b", LONG, "a dog", "a cat"]
@@ -24,7 +23,7 @@ class Expected(NamedTuple):
     architecture: str
     template: str
     edges: tuple[int, int]
-    depth: int = family_clips.LAYERS
+    depth: int = clips.LAYERS
 
 
 EXPECTED = {
@@ -39,26 +38,26 @@ EXPECTED = {
     "wan": Expected("umt5xxl", "T5", "", (0, 1), 2),
     "flux": Expected("t5xxl", "T5", "", (0, 1), 2),
 }
-every_family = pytest.mark.parametrize("family", [name for name in EXPECTED if family_clips.available(name)])
+every_family = pytest.mark.parametrize("family", [name for name in EXPECTED if clips.available(name)])
 
 
 def clip_layers() -> Any:
-    return world.module("nodes.clip_layers")
+    return running_comfyui.module("adapters.clip.hidden_layers")
 
 
 def part_of(family: str) -> Any:
-    return getattr(family_clips.clip(family).cond_stage_model, EXPECTED[family].part)
+    return getattr(clips.clip(family).cond_stage_model, EXPECTED[family].part)
 
 
 def pooled(family: str, prompts: list[str], **options: Any) -> torch.Tensor:
-    source = clip_layers().find(family_clips.clip(family))
+    source = clip_layers().find(clips.clip(family))
     made: torch.Tensor = clip_layers().pooled_activations(source, prompts, range(source.last_layer + 1), **options)
     return made
 
 
 def by_comfyui(family: str, prompt: str, monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
     """Ask ComfyUI for the states of all layers, and average a prompt's own: (L, D). No padding, no weights."""
-    row, part, clip = EXPECTED[family], part_of(family), family_clips.clip(family)
+    row, part, clip = EXPECTED[family], part_of(family), clips.clip(family)
     tokenizer = getattr(clip.tokenizer, getattr(clip.tokenizer, "clip", row.part))
     ids = tokenizer.tokenizer(row.template + prompt)["input_ids"]
     clip.load_model()
@@ -88,18 +87,18 @@ def least_cosine(one: torch.Tensor, other: torch.Tensor) -> float:
 
 @pytest.fixture
 def error() -> Any:
-    return world.module("safety_steer.errors").EncoderError
+    return running_comfyui.module("safety_steer.errors").EncoderError
 
 
 @every_family
 def test_the_language_model_of_a_clip_is_found(family: str) -> None:
-    source, row, transformer = clip_layers().find(family_clips.clip(family)), EXPECTED[family], part_of(family).transformer
+    source, row, transformer = clip_layers().find(clips.clip(family)), EXPECTED[family], part_of(family).transformer
     stack = transformer.encoder.block if row.architecture == "T5" else transformer.model.layers
     assert source.blocks is stack
     assert asdict(source.identity) == {
-        "name": type(family_clips.clip(family).cond_stage_model).__name__.strip("_"),
+        "name": type(clips.clip(family).cond_stage_model).__name__.strip("_"),
         "architecture": row.architecture,
-        "width": family_clips.WIDTH,
+        "width": clips.WIDTH,
         "depth": row.depth,
     }
     assert (source.last_layer, source.edges) == (row.depth - 1, row.edges)
@@ -110,7 +109,7 @@ def test_layers_are_those_comfyui_gives_whether_prompts_come_alone_or_together(
     family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = pooled(family, PROMPTS)
-    assert together.shape == (len(PROMPTS), EXPECTED[family].depth, family_clips.WIDTH)
+    assert together.shape == (len(PROMPTS), EXPECTED[family].depth, clips.WIDTH)
     assert least_cosine(together, torch.stack([by_comfyui(family, prompt, monkeypatch) for prompt in PROMPTS])) > 0.9999
     assert least_cosine(together, torch.cat([pooled(family, [prompt]) for prompt in PROMPTS])) > 0.9999
     alike = [prompt for prompt in PROMPTS if prompt.startswith("a photo of a")]
@@ -123,12 +122,12 @@ def test_layers_are_those_comfyui_gives_whether_prompts_come_alone_or_together(
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
 def test_a_clip_without_a_language_model_is_an_error(family: str, error: Any) -> None:
     with pytest.raises(error, match=r"no language model .* pads every prompt to one length.* Connect a text encoder"):
-        clip_layers().find(family_clips.clip(family))
+        clip_layers().find(clips.clip(family))
 
 
 def short_of_its_template(family: str, least: int, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Make an encoder that refuses prompts of less than so many tokens, as JoyImage does, and return its CLIP."""
-    encoder = family_clips.clip(family).clone()
+    encoder = clips.clip(family).clone()
     original = encoder.cond_stage_model.encode_token_weights
 
     def encode(tokens: dict[str, Any]) -> Any:
@@ -146,7 +145,7 @@ def test_an_encoder_that_wants_its_own_template_keeps_it(monkeypatch: pytest.Mon
     assert source.edges[0] > 30
     states = clip_layers().pooled_activations(source, ["a cat", "a dog", LONG], [0, 1])
     assert torch.isfinite(states).all()
-    bare = clip_layers().pooled_activations(clip_layers().find(family_clips.clip("qwen_image")), ["a cat"], [0])
+    bare = clip_layers().pooled_activations(clip_layers().find(clips.clip("qwen_image")), ["a cat"], [0])
     torch.testing.assert_close(states[0, 0], bare[0, 0])
 
 
@@ -156,16 +155,16 @@ def test_an_encoder_that_refuses_every_prompt_is_named(error: Any, monkeypatch: 
 
 
 def test_layers_that_cannot_be_seen_are_an_error(error: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    unused = replace(clip_layers().find(family_clips.clip("wan")), blocks=torch.nn.ModuleList([torch.nn.Identity()]))
+    unused = replace(clip_layers().find(clips.clip("wan")), blocks=torch.nn.ModuleList([torch.nn.Identity()]))
     with pytest.raises(error, match=r"WanTEModel does not show its layer 0. Choose a model folder"):
         clip_layers().pooled_activations(unused, ["a cat"], [0])
     monkeypatch.setattr(part_of("wan"), "num_layers", 99)
     with pytest.raises(error, match="no language model whose layers can be read"):
-        clip_layers().find(family_clips.clip("wan"))
+        clip_layers().find(clips.clip("wan"))
 
 
 def test_a_pass_holds_what_its_longest_part_can_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    clip, sections, whole = family_clips.clip("flux"), [], pooled("flux", ["a cat"] * 9)
+    clip, sections, whole = clips.clip("flux"), [], pooled("flux", ["a cat"] * 9)
     monkeypatch.setattr(clip_layers(), "TOKENS_PER_PASS", 3 * 77)
     counting = clip.cond_stage_model.clip_l.register_forward_pre_hook(lambda _, args: sections.append(len(args[0])))
     try:
@@ -180,7 +179,7 @@ def hooks(clip: Any) -> list[Any]:
 
 
 def test_nothing_is_left_on_the_clip() -> None:
-    clip = family_clips.clip("qwen_image")
+    clip = clips.clip("qwen_image")
     before = tiny.encode(clip, PROMPTS[0])[0][0]
     source = clip_layers().find(clip)
     clip_layers().pooled_activations(source, PROMPTS, [0, 2])
@@ -192,7 +191,7 @@ def test_nothing_is_left_on_the_clip() -> None:
 
 @pytest.mark.parametrize("failure", [RuntimeError, comfy.model_management.InterruptProcessingException])
 def test_nothing_is_left_on_the_clip_when_a_pass_breaks_off(failure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = family_clips.clip("qwen_image")
+    clip = clips.clip("qwen_image")
     before = tiny.encode(clip, PROMPTS[0])[0][0]
     source = clip_layers().find(clip)
 
@@ -210,7 +209,7 @@ def test_nothing_is_left_on_the_clip_when_a_pass_breaks_off(failure: Any, monkey
 
 
 def test_an_interruption_stops_before_the_next_pass() -> None:
-    source, done, passes = clip_layers().find(family_clips.clip("qwen_image")), [], []
+    source, done, passes = clip_layers().find(clips.clip("qwen_image")), [], []
 
     def interrupt(count: int) -> None:
         done.append(count)

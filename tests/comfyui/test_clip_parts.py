@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import torch
 
 ROWS = torch.randn(1, 9, 4, generator=torch.Generator().manual_seed(0))
@@ -16,7 +16,7 @@ def tokens(**lengths: int) -> dict[str, Any]:
 
 
 def source(outputs: dict[str, Any], said: dict[str, Any], states: torch.Tensor) -> Any:
-    return world.module("nodes.clip_parts").source(outputs, said, states)
+    return running_comfyui.module("adapters.clip.parts").source(outputs, said, states)
 
 
 def test_rows_cut_at_both_ends_are_found_in_the_part_that_gave_them() -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.model_management
 import pytest
-import tiny
 import torch
-import words
+from support.comfyui import tiny, words
 
 LONG = " ".join(["a cat on a table near a lake"] * 12)
 PROMPTS = [*words.benign_prompts(5), "", "(golden:1.3) cat", LONG, "a dog", "(old house) by the (sea:0.7)", LONG]
 
 
 def _batched(clip: object, prompts: list[str]) -> list[dict[str, torch.Tensor]]:
-    clip_text = world.module("nodes.clip_text")
+    clip_text = running_comfyui.module("adapters.clip.encode_prompts")
     batches = list(clip_text.encode_prompts(clip_text.study(clip), prompts))
     return [
         {space: batch[space][row] for space in batch} for batch in batches for row in range(len(next(iter(batch.values()))))
@@ -24,7 +23,10 @@ def _batched(clip: object, prompts: list[str]) -> list[dict[str, torch.Tensor]]:
 @pytest.mark.parametrize("kind", ["sd15", "sdxl", "pixart", "flux", "wan"])
 def test_a_batch_gives_the_tensors_of_clip_text_encode(kind: str) -> None:
     clip = tiny.clip(kind)
-    study, take = world.module("nodes.clip_text").study(clip), world.module("safety_steer.text_spaces").take
+    study, take = (
+        running_comfyui.module("adapters.clip.encode_prompts").study(clip),
+        running_comfyui.module("safety_steer.directions.text_spaces").take,
+    )
     assert study.together
     for prompt, texts in zip(PROMPTS, _batched(clip, PROMPTS), strict=True):
         [[states, extras]] = tiny.encode(clip, prompt)
@@ -41,7 +43,7 @@ def test_a_batch_gives_the_tensors_of_clip_text_encode(kind: str) -> None:
 
 def test_the_spaces_of_an_encoder_are_found() -> None:
     def spaces(kind: str) -> dict[str, tuple[int, int, str]]:
-        places = world.module("nodes.clip_text").study(tiny.clip(kind)).places
+        places = running_comfyui.module("adapters.clip.encode_prompts").study(tiny.clip(kind)).places
         return {name: (place.start, place.stop, place.rows) for name, place in places.items()}
 
     assert spaces("sd15") == {"cross_attn": (0, 0, "all"), "pooled_output": (0, 0, "all")}
@@ -51,7 +53,7 @@ def test_the_spaces_of_an_encoder_are_found() -> None:
 
 def test_several_prompts_share_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     clip, passes = tiny.clip("sdxl"), []
-    clip_text = world.module("nodes.clip_text")
+    clip_text = running_comfyui.module("adapters.clip.encode_prompts")
     encoding = clip_text.study(clip)
     original = clip.encode_from_tokens_scheduled
     monkeypatch.setattr(clip, "encode_from_tokens_scheduled", lambda tokens: passes.append(1) or original(tokens))
@@ -89,7 +91,7 @@ def test_hooks_are_gone_after_an_interruption(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_encoder_that_gives_no_states_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    error = world.module("safety_steer.errors").EncoderError
+    error = running_comfyui.module("safety_steer.errors").EncoderError
     clip = tiny.clip("sd15").clone()
     monkeypatch.setattr(clip, "encode_from_tokens_scheduled", lambda _tokens: [[None, {}]])
     with pytest.raises(error, match=r"SD1ClipModel gives no text states"):
@@ -114,9 +116,9 @@ def test_an_encoder_that_does_not_lay_prompts_end_to_end_gets_one_at_a_time(monk
 
 
 def test_a_checkpoint_without_a_text_encoder_is_a_clear_error() -> None:
-    error = world.module("safety_steer.errors").EncoderError
+    error = running_comfyui.module("safety_steer.errors").EncoderError
     with pytest.raises(error, match="no text encoder"):
-        world.call("AlignSafetyDirection", direction=tiny.direction("sd15"), clip=None, map="ridge", max_anchors=64)
+        running_comfyui.call("AlignSafetyDirection", direction=tiny.direction("sd15"), clip=None, map="ridge", max_anchors=64)
 
 
 def test_an_interruption_stops_between_passes() -> None:

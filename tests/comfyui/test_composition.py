@@ -9,14 +9,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.patcher_extension
 import pytest
-import situations
-import tiny
 import torch
-import words
-from situations import SITES, SITUATIONS, Situation, encode, reachable
+from support.comfyui import situations, tiny, words
+from support.comfyui.situations import SITES, SITUATIONS, Situation, encode, reachable
 from test_steering import apply, by_library
 
 # The node under test comes last on the MODEL wire, as its description asks, or first.
@@ -148,7 +146,7 @@ def test_the_cross_attention_site_leaves_the_text_of_a_controlnet_alone() -> Non
 
 @pytest.mark.parametrize("site", SITES)
 def test_a_lora_that_moves_the_clip_far_needs_its_own_alignment(site: str) -> None:
-    error = world.module("safety_steer.errors").MismatchError
+    error = running_comfyui.module("safety_steer.errors").MismatchError
     encoder = situations.clip_with_lora(0.5)
     prompts = encode(words.DANGEROUS, encoder), encode("blurry", encoder)
     with pytest.raises(error, match=r"benign deviations .* Align the direction with the CLIP that made this conditioning"):
@@ -216,9 +214,9 @@ def test_two_apply_nodes_in_a_row_steer_blocks_of_their_own() -> None:
 
 
 def test_too_many_nodes_in_a_row_are_refused() -> None:
-    error = world.module("safety_steer.errors").MismatchError
+    error = running_comfyui.module("safety_steer.errors").MismatchError
     model, direction = tiny.model("sd15"), reachable(tiny.aligned("sd15"), SITES[1])
-    for _ in range(world.module("nodes.cross_attention").LAYERS):
+    for _ in range(running_comfyui.module("adapters.sampling.cross_attention").LAYERS):
         model = apply(model, direction, site=SITES[1])
     with pytest.raises(error, match=r"At most 4 nodes.*Set site to 'conditioning'"):
         apply(model, direction, site=SITES[1])

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.patcher_extension
 import pytest
-import situations
-import tiny
 import torch
-import words
+from support.comfyui import situations, tiny, words
 from test_steering import DEFAULTS, Conditioning, apply, apply_conditioning, ksampler
 
 KEY, STEERED = "cross_attn_pose", "safety_steered"
@@ -57,9 +55,9 @@ def test_a_text_of_its_own_is_steered_by_what_it_says_itself() -> None:
 @pytest.mark.parametrize(("text", "reports"), [(words.HARMLESS, 2), (words.DANGEROUS, 1)])
 def test_a_text_of_its_own_has_a_report_of_its_own(text: str, reports: int) -> None:
     given = posed(text, states(words.DANGEROUS))
-    log = world.call("ApplySafetySteerConditioning", conditioning=given, direction=aligned(), **DEFAULTS, preserve_norm=False)[
-        1
-    ]
+    log = running_comfyui.call(
+        "ApplySafetySteerConditioning", conditioning=given, direction=aligned(), **DEFAULTS, preserve_norm=False
+    )[1]
     assert len(log.records()) == reports
 
 
@@ -82,7 +80,7 @@ def test_a_text_of_another_width_is_named_and_left_alone(caplog: pytest.LogCaptu
 
 def test_a_text_of_another_encoder_is_refused() -> None:
     pose = 1e4 * torch.ones_like(states(words.HARMLESS))
-    with pytest.raises(world.module("safety_steer.errors").MismatchError, match=f"The model also reads {KEY}"):
+    with pytest.raises(running_comfyui.module("safety_steer.errors").MismatchError, match=f"The model also reads {KEY}"):
         apply_conditioning(posed(words.HARMLESS, pose), aligned())
 
 

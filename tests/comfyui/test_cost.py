@@ -9,16 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.model_management
 import comfy.patcher_extension
 import pytest
-import situations
-import tiny
 import torch
 import torch._dynamo
 from comfy_api.torch_helpers import set_torch_compile_wrapper
-from situations import SITES, Situation, reachable
+from support.comfyui import situations, tiny
+from support.comfyui.situations import SITES, Situation, reachable
 from test_steering import apply, by_library
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -39,7 +38,7 @@ def calls_from_outside(run: Callable[[], Any]) -> Counter[str]:
     counted: Counter[str] = Counter()
 
     def of_the_pack(frame: Any) -> bool:
-        return frame is not None and frame.f_code.co_filename.startswith(str(world.LINK))
+        return frame is not None and frame.f_code.co_filename.startswith(str(running_comfyui.LINK))
 
     def profile(frame: Any, event: str, _: Any) -> None:
         if event == "call" and of_the_pack(frame) and not of_the_pack(frame.f_back):

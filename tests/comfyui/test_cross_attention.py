@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.patcher_extension
 import comfy.samplers
 import pytest
-import tiny
 import torch
-import words
+from support.comfyui import tiny, words
 from test_steering import SAMPLERS, apply, ksampler, prompts
 
 SITE = {"site": "cross-attention"}
@@ -20,7 +19,7 @@ STATES_ONLY = {"operator": "add", "gate": "off"}
 
 def states_only(kind: str) -> Any:
     """Return the aligned direction without pooled spaces, which this site leaves alone."""
-    return world.module("nodes.cross_attention").within_reach(tiny.aligned(kind))
+    return running_comfyui.module("adapters.sampling.cross_attention").within_reach(tiny.aligned(kind))
 
 
 @pytest.mark.parametrize("sample", SAMPLERS.values(), ids=SAMPLERS)
@@ -52,7 +51,7 @@ def test_pooled_text_is_named_as_left_alone() -> None:
     shown: list[str] = []
     kind = "sdxl"
     positive, negative = prompts(kind)
-    report = world.module("nodes.report")
+    report = running_comfyui.module("adapters.node_text")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "show", lambda _node, text, _type: shown.append(text))
         ksampler(kind, apply(tiny.model(kind), tiny.aligned(kind), **SITE), positive, negative)
@@ -79,8 +78,8 @@ def test_every_step_sees_the_steered_text_in_positive_rows_only() -> None:
 
 
 def test_strength_fades_smoothly_over_the_sampling() -> None:
-    module = world.module("nodes.curve")
-    window = world.module("nodes.settings").Window
+    module = running_comfyui.module("adapters.sampling.fade_curve")
+    window = running_comfyui.module("nodes.settings").Window
     knots = module.Curve(window(0.25, 0.75), 0.25).knots(lambda share: 1 - share)
     shares = [float(module.share_at(torch.tensor(sigma), knots)) for sigma in (1.0, 0.75, 0.625, 0.5, 0.375, 0.25, 0.1)]
     assert shares == pytest.approx([0, 0, 0.5, 1, 0.5, 0, 0], abs=1e-3)
@@ -121,20 +120,20 @@ def test_blocks_of_a_unet_are_steered_apart() -> None:
 
 @pytest.mark.parametrize(("blocks", "message"), [("some", "Expected blocks like"), ("output x", "Expected blocks like")])
 def test_blocks_that_cannot_be_read_are_a_clear_error(blocks: str, message: str) -> None:
-    error = world.module("safety_steer.errors").SafetySteerError
+    error = running_comfyui.module("safety_steer.errors").SafetySteerError
     with pytest.raises(error, match=message):
         apply(tiny.model("sd15"), tiny.aligned("sd15"), blocks=blocks, **SITE)
 
 
 def test_blocks_of_another_kind_of_model_are_refused() -> None:
-    error = world.module("safety_steer.errors").SafetySteerError
+    error = running_comfyui.module("safety_steer.errors").SafetySteerError
     with pytest.raises(error, match="U-Nets only"):
         apply(tiny.model("wan"), tiny.aligned("wan"), blocks="middle", **SITE)
 
 
 def test_a_model_whose_layers_see_another_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     kind = "wan"
-    error = world.module("safety_steer.errors").SafetySteerError
+    error = running_comfyui.module("safety_steer.errors").SafetySteerError
     model = tiny.model(kind)
     original = model.model.extra_conds
 
@@ -170,7 +169,7 @@ def test_an_area_prompt_leaves_the_rest_alone() -> None:
 
 
 def test_each_step_costs_one_pass_over_the_context_and_reads_nothing_back() -> None:
-    module, targets, curve = (world.module(f"nodes.{name}") for name in ("cross_attention", "targets", "curve"))
+    module, targets, curve = (running_comfyui.module(f"nodes.{name}") for name in ("cross_attention", "targets", "curve"))
     counted: list[str] = []
 
     class Count(torch.utils._python_dispatch.TorchDispatchMode):
@@ -178,7 +177,7 @@ def test_each_step_costs_one_pass_over_the_context_and_reads_nothing_back() -> N
             counted.append(str(function))
             return function(*args, **(kwargs or {}))
 
-    layer = module.Layer(curve.Curve(world.module("nodes.settings").Window(0.1, 0.9), 0.1), None)
+    layer = module.Layer(curve.Curve(running_comfyui.module("nodes.settings").Window(0.1, 0.9), 0.1), None)
     context = torch.randn(2, 77, 32)
     values = {"c_crossattn": context, targets.condition(1, "c_crossattn"): context + 1}
     options = {module.STATE: module.Run((layer,), ((0.9, 0.8, 0.3, 0.1),))}

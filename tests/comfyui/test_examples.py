@@ -11,17 +11,14 @@ from typing import Any
 
 import pytest
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import av
-import small_demo
-import small_loaders
 import torch
-import versions
-import words
+from support.comfyui import small_demo, small_loaders, versions, words
 
 import nodes
 
-EXAMPLES = sorted((world.REPOSITORY / "example_workflows").glob("*.json"))
+EXAMPLES = sorted((running_comfyui.REPOSITORY / "example_workflows").glob("*.json"))
 DEMOS = [path for path in EXAMPLES if path.stem.startswith("demo-")]
 OTHERS = [path for path in EXAMPLES if path not in DEMOS]
 ENCODERS = {"text-to-image": "sd15", "image-to-image": "sd15", "make-a-direction": "qwen_image"}
@@ -67,7 +64,7 @@ def _picture() -> Iterator[None]:
     """Put the picture that ComfyUI brings along into the input folder."""
     folder = Path(nodes.folder_paths.get_input_directory())
     folder.mkdir(exist_ok=True)
-    shutil.copy(Path(world.CHECKOUT) / "input" / PICTURE, folder)
+    shutil.copy(Path(running_comfyui.CHECKOUT) / "input" / PICTURE, folder)
     yield
     (folder / PICTURE).unlink()
 
@@ -84,7 +81,7 @@ def _files(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def _fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the fits of one test for the next: the demo's take a while, and are the same in all of its pictures."""
-    folder, kept = world.module("nodes.folders").fits_folder(), tmp_path_factory.getbasetemp() / "kept fits"
+    folder, kept = running_comfyui.module("adapters.folders").fits_folder(), tmp_path_factory.getbasetemp() / "kept fits"
     if kept.is_dir():
         shutil.copytree(kept, folder, dirs_exist_ok=True)
     yield
@@ -104,7 +101,7 @@ def test_there_is_one_for_everything_that_people_do() -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_valid(path: Path) -> None:
     graph = to_api(_read(path))
-    valid, error, _, node_errors = world.validate(graph)
+    valid, error, _, node_errors = running_comfyui.validate(graph)
     assert valid, (error, node_errors)
     used = {node["class_type"] for node in graph.values()}
     if path.stem == "make-a-direction":
@@ -131,7 +128,7 @@ def test_a_demo_draws_with_and_without_steering(
 ) -> None:
     graph = to_api(_read(DEMOS[0].with_stem(stem)))
     with small_demo.in_folder(tmp_path), caplog.at_level("INFO", "safety_steer"):
-        outputs = world.Queue().run(graph)
+        outputs = running_comfyui.Queue().run(graph)
     assert "flagged as violence" in caplog.text
     _assert_shown(graph, outputs)
     saved = {}
@@ -148,7 +145,7 @@ def test_a_demo_draws_with_and_without_steering(
 def test_an_example_runs_on_small_models(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     graph = _small(to_api(_read(path)))
     with small_loaders.in_place(ENCODERS.get(path.stem, "wan")), caplog.at_level("INFO", "safety_steer"):
-        outputs = world.Queue().run(graph)
+        outputs = running_comfyui.Queue().run(graph)
     _assert_shown(graph, outputs)
     applied = len(_of_type(graph, outputs, "ApplySafetySteer"))
     assert sum("prompt 1: " in record.message for record in caplog.records) == applied
@@ -161,7 +158,7 @@ def test_an_example_runs_on_small_models(path: Path, caplog: pytest.LogCaptureFi
             assert len(frames) == (5 if kind == "SaveVideo" else 1)
     for _, shown in _of_type(graph, outputs, "SaveSafetyDirection"):
         name = shown["text"][0].removeprefix("saved as ").split(",")[0]
-        [direction] = world.call("LoadSafetyDirection", direction_name=name)
+        [direction] = running_comfyui.call("LoadSafetyDirection", direction_name=name)
         (small_loaders.DIRECTIONS / name).unlink()
         assert {"global", "violence"} <= set(direction.categories)
 

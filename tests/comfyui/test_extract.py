@@ -10,23 +10,22 @@ from dataclasses import asdict
 from functools import cache, partial
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.model_management
-import family_clips
 import pytest
-import tiny
 import torch
 import transformers
-import words
-from family_rows import part
+from support.comfyui import tiny, words
+from support.families import clips
+from support.families.rows import part
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-PAIRS, DIRECTIONS, MODELS = (world.BASE / "models" / name for name in ("safety_pairs", "safety_directions", "LLM"))
+PAIRS, DIRECTIONS, MODELS = (running_comfyui.BASE / "models" / name for name in ("safety_pairs", "safety_directions", "LLM"))
 
 
 @pytest.fixture
 def error() -> Any:
-    return world.module("safety_steer.errors").SafetySteerError
+    return running_comfyui.module("safety_steer.errors").SafetySteerError
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +59,8 @@ def model_folder() -> str:
 
 def extract(**changes: Any) -> Any:
     inputs = {"pairs": "pairs.jsonl", "model": "the clip input", "layer": "auto", "estimator": "mean"}
-    given = {**inputs, "clip": family_clips.clip("qwen_image"), "anchors": "\n".join(words.benign_prompts(128)), **changes}
-    return world.call("ExtractSafetyDirection", **given)[0]
+    given = {**inputs, "clip": clips.clip("qwen_image"), "anchors": "\n".join(words.benign_prompts(128)), **changes}
+    return running_comfyui.call("ExtractSafetyDirection", **given)[0]
 
 
 def test_a_direction_from_a_clip_says_how_well_it_separates_and_aligns(caplog: pytest.LogCaptureFixture) -> None:
@@ -75,16 +74,16 @@ def test_a_direction_from_a_clip_says_how_well_it_separates_and_aligns(caplog: p
     assert f"layers 0 (AUROC {curve[0]:.2f})" in caplog.text
     assert "categories global, fire, weapons" in caplog.text
     inputs = {"direction": direction, "map": "ridge", "max_anchors": 2048}
-    [other] = world.call("AlignSafetyDirection", clip=tiny.clip("sd15"), **inputs)
+    [other] = running_comfyui.call("AlignSafetyDirection", clip=tiny.clip("sd15"), **inputs)
     assert set(other.spaces) == {"cross_attn", "pooled_output"}
-    clip = family_clips.clip("qwen_image")
-    [same] = world.call("AlignSafetyDirection", clip=clip, **inputs)
+    clip = clips.clip("qwen_image")
+    [same] = running_comfyui.call("AlignSafetyDirection", clip=clip, **inputs)
     scores = []
     for side in ("safe", "unsafe"):
         states = [tiny.encode(clip, getattr(pair, side))[0][0] for pair in words.pairs()]
-        pooled_states = torch.cat([world.module("safety_steer.aligned").pool(one) for one in states])
+        pooled_states = torch.cat([running_comfyui.module("safety_steer.directions.aligned").pool(one) for one in states])
         scores.append(same.spaces["cross_attn"].safe_score(pooled_states)[:, 0])
-    assert world.module("safety_steer.metrics").auroc(*scores) > 0.85
+    assert running_comfyui.module("safety_steer.statistics").auroc(*scores) > 0.85
 
 
 # Encoders that put a prompt into a template of their own, whatever they are told: the part that reads it, and its class.
@@ -97,7 +96,7 @@ OWN_TEMPLATES = {
 
 def in_its_template(family: str, prompt: str) -> list[int]:
     """Return the tokens of a prompt and its template, without padding."""
-    encoder = family_clips.clip(family).tokenizer
+    encoder = clips.clip(family).tokenizer
     tokenizer = getattr(encoder, OWN_TEMPLATES[family][0]).tokenizer
     if family == "longcat_image":
         texts = [encoder.T2I_PREFIX, prompt, encoder.SUFFIX]
@@ -119,13 +118,13 @@ def around(family: str) -> tuple[int, int]:
 
 def by_comfyui(family: str, prompts: list[str], layers: list[int]) -> torch.Tensor:
     """Average the states that ComfyUI's class gives of each prompt's own tokens: (N, L, D)."""
-    transformer = getattr(family_clips.clip(family).cond_stage_model, OWN_TEMPLATES[family][0]).transformer
+    transformer = getattr(clips.clip(family).cond_stage_model, OWN_TEMPLATES[family][0]).transformer
     before, after = around(family)
     rows = []
     for prompt in prompts:
         ids = torch.tensor([in_its_template(family, prompt)])
         if family == "lens":
-            given = transformer(ids, capture_layers=range(family_clips.LAYERS))["hidden_states"]
+            given = transformer(ids, capture_layers=range(clips.LAYERS))["hidden_states"]
             states = torch.stack([transformer.embed_tokens(ids, out_dtype=torch.float32), *given], dim=1)
         else:
             plain = {"intermediate_output": "all", "final_layer_norm_intermediate": False, "dtype": torch.float32}
@@ -134,17 +133,17 @@ def by_comfyui(family: str, prompts: list[str], layers: list[int]) -> torch.Tens
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("family", [name for name in OWN_TEMPLATES if family_clips.available(name)])
+@pytest.mark.parametrize("family", [name for name in OWN_TEMPLATES if clips.available(name)])
 def test_encoders_that_keep_their_template_give_the_direction_of_a_prompts_own_states(family: str) -> None:
-    clip, library = family_clips.clip(family), world.module("safety_steer.extract")
+    clip, library = clips.clip(family), running_comfyui.module("safety_steer.extraction.extract_direction")
     direction = extract(clip=clip, layer="0,2,3", anchors="\n".join(words.benign_prompts(64)))
     name = type(clip.cond_stage_model).__name__.strip("_")
     source = direction.source
     assert (source.name, source.architecture, source.width, source.depth) == (
         name,
         OWN_TEMPLATES[family][1],
-        family_clips.WIDTH,
-        family_clips.LAYERS,
+        clips.WIDTH,
+        clips.LAYERS,
     )
     with torch.inference_mode():
         expected = library.extract_with(
@@ -156,43 +155,43 @@ def test_encoders_that_keep_their_template_give_the_direction_of_a_prompts_own_s
 
 
 def test_words_in_parentheses_and_padding_of_a_template_are_read_as_written() -> None:
-    tokens = world.module("nodes.plain_tokens").plain
-    for family in filter(family_clips.available, OWN_TEMPLATES):
+    tokens = running_comfyui.module("adapters.clip.plain_tokens").plain
+    for family in filter(clips.available, OWN_TEMPLATES):
         prompt, key = "a (golden:1.4) cat", OWN_TEMPLATES[family][0]
-        made = tokens(family_clips.clip(family), {})(prompt)[key]
+        made = tokens(clips.clip(family), {})(prompt)[key]
         assert [number for number, _ in made[0]] == in_its_template(family, prompt), family
 
 
-@pytest.mark.skipif(not family_clips.available("ltxav_gemma4"), reason="this ComfyUI has no LTX-2 with Gemma 4")
+@pytest.mark.skipif(not clips.available("ltxav_gemma4"), reason="this ComfyUI has no LTX-2 with Gemma 4")
 def test_a_language_model_under_another_name_than_its_tokens_is_read() -> None:
-    direction = extract(clip=family_clips.clip("ltxav_gemma4"), anchors="\n".join(words.benign_prompts(64)))
-    assert (direction.source.architecture, direction.source.depth) == ("Gemma4_12B", family_clips.LAYERS)
+    direction = extract(clip=clips.clip("ltxav_gemma4"), anchors="\n".join(words.benign_prompts(64)))
+    assert (direction.source.architecture, direction.source.depth) == ("Gemma4_12B", clips.LAYERS)
     assert min(separation for _, _, separation in direction.report["layer_curve"]) > 0.9
 
 
 def test_chosen_layers_and_bundled_prompts_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    node = world.module("nodes.extract_direction")
+    node = running_comfyui.module("nodes.extract_direction")
     monkeypatch.setattr(node, "read_prompts", lambda path: read.append(path.name) or words.benign_prompts(64))
     direction = extract(layer="2,0", anchors=" \n", estimator="lda")
     assert read == ["harmless_prompts.txt"]
     assert (direction.layers, direction.estimator, len(direction.anchors)) == ((2, 0), "lda", 64)
-    assert direction.width == 2 * family_clips.WIDTH
+    assert direction.width == 2 * clips.WIDTH
 
 
 def test_a_model_folder_gives_what_the_library_extracts_on_the_device_comfyui_names(monkeypatch: pytest.MonkeyPatch) -> None:
     name, done = model_folder(), []
-    load = world.module("safety_steer.encode").load_text_model
+    load = running_comfyui.module("safety_steer.extraction.text_model").load_text_model
     monkeypatch.setattr(comfy.model_management, "unload_all_models", lambda: done.append("room made"))
     monkeypatch.setattr(
-        world.module("nodes.extract_direction"),
+        running_comfyui.module("nodes.extract_direction"),
         "load_text_model",
         lambda path, device: done.append(device) or load(path, device),
     )
     direction = extract(model=name, clip=None)
     assert done == ["room made", "cpu"]
     assert (direction.source.name, direction.source.width, direction.source.depth) == ("tiny-llama", 32, 3)
-    library = world.module("safety_steer.extract")
+    library = running_comfyui.module("safety_steer.extraction.extract_direction")
     expected = library.extract(load(MODELS / "tiny-llama"), words.pairs(), words.benign_prompts(128))
     assert direction.content_hash == expected.content_hash
     assert min(separation for _, _, separation in direction.report["layer_curve"]) > 0.9
@@ -208,7 +207,7 @@ def test_extraction_can_be_interrupted(folder: bool) -> None:
 
 
 def test_a_changed_file_of_pairs_is_read_again() -> None:
-    fingerprint = world.module("nodes.extract_direction").ExtractSafetyDirection.fingerprint_inputs
+    fingerprint = running_comfyui.module("nodes.extract_direction").ExtractSafetyDirection.fingerprint_inputs
     before = fingerprint(pairs="pairs.jsonl", model="the clip input")
     os.utime(PAIRS / "pairs.jsonl", ns=(1, 1))
     assert before != fingerprint(pairs="pairs.jsonl", model="the clip input")
@@ -233,7 +232,7 @@ def test_a_changed_file_of_pairs_is_read_again() -> None:
     ids=str,
 )
 def test_bad_input_is_one_clear_error(changes: dict[str, Any], message: str, error: Any) -> None:
-    outside = world.BASE / "user" / "outside.jsonl"
+    outside = running_comfyui.BASE / "user" / "outside.jsonl"
     outside.write_text((PAIRS / "pairs.jsonl").read_text())
     (PAIRS / "link.jsonl").symlink_to(outside)
     (MODELS / "broken").mkdir(parents=True, exist_ok=True)
@@ -243,12 +242,12 @@ def test_bad_input_is_one_clear_error(changes: dict[str, Any], message: str, err
 
 
 def save(filename: str, direction: Any = None) -> None:
-    world.call("SaveSafetyDirection", direction=direction or tiny.direction("sd15"), filename=filename)
+    running_comfyui.call("SaveSafetyDirection", direction=direction or tiny.direction("sd15"), filename=filename)
 
 
 def listed(name: str) -> Any:
-    assert name in world.module("nodes.folders").direction_names()
-    return world.call("LoadSafetyDirection", direction_name=name)[0]
+    assert name in running_comfyui.module("adapters.folders").direction_names()
+    return running_comfyui.call("LoadSafetyDirection", direction_name=name)[0]
 
 
 def test_a_saved_direction_is_listed_and_loads_as_it_was() -> None:
@@ -297,6 +296,6 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(function: str, error: Any, 
 def test_saving_ends_a_graph() -> None:
     load = {"class_type": "LoadSafetyDirection", "inputs": {"direction_name": "smollm2-135m-instruct.safetensors"}}
     save = {"class_type": "SaveSafetyDirection", "inputs": {"direction": ["1", 0], "filename": "copy"}}
-    outputs = world.Queue().run({"1": load, "2": save})
+    outputs = running_comfyui.Queue().run({"1": load, "2": save})
     assert outputs["2"]["text"][0].startswith("saved as copy.safetensors, ")
     assert (DIRECTIONS / "copy.safetensors").is_file()

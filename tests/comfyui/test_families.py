@@ -1,6 +1,6 @@
 """Every family ComfyUI runs on text: its own classes, small random weights, the bundled direction, two steps of sampling.
 
-With SAFETY_STEER_FAMILIES set to a folder, a run leaves there what it found, of which `benchmarks/write_families.py` makes
+With SAFETY_STEER_FAMILIES set to a folder, a run leaves there what it found, of which `tools/docs/write_families.py` makes
 a table. What a file there says of families that were not run stays.
 """
 
@@ -11,22 +11,22 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.patcher_extension
-import family_clips
-import family_models
 import pytest
 import torch
-from family_rows import left_behind
+from support.families import clips, models
+from support.families.rows import left_behind
 from test_steering import apply, apply_conditioning, by_library
 
 PROMPT, NEGATIVE = "a photo of a large rocket over a city at night", "blurry"
 # Prompts that differ in a word and in nothing else: the first two that an encoder's tokenizers make as long as each other.
 ALIKE = (("a photo of a cat at night", "a photo of a dog at night"), ("a man", "a boy"))
 ANCHORS = 64
+VERSION = running_comfyui.comfyui_version()
 FAMILIES = [
-    pytest.param(name, marks=pytest.mark.skipif(not available, reason=f"ComfyUI {world.comfyui_version()} has no {name}"))
-    for name, available in ((name, family_models.available(name)) for name in family_models.NAMES)
+    pytest.param(name, marks=pytest.mark.skipif(not available, reason=f"ComfyUI {VERSION} has no {name}"))
+    for name, available in ((name, models.available(name)) for name in models.NAMES)
 ]
 MASKS = {"cross_attn": "attention_mask", "conditioning_mt5xl": "attention_mask_mt5xl"}
 STEER_ALL = {"operator": "add", "gate": "off", "strength": 2.0}
@@ -35,23 +35,26 @@ found: dict[str, dict[str, Any]] = {}
 
 def encoder_of(family: str) -> str:
     """Return the family whose text encoder a model reads."""
-    return family_models.FAMILIES[family].encoder or family
+    return models.FAMILIES[family].encoder or family
 
 
 @cache
 def source() -> Any:
     """Load the older bundled direction, which takes no long prompts: many encoders are soon done with it."""
-    folder = world.REPOSITORY / "directions"
-    return world.module("safety_steer.direction").SafetyDirection.load(folder / "smollm2-135m-instruct.safetensors")
+    folder = running_comfyui.REPOSITORY / "directions"
+    return running_comfyui.module("safety_steer.directions.source").SafetyDirection.load(
+        folder / "smollm2-135m-instruct.safetensors"
+    )
 
 
 @cache
 def aligned(encoder: str) -> Any:
     """Align the bundled direction from 64 anchors; maps between random weights may be no better than chance."""
     clip_text, anchors, align = (
-        world.module(name) for name in ("nodes.clip_text", "safety_steer.anchors", "safety_steer.align")
+        running_comfyui.module(name)
+        for name in ("adapters.clip.encode_prompts", "safety_steer.alignment.anchors", "safety_steer.alignment.align_direction")
     )
-    encoding = clip_text.study(family_clips.clip(encoder))
+    encoding = clip_text.study(clips.clip(encoder))
     rows = anchors.choose_anchors(source(), ANCHORS)
     states = anchors.collect(clip_text.encode_prompts(encoding, [source().anchors[row] for row in rows]), ANCHORS)
     settings = align.AlignSettings(require_better_than_chance=False)
@@ -61,10 +64,10 @@ def aligned(encoder: str) -> Any:
 def conditioning(family: str, prompt: str) -> list[list[Any]]:
     """Encode a prompt with the family's own encoder, and add what its other nodes would."""
     encoder = encoder_of(family)
-    clip, said = family_clips.clip(encoder), family_clips.ENCODERS[encoder].tokens
+    clip, said = clips.clip(encoder), clips.ENCODERS[encoder].tokens
     [[states, extras]] = clip.encode_from_tokens_scheduled(clip.tokenize(prompt, **said))
-    copies = dict.fromkeys(family_models.FAMILIES[family].copies, states)
-    return [[states, {**family_models.extras(family), **extras, **copies}]]
+    copies = dict.fromkeys(models.FAMILIES[family].copies, states)
+    return [[states, {**models.extras(family), **extras, **copies}]]
 
 
 @cache
@@ -72,7 +75,7 @@ def model(family: str) -> Any:
     """Make the family's model for the widths of its encoder."""
     [[states, extras]] = conditioning(family, PROMPT)
     widths = {name: value.shape[-1] for name, value in {**extras, "cross_attn": states}.items() if _is_text(name, value)}
-    return family_models.model(family, widths)
+    return models.model(family, widths)
 
 
 def _is_text(name: str, value: Any) -> bool:
@@ -88,14 +91,14 @@ def sample(family: str, patched: Any, positive: list[list[Any]], negative: list[
     """Sample two steps."""
     settings = {"seed": 1, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
     # A node that copies the prompt puts the positive's into the negative too.
-    copies = {key: positive[0][1][key] for key in family_models.FAMILIES[family].copies}
+    copies = {key: positive[0][1][key] for key in models.FAMILIES[family].copies}
     [[states, extras]] = negative or conditioning(family, NEGATIVE)
-    latent = world.call(
+    latent = running_comfyui.call(
         "KSampler",
         model=patched,
         positive=positive,
         negative=[[states, {**extras, **copies}]],
-        latent_image=family_models.latent(family),
+        latent_image=models.latent(family),
         **settings,
     )[0]["samples"]
     return torch.cat([part.flatten() for part in latent.unbind()]) if latent.is_nested else latent
@@ -111,7 +114,7 @@ def _leave_what_was_found() -> Iterator[None]:
 def test_a_family_is_steered_like_the_library_steers_its_conditioning(family: str) -> None:
     positive, direction = conditioning(family, PROMPT), aligned(encoder_of(family))
     places = direction.places
-    assert set(places) == set(family_models.FAMILIES[family].spaces)
+    assert set(places) == set(models.FAMILIES[family].spaces)
     plain = sample(family, model(family), positive)
     steered = sample(family, apply(model(family), direction, **STEER_ALL), positive)
     assert torch.isfinite(steered).all()
@@ -125,7 +128,9 @@ def test_a_family_is_steered_like_the_library_steers_its_conditioning(family: st
 
 def _space(positive: list[list[Any]], place: Any) -> torch.Tensor:
     [[states, extras]] = positive
-    made: torch.Tensor = world.module("safety_steer.text_spaces").take({**extras, "cross_attn": states}, place)
+    made: torch.Tensor = running_comfyui.module("safety_steer.directions.text_spaces").take(
+        {**extras, "cross_attn": states}, place
+    )
     return made
 
 
@@ -133,8 +138,8 @@ def _space(positive: list[list[Any]], place: Any) -> torch.Tensor:
 def test_no_weight_is_memory_as_it_was_found(family: str) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)  # Fills new memory with NaN.
     try:
-        generator = family_models.model(family).model
-        encoder = family_clips.clip.__wrapped__(encoder_of(family)).cond_stage_model
+        generator = models.model(family).model
+        encoder = clips.clip.__wrapped__(encoder_of(family)).cond_stage_model
     finally:
         torch.use_deterministic_algorithms(False)
     for made in (generator, encoder):
@@ -161,7 +166,7 @@ def test_nothing_but_the_text_of_the_positive_changes(family: str) -> None:
     sample(family, patched, positive)
     plain, steered = seen
     text = {place.key for place in direction.places.values()}
-    copies, besides = family_models.FAMILIES[family].copies, family_models.FAMILIES[family].besides
+    copies, besides = models.FAMILIES[family].copies, models.FAMILIES[family].besides
     for role in plain:
         for old, new in zip(plain[role], steered[role], strict=True):
             for key in set(old) - {"uuid", "safety_steered", "model_conds"}:
@@ -179,7 +184,7 @@ def test_nothing_but_the_text_of_the_positive_changes(family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_all_of_a_prompt_that_a_model_reads_is_known(family: str) -> None:
     """Change one part of the conditioning to that of another prompt: a part that is read changes the sample."""
-    row = family_models.FAMILIES[family]
+    row = models.FAMILIES[family]
     one, other = _two_alike(family)
     plain, text = _sampled(family, one), {place.key for place in aligned(encoder_of(family)).places.values()}
     swapped = {key: {**one, key: other[key]} for key in one if not _alike(one[key], other[key])}
@@ -258,10 +263,10 @@ def _alike(one: Any, other: Any) -> bool:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_cross_attention_site_gives_the_same_bits_or_says_why_not(family: str) -> None:
-    error = world.module("safety_steer.errors").MismatchError
+    error = running_comfyui.module("safety_steer.errors").MismatchError
     positive = conditioning(family, PROMPT)
-    direction = world.module("nodes.cross_attention").within_reach(aligned(encoder_of(family)))
-    refused = family_models.FAMILIES[family].refused
+    direction = running_comfyui.module("adapters.sampling.cross_attention").within_reach(aligned(encoder_of(family)))
+    refused = models.FAMILIES[family].refused
     if refused:
         with pytest.raises(error, match="Set site to 'conditioning'"):
             sample(family, apply(model(family), direction, site="cross-attention", **STEER_ALL), positive)

@@ -7,12 +7,11 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.model_management
 import pytest
-import tiny
 import torch
-import words
+from support.comfyui import tiny, words
 from test_steering import DEFAULTS, ksampler
 
 ALIGN = {"map": "ridge", "max_anchors": 2048}
@@ -37,7 +36,7 @@ def tensors_in(value: Any, seen: set[int] | None = None) -> Iterator[torch.Tenso
     elif isinstance(value, list | tuple):
         for item in value:
             yield from tensors_in(item, seen)
-    elif type(value).__module__.startswith(world.PACKAGE):
+    elif type(value).__module__.startswith(running_comfyui.PACKAGE):
         yield from tensors_in(vars(value), seen)
 
 
@@ -45,7 +44,7 @@ def tensors_in(value: Any, seen: set[int] | None = None) -> Iterator[torch.Tenso
 def test_an_aligned_direction_does_not_hold_its_encoder(kind: str) -> None:
     clip = tiny.clip(kind)
     encoder = weakref.ref(clip.cond_stage_model)
-    [aligned] = world.call("AlignSafetyDirection", direction=tiny.direction(kind), clip=clip, **ALIGN)
+    [aligned] = running_comfyui.call("AlignSafetyDirection", direction=tiny.direction(kind), clip=clip, **ALIGN)
     tiny.encode(clip, words.DANGEROUS)
     hooked = [part for part in clip.cond_stage_model.modules() if part._forward_hooks or part._forward_pre_hooks]
     assert hooked == []
@@ -60,8 +59,8 @@ def test_an_aligned_direction_does_not_hold_its_encoder(kind: str) -> None:
 def test_a_report_does_not_hold_the_model_it_is_of(site: str) -> None:
     model, clip = tiny.model("sd15"), tiny.clip("sd15")
     network, inputs = weakref.ref(model.model), {**DEFAULTS, "preserve_norm": False, "site": site}
-    [aligned] = world.call("AlignSafetyDirection", direction=tiny.direction("sd15"), clip=clip, **ALIGN)
-    steered, log = world.call("ApplySafetySteer", model=model, direction=aligned, **inputs)
+    [aligned] = running_comfyui.call("AlignSafetyDirection", direction=tiny.direction("sd15"), clip=clip, **ALIGN)
+    steered, log = running_comfyui.call("ApplySafetySteer", model=model, direction=aligned, **inputs)
     ksampler("sd15", steered, tiny.encode(clip, words.DANGEROUS), tiny.encode(clip, "blurry"))
     assert log.ran()
     del model, steered

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 
 import nodes
 
-own_nodes = world.module("safety_steer.workflow.own_nodes")
+own_nodes = running_comfyui.module("safety_steer.workflow.pack_nodes")
 WIDGETS = {"COMBO", "FLOAT", "INT", "STRING", "BOOLEAN"}
 
 

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import folder_paths
-import public_schema
+from support.comfyui import public_schema
 
 import nodes
 
@@ -22,22 +22,24 @@ def test_the_pack_loads_fast_and_without_a_warning(caplog: pytest.LogCaptureFixt
     import asyncio
 
     with caplog.at_level(logging.WARNING):
-        assert asyncio.run(nodes.load_custom_node(str(world.LINK)))
+        assert asyncio.run(nodes.load_custom_node(str(running_comfyui.LINK)))
     assert [record.message for record in caplog.records if "pyproject.toml" not in record.message] == []
-    assert world.LOAD_SECONDS < 1.0
+    assert running_comfyui.LOAD_SECONDS < 1.0
 
 
 def test_loading_the_pack_leaves_out_what_only_a_command_or_the_demo_needs() -> None:
     """Each of them cost as much as a third of all the rest."""
-    loaded = {name.removeprefix(f"{world.PACKAGE}.") for name in world.LOADED_MODULES}
+    loaded = {name.removeprefix(f"{running_comfyui.PACKAGE}.") for name in running_comfyui.LOADED_MODULES}
     assert "nodes.apply_steer" in loaded
-    library = ("workflow", "cli", "evaluate", "demo.sampling")
-    apart = ("nodes.demo_model", *(f"safety_steer.{name}" for name in library))
+    library = ("workflow", "cli", "evaluation", "demo_world.sampling")
+    apart = ("adapters.demo.model", *(f"safety_steer.{name}" for name in library))
     assert {name for name in loaded if name.startswith(apart)} == set()
 
 
 def test_loading_the_pack_imports_nothing_but_itself() -> None:
-    foreign = {name.partition(".")[0] for name in world.LOADED_MODULES if not name.startswith(world.PACKAGE)}
+    foreign = {
+        name.partition(".")[0] for name in running_comfyui.LOADED_MODULES if not name.startswith(running_comfyui.PACKAGE)
+    }
     assert foreign - set(sys.stdlib_module_names) == set()
 
 
@@ -57,7 +59,7 @@ def test_the_schemas_reach_the_browser_as_json() -> None:
 
 
 def test_the_model_folder_keeps_what_a_user_registered() -> None:
-    folders = world.module("nodes.folders")
+    folders = running_comfyui.module("adapters.folders")
     kept = dict(folder_paths.folder_names_and_paths)
     try:
         folder_paths.folder_names_and_paths["safety_directions"] = (["/users/own/folder"], set())
@@ -66,14 +68,14 @@ def test_the_model_folder_keeps_what_a_user_registered() -> None:
     finally:
         folder_paths.folder_names_and_paths.update(kept)
     assert paths[0] == "/users/own/folder"
-    assert str(world.BASE / "models" / "safety_directions") in paths
-    assert str(world.REPOSITORY / "directions") in paths
+    assert str(running_comfyui.BASE / "models" / "safety_directions") in paths
+    assert str(running_comfyui.REPOSITORY / "directions") in paths
     assert extensions == {".safetensors"}
 
 
 def test_the_web_folder_and_the_languages_are_found() -> None:
     manager = importlib.import_module("app.custom_node_manager")
-    assert nodes.EXTENSION_WEB_DIRS["safety-steer"] == str(world.LINK / "web")
+    assert nodes.EXTENSION_WEB_DIRS["safety-steer"] == str(running_comfyui.LINK / "web")
     served = manager.CustomNodeManager().build_translations()
     assert {language: list(texts["nodeDefs"]) for language, texts in served.items()} == {
         language: NODES for language in ("en", "fr", "ja", "zh")

@@ -6,28 +6,26 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.sd
-import family_clips
 import pytest
-import situations
-import tiny
 import torch
-import words
+from support.comfyui import situations, tiny, words
+from support.families import clips
 from test_families import source
 from test_steering import apply_conditioning
 
 ACE15 = "text_encoders.ace15"
-has_ace15 = pytest.mark.skipif(family_clips._find(ACE15) is None, reason="this ComfyUI has no ACE-Step 1.5")
+has_ace15 = pytest.mark.skipif(clips._find(ACE15) is None, reason="this ComfyUI has no ACE-Step 1.5")
 PARTLY = "only partly reached: the model also reads {}, which carries text and stays as it is"
 
 
 @cache
 def ace15() -> Any:
     """Make a small text encoder of ACE-Step 1.5, with the language model that samples sounds."""
-    target = tiny._Target(family_clips._find(f"{ACE15}.te")(lm_model="qwen3_2b"), family_clips._find(f"{ACE15}.ACE15Tokenizer"))
-    options = {"dtype": torch.float32, "custom_operations": family_clips.Operations, "_model_config": family_clips.LLM}
-    with family_clips._replaced():
+    target = tiny._Target(clips._find(f"{ACE15}.te")(lm_model="qwen3_2b"), clips._find(f"{ACE15}.ACE15Tokenizer"))
+    options = {"dtype": torch.float32, "custom_operations": clips.Operations, "_model_config": clips.LLM}
+    with clips._replaced():
         made = comfy.sd.CLIP(target, model_options=options)
     tiny.randomise(made.cond_stage_model, 0)
     return made
@@ -37,8 +35,8 @@ def text_of_align(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, s
     """Align the bundled direction with the node; return what it gives, and what it says. Random weights may be by chance."""
     from comfy_api.latest import io
 
-    module = world.module("nodes.align_direction")
-    lenient = world.module("safety_steer.align").AlignSettings
+    module = running_comfyui.module("nodes.align_direction")
+    lenient = running_comfyui.module("safety_steer.alignment.align_direction").AlignSettings
     monkeypatch.setattr(module, "AlignSettings", lambda **given: replace(lenient(**given), require_better_than_chance=False))
     prepared = module.AlignSafetyDirection.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "1"}})
     output = prepared.execute(direction=source(), clip=encoder, map="ridge", max_anchors=64)
@@ -51,14 +49,14 @@ def test_music_is_aligned_without_sampling_any(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("comfy.text_encoders.ace15.generate_audio_codes", lambda *_, **__: 1 / 0)
     aligned, said = text_of_align(encoder, monkeypatch)
     assert set(aligned.spaces) == {"cross_attn"}
-    assert aligned.spaces["cross_attn"].width == family_clips.WIDTH
+    assert aligned.spaces["cross_attn"].width == clips.WIDTH
     assert PARTLY.format("audio_codes") in said
     assert "left out: The encoder gives the same conditioning_lyrics" in said
 
 
 @has_ace15
 def test_several_captions_share_a_pass_and_give_what_comfyui_gives_for_each() -> None:
-    encoder, clip_text = ace15(), world.module("nodes.clip_text")
+    encoder, clip_text = ace15(), running_comfyui.module("adapters.clip.encode_prompts")
     study = clip_text.study(encoder)
     assert study.options == {"generate_audio_codes": False}
     prompts = ["a quiet piano", "a loud piano", "a long song about a lake and a house near the sea"]
@@ -71,11 +69,11 @@ def test_several_captions_share_a_pass_and_give_what_comfyui_gives_for_each() ->
 @has_ace15
 def test_a_direction_is_extracted_from_the_encoder_of_music(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("comfy.text_encoders.ace15.generate_audio_codes", lambda *_, **__: 1 / 0)
-    clip_layers = world.module("nodes.clip_layers")
+    clip_layers = running_comfyui.module("adapters.clip.hidden_layers")
     model = clip_layers.find(ace15())
-    assert (model.key, model.identity.width) == ("qwen3_06b", family_clips.WIDTH)
+    assert (model.key, model.identity.width) == ("qwen3_06b", clips.WIDTH)
     states = clip_layers.pooled_activations(model, ["a cat", "a dog", "a long song about a lake"], [0, 1])
-    assert states.shape == (3, 2, family_clips.WIDTH)
+    assert states.shape == (3, 2, clips.WIDTH)
     assert torch.isfinite(states).all()
 
 
@@ -91,11 +89,11 @@ def test_a_second_way_is_named_wherever_steering_speaks(key: str, caplog: pytest
     assert PARTLY.format(key) in caplog.text
     assert kept[key] is beside
     assert not torch.equal(steered, states)
-    score = world.call("SafetyScore", direction=tiny.aligned("sd15"), conditioning=conditioning)
+    score = running_comfyui.call("SafetyScore", direction=tiny.aligned("sd15"), conditioning=conditioning)
     assert PARTLY.format(key) in score[-1]
 
 
-@pytest.mark.skipif(not family_clips.available("anima"), reason="this ComfyUI has no Anima")
+@pytest.mark.skipif(not clips.available("anima"), reason="this ComfyUI has no Anima")
 def test_anima_is_said_to_be_partly_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, said = text_of_align(family_clips.clip("anima"), monkeypatch)
+    _, said = text_of_align(clips.clip("anima"), monkeypatch)
     assert PARTLY.format("t5xxl_ids") in said

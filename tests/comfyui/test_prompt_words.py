@@ -5,40 +5,42 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import world  # isort: skip
-import family_clips
-import family_videos
+from support.comfyui import running_comfyui  # isort: skip
 import pytest
+from support.families import clips, videos
 
 PROMPT, OTHER = "a small boat near the blue harbour at night", "a small boat near the blue mountain at night"
 # Lyrics are told to the tokenizer beside the prompt.
 LYRICS = ("conditioning_lyrics",)
-VERSION = world.comfyui_version()
+VERSION = running_comfyui.comfyui_version()
 # Older checkouts make rows of their own out of LTX-2's tokens.
-NUMBERED = () if family_videos.CONNECTED else ("ltxav",)
+NUMBERED = () if videos.CONNECTED else ("ltxav",)
 ENCODERS = [
-    pytest.param(name, marks=pytest.mark.skipif(not family_clips.available(name), reason=f"ComfyUI {VERSION} has no {name}"))
-    for name in family_clips.ENCODERS
+    pytest.param(name, marks=pytest.mark.skipif(not clips.available(name), reason=f"ComfyUI {VERSION} has no {name}"))
+    for name in clips.ENCODERS
 ]
 
 
 def record_of(clip: Any, prompt: str) -> tuple[Any, Any]:
     """Return a record of a prompt that was not steered, and the places of its text."""
-    clip_text, spaces = world.module("nodes.clip_text"), world.module("safety_steer.text_spaces")
-    places, options = clip_text.study(clip).places, world.module("nodes.clip_tokens").without_sampling(clip)
+    clip_text, spaces = (
+        running_comfyui.module("adapters.clip.encode_prompts"),
+        running_comfyui.module("safety_steer.directions.text_spaces"),
+    )
+    places, options = clip_text.study(clip).places, running_comfyui.module("adapters.clip.tokens").without_sampling(clip)
     [[states, extras]] = clip.encode_from_tokens_scheduled(clip.tokenize(prompt, **options))
     entry = {**extras, "cross_attn": states}
     kept = {name: spaces.take(entry, place) for name, place in places.items() if spaces.fits(entry, place)}
-    return world.module("safety_steer.report").Record(kept, kept), SimpleNamespace(places=places)
+    return running_comfyui.module("safety_steer.reports.safety_report").Record(kept, kept), SimpleNamespace(places=places)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_the_row_that_changes_with_a_word_is_the_words_own(encoder: str) -> None:
-    clip = family_clips.clip(encoder)
+    clip = clips.clip(encoder)
     kept, direction = record_of(clip, PROMPT)
     other, _ = record_of(clip, OTHER)
-    [found] = world.module("nodes.prompt_words").find_words(clip, ["no", PROMPT], [kept], direction)
-    [others] = world.module("nodes.prompt_words").find_words(clip, [OTHER], [other], direction)
+    [found] = running_comfyui.module("adapters.clip.prompt_words").find_words(clip, ["no", PROMPT], [kept], direction)
+    [others] = running_comfyui.module("adapters.clip.prompt_words").find_words(clip, [OTHER], [other], direction)
     texts = {name: states for name, states in kept.before.items() if states.ndim == 3 and name not in LYRICS}
     assert texts
     assert set(found) == (set() if encoder in NUMBERED else set(texts))

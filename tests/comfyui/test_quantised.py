@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import pytest
-import quantised
-import tiny
 import torch
-import words
+from support.comfyui import quantised, tiny, words
 from test_steering import apply_conditioning, by_library
 
 if not quantised.known():
@@ -24,7 +22,7 @@ made = cache(quantised.clip)
 
 def aligned_to(kind: str, clip: Any) -> Any:
     inputs = {"direction": tiny.direction(kind), "clip": clip, "map": "ridge", "max_anchors": 2048}
-    return world.call("AlignSafetyDirection", **inputs)[0]
+    return running_comfyui.call("AlignSafetyDirection", **inputs)[0]
 
 
 def prompt_of(clip: Any, prompt: str) -> list[list[Any]]:
@@ -67,7 +65,7 @@ def test_a_fit_is_found_again_by_what_the_encoder_does(kind: str) -> None:
         fits.append(aligned_to(kind, clip).content_hash)
     assert fits[2:] == fits[:2]
     assert fits[0] != fits[1]
-    assert len(world.fits()) == 2
+    assert len(running_comfyui.fits()) == 2
 
 
 @every_kind
@@ -82,7 +80,7 @@ def test_aligning_leaves_the_weights_quantised(kind: str) -> None:
 
 @every_format
 def test_the_layers_of_a_quantised_language_model_can_be_read(stored: str) -> None:
-    layers, clips = world.module("nodes.clip_layers"), (tiny.clip("wan"), made("wan", stored))
+    layers, clips = running_comfyui.module("adapters.clip.hidden_layers"), (tiny.clip("wan"), made("wan", stored))
     prompts = words.benign_prompts(4)
     plain, found = (
         layers.pooled_activations(source, prompts, range(source.last_layer + 1)) for source in map(layers.find, clips)

@@ -6,11 +6,10 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import pytest
-import tiny
 import torch
-import words
+from support.comfyui import tiny, words
 
 import nodes
 
@@ -80,7 +79,7 @@ def graph(kind: str, strength: float = 1.0, prompt: str = words.DANGEROUS) -> di
 
 @pytest.mark.parametrize("kind", tiny.KINDS)
 def test_a_second_queue_of_the_same_graph_executes_nothing(kind: str) -> None:
-    queue, made = world.Queue(), graph(kind)
+    queue, made = running_comfyui.Queue(), graph(kind)
     queue.run(made)
     assert set(queue.executed) == set(made)
     queue.run(made)
@@ -88,7 +87,7 @@ def test_a_second_queue_of_the_same_graph_executes_nothing(kind: str) -> None:
 
 
 def test_another_strength_runs_only_what_depends_on_it() -> None:
-    queue = world.Queue()
+    queue = running_comfyui.Queue()
     queue.run(graph("sd15"))
     queue.run(graph("sd15", strength=0.0))
     assert set(queue.executed) == {"apply", "sample", "keep"}
@@ -101,7 +100,7 @@ def test_the_nodes_show_what_they_did(monkeypatch: pytest.MonkeyPatch, caplog: p
     server = SimpleNamespace(client_id="me", send_progress_text=lambda text, node_id, _sid: shown.append((node_id, text)))
     monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=SimpleNamespace(instance=server)))
     caplog.set_level("INFO")
-    outputs = world.Queue().run(graph("sd15"))
+    outputs = running_comfyui.Queue().run(graph("sd15"))
     assert "erase at strength 1" in outputs["apply"]["text"][0]
     assert "SD1ClipModel, fitted now" in outputs["align"]["text"][0]
     [text] = [text for node_id, text in shown if node_id == "apply"]
@@ -131,13 +130,13 @@ def test_what_a_kept_node_did_is_shown_on_the_node_of_the_workflow_that_runs(
         prompt_queue=SimpleNamespace(currently_running={0: (0, "id", prompt, {}, [])}),
     )
     monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=SimpleNamespace(instance=server)))
-    world.module("nodes.report").show("apply", "moved", "ApplySafetySteer")
+    running_comfyui.module("adapters.node_text").show("apply", "moved", "ApplySafetySteer")
     assert shown == ([place] if place else [])
 
 
 def test_a_source_direction_cannot_be_applied() -> None:
     made = graph("sd15")
     made["apply"]["inputs"]["direction"] = ["load", 3]
-    valid, _, _, errors = world.validate(made)
+    valid, _, _, errors = running_comfyui.validate(made)
     assert not valid
     assert errors["apply"]["errors"][0]["type"] == "return_type_mismatch"

@@ -10,13 +10,11 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-import world  # isort: skip
-import family_models
+from support.comfyui import running_comfyui  # isort: skip
 import pytest
-import real_qwen
-import tiny
 import torch
-import words
+from support.comfyui import real_qwen, tiny, words
+from support.families import models
 from test_steering import apply, apply_conditioning, by_library
 
 pytestmark = [pytest.mark.slow, real_qwen.needs_qwen]
@@ -46,21 +44,21 @@ JOINED = (("unsafe", "unsafe too"), ("unsafe", "harmless"), ("harmless", "empty"
 @cache
 def source() -> Any:
     """Load the bundled direction."""
-    bundled = world.module("safety_steer.bundled")
-    return world.module("safety_steer.direction").SafetyDirection.load(bundled.bundled(bundled.SOURCE))
+    bundled = running_comfyui.module("safety_steer.storage.bundled")
+    return running_comfyui.module("safety_steer.directions.source").SafetyDirection.load(bundled.bundled(bundled.SOURCE))
 
 
 @cache
 def by_node() -> tuple[Any, Any]:
     """Align with the node, twice: fitted, and read from disk."""
     inputs = {"direction": source(), "clip": real_qwen.clip(), "map": "ridge", "max_anchors": ANCHORS}
-    return tuple(world.call("AlignSafetyDirection", **inputs)[0] for _ in range(2))
+    return tuple(running_comfyui.call("AlignSafetyDirection", **inputs)[0] for _ in range(2))
 
 
 @cache
 def by_hand() -> Any:
     """Align with the library, from states that transformers gives."""
-    anchors, align = (world.module(f"safety_steer.{name}") for name in ("anchors", "align"))
+    anchors, align = (running_comfyui.module(f"safety_steer.{name}") for name in ("anchors", "align"))
     states = anchors.collect([{SPACE: real_qwen.states(source().anchors[:ANCHORS])}], ANCHORS)
     passages = anchors.choose_passages(source(), ANCHORS)
     long = anchors.collect([{SPACE: real_qwen.states(passages)}], len(passages))
@@ -86,7 +84,7 @@ def as_read(prompt: str) -> str:
 
 def outcome_by_hand(tensor: torch.Tensor, **settings: Any) -> Any:
     """Steer with the library what transformers encoded."""
-    library = world.module("safety_steer.apply")
+    library = running_comfyui.module("safety_steer.steering.steer_conditioning")
     return library.steer_conditioning({SPACE: tensor}, by_hand(), library.SteerSettings(**settings))
 
 
@@ -98,11 +96,11 @@ def difference(one: torch.Tensor, other: torch.Tensor) -> float:
 def check(conditioning: list[list[Any]], tensor: torch.Tensor) -> bool:
     """Compare verdict and steering of both ways; return whether the prompt was flagged."""
     direction = by_node()[0]
-    score, flagged, category, *_ = world.call("SafetyScore", direction=direction, conditioning=conditioning)
+    score, flagged, category, *_ = running_comfyui.call("SafetyScore", direction=direction, conditioning=conditioning)
     outcome = outcome_by_hand(tensor)
     assert flagged == bool(outcome.gate.flagged[0])
     assert score == pytest.approx(float(outcome.gate.scores[0]) - outcome.gate.threshold, rel=CLOSE, abs=CLOSE)
-    names = world.module("safety_steer.aligned").gate_categories(direction.categories)
+    names = running_comfyui.module("safety_steer.directions.aligned").gate_categories(direction.categories)
     assert category == names[int(outcome.gate.by_category[0].argmax())]
     [[steered, _]] = apply_conditioning(conditioning, direction)
     [[same, _]] = by_library(conditioning, direction)
@@ -164,7 +162,7 @@ def test_a_prompt_gets_the_same_verdict_and_the_same_steering(name: str) -> None
 @pytest.mark.parametrize("names", JOINED, ids=" + ".join)
 def test_concatenated_prompts_get_the_same_verdict_and_the_same_steering(names: tuple[str, str]) -> None:
     first, second = names
-    [joined] = world.call("ConditioningConcat", conditioning_to=encoded(first), conditioning_from=encoded(second))
+    [joined] = running_comfyui.call("ConditioningConcat", conditioning_to=encoded(first), conditioning_from=encoded(second))
     flagged = check(joined, torch.cat([states(first), states(second)], dim=1))
     if first in UNSAFE_PROMPTS and second in UNSAFE_PROMPTS:
         assert flagged
@@ -185,14 +183,14 @@ def test_every_operator_steers_every_prompt_alike(operator: str) -> None:
 @cache
 def generator() -> Any:
     """Make a small Qwen-Image model that takes this encoder's text."""
-    return family_models.model("qwen_image", {SPACE: real_qwen.SIZES["hidden_size"]})
+    return models.model("qwen_image", {SPACE: real_qwen.SIZES["hidden_size"]})
 
 
 def sample(model: Any, positive: list[list[Any]]) -> torch.Tensor:
     settings = {"seed": 1, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-    latent = family_models.latent("qwen_image")
+    latent = models.latent("qwen_image")
     inputs = {"model": model, "positive": positive, "negative": encoded("empty"), "latent_image": latent}
-    made: torch.Tensor = world.call("KSampler", **inputs, **settings)[0]["samples"]
+    made: torch.Tensor = running_comfyui.call("KSampler", **inputs, **settings)[0]["samples"]
     return made
 
 

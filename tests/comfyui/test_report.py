@@ -8,14 +8,12 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.model_management
 import comfy.samplers
 import pytest
-import situations
-import tiny
 import torch
-import words
+from support.comfyui import situations, tiny, words
 from test_queue import LATENTS, _loaders, graph, node  # noqa: F401
 from test_steering import DEFAULTS, apply_conditioning, ksampler, prompts
 
@@ -62,23 +60,23 @@ def with_report(made: dict[str, Any], name: str = "report", sampler: str | None 
 
 def reported(name: str = "report") -> list[Any]:
     """Return the reports of the last run, read back from their JSON."""
-    library = world.module("safety_steer.report").SafetyReport
+    library = running_comfyui.module("safety_steer.reports.safety_report").SafetyReport
     return [library.parse(document) for document in json.loads(KEPT[name])["prompts"]]
 
 
 def log_of(model_inputs: dict[str, Any]) -> tuple[Any, Any]:
-    patched, log = world.call("ApplySafetySteer", **{**DEFAULTS, "preserve_norm": False, **model_inputs})
+    patched, log = running_comfyui.call("ApplySafetySteer", **{**DEFAULTS, "preserve_norm": False, **model_inputs})
     return patched, log
 
 
 def measured(log: Any) -> list[Any]:
-    library = world.module("safety_steer.report")
+    library = running_comfyui.module("safety_steer.reports.safety_report")
     return [one for record in log.records() for one in library.measure(record, log.direction)]
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)
 def test_a_report_after_sampling_says_which_words_moved_and_how_far(kind: str) -> None:
-    queue = world.Queue()
+    queue = running_comfyui.Queue()
     outputs = queue.run(with_report(graph(kind), clip=["load", 1]))
     order = queue.executed
     assert order.index("apply") < order.index("sample") < order.index("report")
@@ -103,13 +101,13 @@ def test_a_report_after_sampling_says_which_words_moved_and_how_far(kind: str) -
 def test_what_comes_in_at_after_goes_out_unchanged() -> None:
     made = with_report(graph("sd15"))
     made["keep"]["inputs"]["latent"] = ["report", 3]
-    world.Queue().run(made)
-    world.Queue().run(graph("sd15"))
+    running_comfyui.Queue().run(made)
+    running_comfyui.Queue().run(graph("sd15"))
     assert torch.equal(*LATENTS)
 
 
 def test_a_second_queue_runs_nothing_and_another_theme_only_the_report() -> None:
-    queue = world.Queue()
+    queue = running_comfyui.Queue()
     queue.run(with_report(graph("sd15")))
     first = KEPT["report"]
     queue.run(with_report(graph("sd15")))
@@ -120,7 +118,7 @@ def test_a_second_queue_runs_nothing_and_another_theme_only_the_report() -> None
 
 
 def test_another_prompt_in_the_same_sampler_replaces_what_was_reported() -> None:
-    queue = world.Queue()
+    queue = running_comfyui.Queue()
     queue.run(with_report(graph("sd15")))
     queue.run(with_report(graph("sd15", prompt=words.HARMLESS)))
     assert "apply" not in queue.executed
@@ -133,10 +131,10 @@ def test_another_prompt_in_the_same_sampler_replaces_what_was_reported() -> None
 def test_where_nothing_was_changed_the_report_says_so_and_the_bits_are_those_of_the_unpatched_graph(
     changes: dict[str, Any],
 ) -> None:
-    world.Queue().run(with_report(graph("sd15", **changes)))
+    running_comfyui.Queue().run(with_report(graph("sd15", **changes)))
     plain = graph("sd15", **changes)
     plain["sample"]["inputs"]["model"] = ["load", 0]
-    world.Queue().run(plain)
+    running_comfyui.Queue().run(plain)
     assert torch.equal(*LATENTS)
     [found] = reported()
     assert not found.changed
@@ -146,8 +144,8 @@ def test_where_nothing_was_changed_the_report_says_so_and_the_bits_are_those_of_
 
 
 def test_a_report_makes_no_difference_to_a_steered_latent() -> None:
-    world.Queue().run(with_report(graph("sd15"), clip=["load", 1]))
-    world.Queue().run(graph("sd15"))
+    running_comfyui.Queue().run(with_report(graph("sd15"), clip=["load", 1]))
+    running_comfyui.Queue().run(graph("sd15"))
     assert torch.equal(*LATENTS)
 
 
@@ -160,7 +158,7 @@ def two_samplers() -> dict[str, Any]:
 
 def test_of_two_samplers_each_report_shows_the_one_before_it() -> None:
     made = with_report(with_report(two_samplers()), "other report", sampler="other")
-    world.Queue().run(made)
+    running_comfyui.Queue().run(made)
     assert [one.flagged for one in reported()] == [True]
     assert [one.flagged for one in reported("other report")] == [False]
 
@@ -168,7 +166,7 @@ def test_of_two_samplers_each_report_shows_the_one_before_it() -> None:
 def test_a_sampler_after_a_sampler_is_reported_with_it() -> None:
     made = two_samplers()
     made["other"]["inputs"]["latent_image"] = ["sample", 0]
-    world.Queue().run(with_report(made, sampler="other"))
+    running_comfyui.Queue().run(with_report(made, sampler="other"))
     assert [one.flagged for one in reported()] == [True, False]
 
 
@@ -192,12 +190,12 @@ def test_the_same_text_sampled_again_in_one_node_is_reported_once() -> None:
 
 def test_without_after_or_a_sampler_before_it_the_picture_says_what_to_connect() -> None:
     made = with_report(graph("sd15"), sampler=None)
-    world.Queue().run({name: made[name] for name in made if name not in ("sample", "keep")})
+    running_comfyui.Queue().run({name: made[name] for name in made if name not in ("sample", "keep")})
     assert reported() == []
     assert "Connect what your sampler makes" in KEPT["report text"]
     made = with_report(graph("sd15"))
     made["sample"]["inputs"]["model"] = ["load", 0]
-    world.Queue().run(made)
+    running_comfyui.Queue().run(made)
     assert "No sampler behind Apply Safety Steer led to this" in KEPT["report text"]
 
 
@@ -206,7 +204,7 @@ def test_several_prompts_of_one_sampler_are_reported_in_order() -> None:
     made["other prompt"] = node("CLIPTextEncode", clip=["load", 1], text=words.HARMLESS)
     made["both"] = node("ConditioningCombine", conditioning_1=["other prompt", 0], conditioning_2=["positive", 0])
     made["sample"]["inputs"]["positive"] = ["both", 0]
-    world.Queue().run(made)
+    running_comfyui.Queue().run(made)
     first, second = reported()
     assert (first.flagged, second.flagged) == (False, True)
     texts = [" ".join(word.text for word in one.shown.words if not word.special) for one in (first, second)]
@@ -218,7 +216,9 @@ def test_every_row_of_a_batch_of_prompts_is_reported(pooled: int) -> None:
     batch = [tiny.encode(tiny.clip("sd15"), text)[0] for text in (words.DANGEROUS, words.HARMLESS)]
     extras = {"pooled_output": torch.cat([extras["pooled_output"] for _, extras in batch[:pooled]])}
     together = [[torch.cat([states for states, _ in batch]), extras]]
-    _, log = world.call("ApplySafetySteerConditioning", conditioning=together, direction=tiny.aligned("sd15"), **settings())
+    _, log = running_comfyui.call(
+        "ApplySafetySteerConditioning", conditioning=together, direction=tiny.aligned("sd15"), **settings()
+    )
     assert [one.flagged for one in measured(log)] == [True, False]
     assert [one.changed for one in measured(log)] == [True, pooled == 1]
     assert [any(one.shown.moved) for one in measured(log)] == [True, False]
@@ -232,7 +232,7 @@ def test_the_conditioning_node_reports_at_once() -> None:
     made = graph("sd15")
     made["apply"] = node("ApplySafetySteerConditioning", conditioning=["positive", 0], direction=["mixer", 0], **settings())
     made = with_report(made, sampler=None, clip=["load", 1])
-    world.Queue().run({name: made[name] for name in made if name not in ("sample", "keep", "negative")})
+    running_comfyui.Queue().run({name: made[name] for name in made if name not in ("sample", "keep", "negative")})
     [found] = reported()
     assert found.changed
     assert [word.text for word in found.shown.words if not word.special] == words.DANGEROUS.split()
@@ -242,10 +242,10 @@ def test_the_conditioning_node_reports_at_once() -> None:
 def test_both_sites_report_alike(site: str) -> None:
     made = with_report(graph("wan"))
     made["apply"]["inputs"] |= {"site": site, "fade": 0.0, "blocks": ""}
-    world.Queue().run(made)
+    running_comfyui.Queue().run(made)
     [found] = reported()
     assert found.flagged
-    _, log = world.call(
+    _, log = running_comfyui.call(
         "ApplySafetySteerConditioning", conditioning=prompts("wan")[0], direction=tiny.aligned("wan"), **settings()
     )
     assert found.spaces[0].moved == measured(log)[0].spaces[0].moved
@@ -255,7 +255,7 @@ def test_both_sites_report_alike(site: str) -> None:
 def test_a_window_without_steps_changes_nothing_and_says_so(site: str) -> None:
     made = with_report(graph("wan"))
     made["apply"]["inputs"] |= {"site": site, "fade": 0.0, "blocks": "", "start_percent": 0.5, "end_percent": 0.5}
-    world.Queue().run(made)
+    running_comfyui.Queue().run(made)
     [found] = reported()
     assert found.flagged
     assert not found.changed
@@ -302,10 +302,13 @@ def test_words_are_found_with_the_tokenizer_of_the_clip(kind: str) -> None:
 
 
 def word_lists(clip: Any, texts: list[str], conditioning: Any) -> Any:
-    report, module = world.module("safety_steer.report"), world.module("nodes.prompt_words")
+    report, module = (
+        running_comfyui.module("safety_steer.reports.safety_report"),
+        running_comfyui.module("adapters.clip.prompt_words"),
+    )
     states = conditioning[0][0]
     kept = {"cross_attn": states}
-    place = world.module("safety_steer.text_spaces").Place("cross_attn")
+    place = running_comfyui.module("safety_steer.directions.text_spaces").Place("cross_attn")
     direction = SimpleNamespace(places={"cross_attn": place})
     return module.find_words(clip, texts, [report.Record(kept, kept)], direction)[0]
 
@@ -324,21 +327,21 @@ def test_a_prompt_that_no_widget_holds_can_be_given() -> None:
     made["keep"]["inputs"]["latent"] = ["sample", 0]
     made["join"] = node("StringConcatenate", string_a=words.DANGEROUS[:20], string_b=words.DANGEROUS[20:], delimiter="")
     made["positive"]["inputs"]["text"] = ["join", 0]
-    world.Queue().run(made)
+    running_comfyui.Queue().run(made)
     assert reported()[0].shown.words
     made = with_report(made, clip=["load", 1])
-    world.Queue().run(made)
+    running_comfyui.Queue().run(made)
     assert not reported()[0].shown.words
 
 
 def score(conditioning: Any, kind: str = "sd15", **inputs: Any) -> tuple[Any, ...]:
-    return tuple(world.call("SafetyScore", direction=tiny.aligned(kind), conditioning=conditioning, **inputs))
+    return tuple(running_comfyui.call("SafetyScore", direction=tiny.aligned(kind), conditioning=conditioning, **inputs))
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)
 def test_the_score_is_above_0_exactly_where_the_gate_opens(kind: str) -> None:
-    gate = world.module("safety_steer.gate")
-    spaces = world.module("safety_steer.text_spaces")
+    gate = running_comfyui.module("safety_steer.steering.gate")
+    spaces = running_comfyui.module("safety_steer.directions.text_spaces")
     direction = tiny.aligned(kind)
     [first, place] = next(iter(direction.places.items()))
     for text, flagged in ((words.DANGEROUS, True), (words.HARMLESS, False)):
@@ -365,31 +368,33 @@ def test_a_score_changes_nothing_and_the_most_unsafe_prompt_decides() -> None:
 
 
 def test_a_prompt_without_text_cannot_be_scored() -> None:
-    error = world.module("safety_steer.errors").SafetySteerError
+    error = running_comfyui.module("safety_steer.errors").SafetySteerError
     with pytest.raises(error, match="no text to score"):
         score([[None, {}]])
 
 
 @pytest.mark.parametrize("name", ["SafetyReport", "SafetyScore"])
 def test_an_unknown_theme_is_an_error(name: str) -> None:
-    error = world.module("safety_steer.errors").SafetySteerError
+    error = running_comfyui.module("safety_steer.errors").SafetySteerError
     conditioning = prompts("sd15")[0]
-    _, log = world.call("ApplySafetySteerConditioning", conditioning=conditioning, direction=tiny.aligned("sd15"), **settings())
+    _, log = running_comfyui.call(
+        "ApplySafetySteerConditioning", conditioning=conditioning, direction=tiny.aligned("sd15"), **settings()
+    )
     inputs = {"report": log} if name == "SafetyReport" else {"direction": tiny.aligned("sd15"), "conditioning": conditioning}
     with pytest.raises(error, match=f"Expected theme dark or light, but got 'pink'. Change theme on Safety {name[6:]}"):
-        world.call(name, theme="pink", **inputs)
+        running_comfyui.call(name, theme="pink", **inputs)
 
 
 def test_text_embeds_of_the_wan_nodes_are_reported() -> None:
     from test_wan_wrapper import SETTINGS, text_embeds
 
     embeds = text_embeds(words.HARMLESS, words.DANGEROUS)
-    _, log = world.call("ApplySafetySteerWanVideo", text_embeds=embeds, direction=tiny.aligned("wan"), **SETTINGS)
+    _, log = running_comfyui.call("ApplySafetySteerWanVideo", text_embeds=embeds, direction=tiny.aligned("wan"), **SETTINGS)
     assert [(one.flagged, one.changed) for one in measured(log)] == [(False, False), (True, True)]
 
 
 def test_runs_of_several_threads_are_all_written_down() -> None:
-    module, report = world.module("nodes.run_log"), world.module("safety_steer.report")
+    module, report = running_comfyui.module("adapters.run_log"), running_comfyui.module("safety_steer.reports.safety_report")
     context = import_module("comfy_execution.utils").CurrentNodeContext
     log = module.RunLog(tiny.aligned("sd15"), "", during_sampling=True)
 
@@ -406,7 +411,7 @@ def test_runs_of_several_threads_are_all_written_down() -> None:
 
 
 def test_the_graph_before_an_input_is_found_nearest_first() -> None:
-    graphs = world.module("nodes.graph")
+    graphs = running_comfyui.module("adapters.queued_prompt")
     made = with_report(graph("sd15"))
     assert graphs.before(made, "report", ("after",))[:2] == ["sample", "apply"]
     assert graphs.before(made, "report", ("report",))[0] == "apply"

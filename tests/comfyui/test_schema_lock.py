@@ -6,13 +6,13 @@ import copy
 import json
 from typing import Any
 
-import world  # isort: skip
-import public_schema
+from support.comfyui import running_comfyui  # isort: skip
 import pytest
+from support.comfyui import public_schema
 
 LOCKED: dict[str, Any] = json.loads(public_schema.LOCK.read_text(encoding="utf-8"))
 TOLD: dict[str, Any] = json.loads(public_schema.ENGLISH.read_text(encoding="utf-8"))
-WRITE = "`python tests/comfyui/public_schema.py --write` (see docs/versioning.md)"
+WRITE = "`python tests/support/comfyui/public_schema.py --write` (see docs/versioning.md)"
 
 
 def schemas() -> list[Any]:
@@ -96,7 +96,7 @@ def test_a_newer_file_may_be_the_default() -> None:
 
 
 def test_newer_comfyui_is_told_what_people_search_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    io = world.module("nodes.aliases").io
+    io = running_comfyui.module("nodes.aliases").io
 
     class Newer(io.Schema):  # type: ignore[misc]
         def __init__(self, *args: Any, search_aliases: list[str] | None = None, **kwargs: Any) -> None:

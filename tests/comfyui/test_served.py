@@ -8,9 +8,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import pytest
-from comfy_process import ComfyProcess
+from support.comfyui.comfy_process import ComfyProcess
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ def fetched(comfy: ComfyProcess, path: str) -> str:
 def test_the_help_page_of_every_node_is_where_the_frontend_looks(comfy: ComfyProcess) -> None:
     nodes: dict[str, Any] = json.loads(fetched(comfy, "/object_info"))
     own = {name: node for name, node in nodes.items() if node["python_module"] == "custom_nodes.safety-steer"}
-    assert len(own) == len(world.module("nodes").NODES)
+    assert len(own) == len(running_comfyui.module("nodes").NODES)
     for name, node in own.items():
         pack = node["python_module"].removeprefix("custom_nodes.")
         assert fetched(comfy, f"/extensions/{pack}/docs/{name}.md").startswith(f"# {node['display_name']}\n")
@@ -43,16 +43,16 @@ def test_translations_reach_the_browser(comfy: ComfyProcess) -> None:
 
 
 def test_the_block_is_offered_among_the_blueprints_and_given_whole(comfy: ComfyProcess) -> None:
-    if not (Path(world.CHECKOUT) / "app" / "subgraph_manager.py").is_file():
+    if not (Path(running_comfyui.CHECKOUT) / "app" / "subgraph_manager.py").is_file():
         with pytest.raises(urllib.error.HTTPError, match="404"):
             fetched(comfy, "/global_subgraphs")
         pytest.skip("this ComfyUI knows no subgraph blueprints")
     offered: dict[str, Any] = json.loads(fetched(comfy, "/global_subgraphs"))
     [(number, entry)] = [(number, one) for number, one in offered.items() if one["info"]["node_pack"].endswith("safety-steer")]
-    [file] = (world.REPOSITORY / "subgraphs").iterdir()
+    [file] = (running_comfyui.REPOSITORY / "subgraphs").iterdir()
     assert entry["name"] == file.stem == "Safety Steer"
     assert json.loads(fetched(comfy, f"/global_subgraphs/{number}"))["data"] == file.read_text(encoding="utf-8")
 
 
 def locale_files() -> list[Any]:
-    return sorted((world.REPOSITORY / "locales").glob("*/nodeDefs.json"))
+    return sorted((running_comfyui.REPOSITORY / "locales").glob("*/nodeDefs.json"))

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-import world  # isort: skip
-import comfy_queue
-import small_demo
-from comfy_process import ComfyProcess
-from comfy_queue import Ran
+from support.comfyui import running_comfyui  # isort: skip
+from support.comfyui import comfy_queue, small_demo
+from support.comfyui.comfy_process import ComfyProcess
+from support.comfyui.comfy_queue import Ran
 from test_examples import DEMOS, EXAMPLES, to_api
 
 from nodes import NODE_CLASS_MAPPINGS
@@ -58,7 +57,7 @@ def test_the_pack_loads_quickly_and_says_nothing(comfy: ComfyProcess) -> None:
 @pytest.mark.parametrize("path", DEMOS, ids=lambda path: path.stem)
 def test_a_demo_runs_and_the_second_time_nothing_is_executed(comfy: ComfyProcess, path: Path) -> None:
     (comfy.base / "input").mkdir(exist_ok=True)
-    picture = Path(world.CHECKOUT) / "input" / "example.png"
+    picture = Path(running_comfyui.CHECKOUT) / "input" / "example.png"
     (comfy.base / "input" / "example.png").write_bytes(picture.read_bytes())
     graph = graph_of(path)
     first, again = comfy_queue.run(comfy, graph), comfy_queue.run(comfy, graph)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.patcher_extension
 import pytest
-import tiny
 import torch
-import words
+from support.comfyui import tiny, words
 
 Conditioning = list[list[Any]]
 DEFAULTS = {"strength": 1.0, "operator": "erase", "gate": "hard", "start_percent": 0.0, "end_percent": 1.0}
@@ -18,19 +17,27 @@ DEFAULTS = {"strength": 1.0, "operator": "erase", "gate": "hard", "start_percent
 
 def apply(model: Any, aligned: Any, **settings: Any) -> Any:
     inputs = {**DEFAULTS, "preserve_norm": False, **settings}
-    return world.call("ApplySafetySteer", model=model, direction=aligned, **inputs)[0]
+    return running_comfyui.call("ApplySafetySteer", model=model, direction=aligned, **inputs)[0]
 
 
 def apply_conditioning(conditioning: Conditioning, aligned: Any, **settings: Any) -> Conditioning:
     inputs = {**DEFAULTS, "preserve_norm": False, **settings}
-    made: Conditioning = world.call("ApplySafetySteerConditioning", conditioning=conditioning, direction=aligned, **inputs)[0]
+    made: Conditioning = running_comfyui.call(
+        "ApplySafetySteerConditioning", conditioning=conditioning, direction=aligned, **inputs
+    )[0]
     return made
 
 
 def by_library(conditioning: Conditioning, aligned: Any, **settings: Any) -> Conditioning:
     """Steer conditioning with the library alone."""
-    library, spaces = world.module("safety_steer.apply"), world.module("safety_steer.text_spaces")
-    steer_hidden, chosen = world.module("safety_steer.hidden_rows").steer_hidden, library.SteerSettings(**settings)
+    library, spaces = (
+        running_comfyui.module("safety_steer.steering.steer_conditioning"),
+        running_comfyui.module("safety_steer.directions.text_spaces"),
+    )
+    steer_hidden, chosen = (
+        running_comfyui.module("safety_steer.steering.hidden_rows").steer_hidden,
+        library.SteerSettings(**settings),
+    )
     steered = []
     for states, extras in conditioning:
         entry = {**extras, "cross_attn": states}
@@ -47,19 +54,19 @@ def by_library(conditioning: Conditioning, aligned: Any, **settings: Any) -> Con
 
 def ksampler(kind: str, model: Any, positive: Conditioning, negative: Conditioning, cfg: float = 7.0) -> torch.Tensor:
     settings = {"seed": 1, "steps": 4, "cfg": cfg, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-    made: torch.Tensor = world.call(
+    made: torch.Tensor = running_comfyui.call(
         "KSampler", model=model, positive=positive, negative=negative, latent_image=tiny.latent(kind), **settings
     )[0]["samples"]
     return made
 
 
 def custom_sampler(kind: str, model: Any, positive: Conditioning, negative: Conditioning, cfg: float = 7.0) -> torch.Tensor:
-    [guider] = world.call("CFGGuider", model=model, positive=positive, negative=negative, cfg=cfg)
-    [noise] = world.call("RandomNoise", noise_seed=1)
-    [sampler] = world.call("KSamplerSelect", sampler_name="euler")
-    [sigmas] = world.call("BasicScheduler", model=model, scheduler="simple", steps=4, denoise=1.0)
+    [guider] = running_comfyui.call("CFGGuider", model=model, positive=positive, negative=negative, cfg=cfg)
+    [noise] = running_comfyui.call("RandomNoise", noise_seed=1)
+    [sampler] = running_comfyui.call("KSamplerSelect", sampler_name="euler")
+    [sigmas] = running_comfyui.call("BasicScheduler", model=model, scheduler="simple", steps=4, denoise=1.0)
     parts = {"noise": noise, "guider": guider, "sampler": sampler, "sigmas": sigmas}
-    latent = world.call("SamplerCustomAdvanced", latent_image=tiny.latent(kind), **parts)[0]
+    latent = running_comfyui.call("SamplerCustomAdvanced", latent_image=tiny.latent(kind), **parts)[0]
     made: torch.Tensor = latent["samples"]
     return made
 
@@ -145,9 +152,11 @@ def test_nothing_remains_on_the_model_or_the_guider() -> None:
     patched = apply(model, tiny.aligned(kind))
     assert not model.wrappers.get("outer_sample")
     assert patched.model is model.model
-    [guider] = world.call("CFGGuider", model=patched, positive=positive, negative=negative, cfg=7.0)
+    [guider] = running_comfyui.call("CFGGuider", model=patched, positive=positive, negative=negative, cfg=7.0)
     noise = torch.ones(tiny.LATENTS[kind])
-    guider.sample(noise, torch.zeros_like(noise), world.call("KSamplerSelect", sampler_name="euler")[0], torch.tensor([1.0, 0]))
+    guider.sample(
+        noise, torch.zeros_like(noise), running_comfyui.call("KSamplerSelect", sampler_name="euler")[0], torch.tensor([1.0, 0])
+    )
     assert not hasattr(guider, "conds")
     assert guider.original_conds["positive"][0]["cross_attn"] is positive[0][0]
     assert torch.equal(plain, ksampler(kind, model, positive, negative))
@@ -166,8 +175,8 @@ def test_of_several_prompts_only_the_flagged_one_is_steered() -> None:
     kind, model, aligned = "sd15", tiny.model("sd15"), tiny.aligned("sd15")
     dangerous, negative = prompts(kind)
     harmless, _ = prompts(kind, words.HARMLESS)
-    [left] = world.call("ConditioningSetArea", conditioning=harmless, width=32, height=64, x=0, y=0, strength=1.0)
-    [right] = world.call("ConditioningSetArea", conditioning=dangerous, width=32, height=64, x=32, y=0, strength=1.0)
+    [left] = running_comfyui.call("ConditioningSetArea", conditioning=harmless, width=32, height=64, x=0, y=0, strength=1.0)
+    [right] = running_comfyui.call("ConditioningSetArea", conditioning=dangerous, width=32, height=64, x=32, y=0, strength=1.0)
     both = left + right
     steered = apply_conditioning(both, aligned)
     assert steered[0][0] is both[0][0]
@@ -181,16 +190,16 @@ def test_a_basic_guider_without_negative_is_steered() -> None:
     kind, model, aligned = "wan", tiny.model("wan"), tiny.aligned("wan")
     positive, _ = prompts(kind)
     noise, sigmas = torch.ones(tiny.LATENTS[kind]), torch.tensor([1.0, 0.5, 0.0])
-    [sampler] = world.call("KSamplerSelect", sampler_name="euler")
+    [sampler] = running_comfyui.call("KSamplerSelect", sampler_name="euler")
     made = []
     for used, conditioning in ((apply(model, aligned), positive), (model, by_library(positive, aligned))):
-        [guider] = world.call("BasicGuider", model=used, conditioning=conditioning)
+        [guider] = running_comfyui.call("BasicGuider", model=used, conditioning=conditioning)
         made.append(guider.sample(noise, torch.zeros_like(noise), sampler, sigmas))
     assert torch.equal(*made)
 
 
 def test_a_direction_of_another_encoder_is_an_error_at_sampling() -> None:
-    error = world.module("safety_steer.errors").MismatchError
+    error = running_comfyui.module("safety_steer.errors").MismatchError
     positive, negative = prompts("sd15")
     with pytest.raises(error, match="Align the direction with the CLIP"):
         ksampler("sd15", apply(tiny.model("sd15"), tiny.aligned("sdxl")), positive, negative)

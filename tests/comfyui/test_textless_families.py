@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import comfy.supported_models
-import family_clips
-import family_models
 import pytest
-import tiny
 import torch
-import words
-from family_rows import left_behind
-from family_textless import WITHOUT_ROW
+from support.comfyui import tiny, words
+from support.families import clips
+from support.families import models as family_models
+from support.families.rows import left_behind
+from support.families.textless import WITHOUT_ROW
 from test_families import sample
 from test_steering import apply, apply_conditioning
 
@@ -26,7 +25,7 @@ found: dict[str, dict[str, Any]] = {}
 
 @pytest.fixture
 def error() -> Any:
-    return world.module("safety_steer.errors").SafetySteerError
+    return running_comfyui.module("safety_steer.errors").SafetySteerError
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,7 +36,7 @@ def _leave_what_was_found() -> Iterator[None]:
 
 def encoded(family: str, prompt: str) -> list[list[Any]]:
     """Encode a prompt with the family's own encoder, as its node does."""
-    clip, said = family_clips.clip(family), family_clips.TEXTLESS[family].tokens
+    clip, said = clips.clip(family), clips.TEXTLESS[family].tokens
     made: list[list[Any]] = clip.encode_from_tokens_scheduled(clip.tokenize(prompt, **said))
     return made
 
@@ -59,12 +58,12 @@ def sampled(family: str, patched: Any, positive: list[list[Any]]) -> torch.Tenso
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_direction_is_aligned_to_it_or_made_in_it(family: str, error: Any) -> None:
-    clip = family_clips.clip(family)
+    clip = clips.clip(family)
     name = type(clip.cond_stage_model).__name__
     with pytest.raises(error, match=f"{name} g.* nothing to align to. Models of this kind cannot be steered"):
-        world.call("AlignSafetyDirection", direction=tiny.direction("sd15"), clip=clip, map="ridge", max_anchors=64)
+        running_comfyui.call("AlignSafetyDirection", direction=tiny.direction("sd15"), clip=clip, map="ridge", max_anchors=64)
     with pytest.raises(error, match=f"{name} holds no language model whose layers can be read"):
-        world.module("nodes.clip_layers").find(clip)
+        running_comfyui.module("adapters.clip.hidden_layers").find(clip)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -94,7 +93,7 @@ def test_hidream_o1_reads_the_ids_and_not_what_stands_for_states() -> None:
 @pytest.mark.skipif("minimax_music3" not in FAMILIES, reason="this ComfyUI has no MiniMax Music 3")
 def test_minimax_music_3_gives_as_many_rows_as_there_is_sound() -> None:
     short, long = (encoded("minimax_music3", prompt)[0][0] for prompt in ("a", words.DANGEROUS))
-    assert short.shape == long.shape == (1, 3, 8 * family_clips.WIDTH)
+    assert short.shape == long.shape == (1, 3, 8 * clips.WIDTH)
 
 
 def test_every_class_of_comfyui_has_a_row_or_a_reason() -> None:

@@ -7,11 +7,10 @@ from functools import cache
 from operator import is_
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import pytest
-import tiny
 import torch
-import words
+from support.comfyui import tiny, words
 
 SETTINGS = {"strength": 1.0, "operator": "erase", "gate": "hard", "preserve_norm": False}
 OPERATORS = ("erase", "clip", "project", "add")
@@ -40,16 +39,18 @@ def aligned() -> Any:
     """Align with the gate of older directions: to the newer one a prompt that goes on harmlessly is no longer unsafe enough."""
     direction = replace(tiny.direction("wan"), examples=None)
     inputs = {"direction": direction, "clip": tiny.clip("wan"), "map": "ridge", "max_anchors": 2048}
-    return world.call("AlignSafetyDirection", **inputs)[0]
+    return running_comfyui.call("AlignSafetyDirection", **inputs)[0]
 
 
 def steer(embeds: Any, direction: Any = None, **changes: Any) -> Any:
     direction = aligned() if direction is None else direction
-    return world.call("ApplySafetySteerWanVideo", text_embeds=embeds, direction=direction, **{**SETTINGS, **changes})[0]
+    return running_comfyui.call("ApplySafetySteerWanVideo", text_embeds=embeds, direction=direction, **{**SETTINGS, **changes})[
+        0
+    ]
 
 
 def by_library(part: torch.Tensor, **changes: Any) -> torch.Tensor:
-    apply = world.module("safety_steer.apply")
+    apply = running_comfyui.module("safety_steer.steering.steer_conditioning")
     settings = apply.SteerSettings(**{**SETTINGS, **changes})
     made: torch.Tensor = apply.steer_conditioning({"cross_attn": part[None]}, aligned(), settings).tensors["cross_attn"][0]
     return made
@@ -57,7 +58,7 @@ def by_library(part: torch.Tensor, **changes: Any) -> torch.Tensor:
 
 @pytest.fixture
 def error() -> Any:
-    return world.module("safety_steer.errors").SafetySteerError
+    return running_comfyui.module("safety_steer.errors").SafetySteerError
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import world  # isort: skip
+from support.comfyui import running_comfyui  # isort: skip
 import pytest
-import situations
-import tiny
 import torch
-import words
+from support.comfyui import situations, tiny, words
 from test_steering import apply, apply_conditioning, by_library, ksampler, prompts
 
 STRONG = {"operator": "add", "gate": "off", "strength": 1.0}
@@ -22,9 +20,12 @@ STEPS = {
 
 
 def _steer(entry: dict[str, Any], start: float, end: float) -> list[dict[str, Any]]:
-    entries, windows = world.module("nodes.entries"), world.module("nodes.windows")
-    steering = world.module("safety_steer.apply").SteerSettings(**STRONG)
-    cut = partial(windows.cut, window=world.module("nodes.settings").Window(start, end))
+    entries, windows = (
+        running_comfyui.module("adapters.sampling.entries"),
+        running_comfyui.module("adapters.sampling.step_windows"),
+    )
+    steering = running_comfyui.module("safety_steer.steering.steer_conditioning").SteerSettings(**STRONG)
+    cut = partial(windows.cut, window=running_comfyui.module("nodes.settings").Window(start, end))
     return list(entries.steer_entries([entry], tiny.aligned("sd15"), steering, cut)[0])
 
 
@@ -99,23 +100,23 @@ def test_an_entry_without_text_passes() -> None:
 
 
 def test_text_the_direction_does_not_cover_is_an_error() -> None:
-    error = world.module("safety_steer.errors").MismatchError
+    error = running_comfyui.module("safety_steer.errors").MismatchError
     with pytest.raises(error, match="conditioning_llama3"):
         _steer(_entry(conditioning_llama3=torch.ones(1, 2, 3, 4)), 0.0, 1.0)
 
 
 def test_a_window_that_ends_before_it_starts_is_an_error() -> None:
-    error = world.module("safety_steer.errors").DataError
+    error = running_comfyui.module("safety_steer.errors").DataError
     with pytest.raises(error, match="start_percent"):
         apply(tiny.model("sd15"), tiny.aligned("sd15"), start_percent=0.8, end_percent=0.2)
 
 
-@pytest.mark.parametrize("preset", world.module("safety_steer.presets").PRESETS)
+@pytest.mark.parametrize("preset", running_comfyui.module("safety_steer.steering.presets").PRESETS)
 def test_a_preset_stands_for_its_settings_whatever_the_other_inputs_say(preset: str) -> None:
     kind, others = "sd15", {"strength": 7.0, "operator": "add", "gate": "off", "preserve_norm": True}
     model, aligned = tiny.model(kind), tiny.aligned(kind)
     positive, negative = prompts(kind)
-    settings = world.module("safety_steer.presets").PRESETS[preset]
+    settings = running_comfyui.module("safety_steer.steering.presets").PRESETS[preset]
     chosen = ksampler(kind, apply(model, aligned, preset=preset, **others), positive, negative)
     by_hand = by_library(positive, aligned, strength=settings.strength, false_positive_rate=settings.false_positive_rate)
     assert torch.equal(chosen, ksampler(kind, model, by_hand, negative))
@@ -123,7 +124,7 @@ def test_a_preset_stands_for_its_settings_whatever_the_other_inputs_say(preset: 
 
 
 def test_the_standard_preset_is_what_the_node_starts_with() -> None:
-    settings = world.module("nodes.settings")
+    settings = running_comfyui.module("nodes.settings")
     starts = {item.id: item.default for item in (*settings.inputs(), settings.preset_input())}
     assert starts["preset"] == settings.AS_SET
     assert settings.read(**starts) == settings.read(**{**starts, "preset": "standard", "strength": 0.1})
@@ -131,20 +132,23 @@ def test_the_standard_preset_is_what_the_node_starts_with() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("operator", "delete"), ("gate", "ajar"), ("preset", "harsh")])
 def test_an_unknown_choice_is_an_error(name: str, value: str) -> None:
-    error = world.module("safety_steer.errors").DataError
+    error = running_comfyui.module("safety_steer.errors").DataError
     with pytest.raises(error, match=f"Change {name} on the node"):
         apply(tiny.model("sd15"), tiny.aligned("sd15"), **{name: value})
 
 
-@pytest.mark.parametrize("operator", world.module("safety_steer.steer").OPERATORS)
+@pytest.mark.parametrize("operator", running_comfyui.module("safety_steer.steering.operators").OPERATORS)
 def test_a_prompt_without_tokens_is_left_as_it_is_by_every_node(operator: str) -> None:
     aligned, settings = tiny.aligned("wan"), {"operator": operator, "gate": "off"}
     empty = torch.zeros(1, 0, 32)
     [[states, _]] = apply_conditioning([[empty, {}]], aligned, **settings)
     assert states is empty
-    entry, steering = {"cross_attn": empty}, world.module("safety_steer.apply").SteerSettings(**settings)
-    assert world.module("nodes.cross_attention").mark(entry, 1, aligned, steering)[0] is entry
-    score = world.call("SafetyScore", direction=aligned, conditioning=[[empty, {}]])
+    entry, steering = (
+        {"cross_attn": empty},
+        running_comfyui.module("safety_steer.steering.steer_conditioning").SteerSettings(**settings),
+    )
+    assert running_comfyui.module("adapters.sampling.cross_attention").mark(entry, 1, aligned, steering)[0] is entry
+    score = running_comfyui.call("SafetyScore", direction=aligned, conditioning=[[empty, {}]])
     assert score[1] is False
 
 
@@ -160,7 +164,7 @@ def split(model: Any, switch: bool) -> Any:
 
 @pytest.mark.parametrize("context_windows_first", [True, False], ids=["windows before", "windows behind"])
 def test_context_windows_that_share_out_prompts_are_refused_a_part_of_the_steps(context_windows_first: bool) -> None:
-    error = world.module("safety_steer.errors").MismatchError
+    error = running_comfyui.module("safety_steer.errors").MismatchError
     graph, part = situations.SITUATIONS["context windows"], {**STRONG, "end_percent": 0.5}
     encoded = [situations.encode(text, situations.clip("wan")) for text in (words.DANGEROUS, words.HARMLESS)]
     prompts = encoded[0] + encoded[1], situations.encode("blurry", situations.clip("wan"))

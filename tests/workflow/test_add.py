@@ -6,14 +6,13 @@ import copy
 import json
 from typing import Any
 
-import core_nodes
 import pytest
-import shapes
-from sketch import Json, Wiring, loader, node, plain, sampler, subgraph, text, workflow
+from support.workflows import core_nodes, shapes
+from support.workflows.sketch import Json, Wiring, loader, node, plain, sampler, subgraph, text, workflow
 
 from safety_steer.workflow import add, check, remove
+from safety_steer.workflow.consistency import problems
 from safety_steer.workflow.plan import LEFT, STEER, STEERED
-from safety_steer.workflow.soundness import problems
 
 SHAPES = shapes.shapes()
 LEFT_ALONE = shapes.left_alone()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from sketch import Json
+from support.workflows.sketch import Json
 
-from safety_steer.bundled import SOURCE
+from safety_steer.storage.bundled import SOURCE
 from safety_steer.workflow import add, remove
 from safety_steer.workflow.plan import LEFT, STEER, STEERED
 

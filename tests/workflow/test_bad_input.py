@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import shapes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sketch import Json, loader, node, plain, sampler, subgraph, text, workflow
+from support.workflows import shapes
+from support.workflows.sketch import Json, loader, node, plain, sampler, subgraph, text, workflow
 
 from safety_steer.errors import DataError
-from safety_steer.workflow import add, check, read_workflow, remove, source
+from safety_steer.workflow import add, check, read_workflow, remove, workflow_file
 
 SHAPES = shapes.shapes()
 
@@ -116,7 +116,7 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.Monke
     with path.open("wb") as stream:
         stream.truncate(50 * 2**20)
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: pytest.fail("the file was read"))
-    with pytest.raises(DataError, match=f"larger than {source.MAX_BYTES:,} bytes"):
+    with pytest.raises(DataError, match=f"larger than {workflow_file.MAX_BYTES:,} bytes"):
         read_workflow(path)
 
 

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from block_shapes import DRAWING, OWN, beside_a_block, block, blueprint, loose_behind_a_block, steered_within
-from shapes import place
-from sketch import Wiring, loader, workflow
+from support.workflows.block_shapes import DRAWING, OWN, beside_a_block, block, blueprint, loose_behind_a_block, steered_within
+from support.workflows.shapes import place
+from support.workflows.sketch import Wiring, loader, workflow
 
 from safety_steer.cli import main
 from safety_steer.workflow import add, check, remove
+from safety_steer.workflow.consistency import problems
 from safety_steer.workflow.plan import STEERED
-from safety_steer.workflow.soundness import problems
 
 WITHIN = steered_within()
 OTHERS = ("CheckpointLoaderSimple", "CLIPTextEncode", "KSampler", "draw")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import shapes
-from sketch import Json, loader, node, plain, sampler, text, workflow
+from support.workflows import shapes
+from support.workflows.sketch import Json, loader, node, plain, sampler, text, workflow
 
 from safety_steer.cli import main
 from safety_steer.workflow import add
-from safety_steer.workflow.shape import HINT
+from safety_steer.workflow.format_check import HINT
 
 Capture = pytest.CaptureFixture[str]
 SHAPES = shapes.shapes()

@@ -6,14 +6,14 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-import shapes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sketch import Json, loader, plain, sampler, text, workflow
+from support.workflows import shapes
+from support.workflows.sketch import Json, loader, plain, sampler, text, workflow
 
 from safety_steer.workflow import add
+from safety_steer.workflow.editor.layout import Box, find_room, node_box
 from safety_steer.workflow.graph import Graph
-from safety_steer.workflow.layout import Box, find_room, node_box
 
 SHAPES = shapes.shapes()
 

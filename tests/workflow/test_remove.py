@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import json
 
-import by_hand
 import pytest
-import shapes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sketch import Json, Wiring, loader, node, plain, sampler, text, workflow
+from support.workflows import by_hand, shapes
+from support.workflows.sketch import Json, Wiring, loader, node, plain, sampler, text, workflow
 
-from safety_steer.workflow import add, record, remove
-from safety_steer.workflow.soundness import problems
+from safety_steer.workflow import add, remove
+from safety_steer.workflow.consistency import problems
+from safety_steer.workflow.editor import record
 
 SHAPES = shapes.shapes()
 OWN = ("Safety", "ALIGNED_DIRECTION")

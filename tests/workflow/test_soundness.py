@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-import shapes
-from sketch import Json
+from support.workflows import shapes
+from support.workflows.sketch import Json
 
-from safety_steer.workflow.soundness import problems
+from safety_steer.workflow.consistency import problems
 
 
 def sound() -> Json:

@@ -7,13 +7,13 @@ import time
 from itertools import combinations
 
 import pytest
-from sketch import Json, Wiring
-from templates import folder, workflows
+from support.workflows.sketch import Json, Wiring
+from support.workflows.templates import folder, workflows
 
 from safety_steer.workflow import add, remove
-from safety_steer.workflow.layout import node_box
+from safety_steer.workflow.consistency import problems
+from safety_steer.workflow.editor.layout import node_box
 from safety_steer.workflow.plan import LEFT, STEER, STEERED
-from safety_steer.workflow.soundness import problems
 
 FOLDER = folder()
 pytestmark = [

@@ -1,5 +1,5 @@
 // Blocks: subgraphs that hold steering and nothing else, such as the pack's blueprint. They are placed by hand, and stay whole.
-// The rules are those of safety_steer/workflow/blocks.py.
+// The rules are those of safety_steer/workflow/editor/blocks.py.
 
 import { REPORTING, SCORING, STEERING, SUPPLYING } from "./own_nodes.js";
 import { wireInto } from "./trace.js";

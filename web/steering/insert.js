@@ -1,5 +1,5 @@
 // Put steering into the open workflow: Apply before every sampler, Load and Align where the CLIP of its prompt is.
-// What is shared, and how a direction gets in and out of subgraphs, is as in safety_steer/workflow/insert.py.
+// What is shared, and how a direction gets in and out of subgraphs, is as in safety_steer/workflow/editor/insert.py.
 
 import { below, findRoom, leftOf } from "./layout.js";
 import { ALIGN, APPLY, LOAD, STEER } from "./plan.js";

@@ -1,4 +1,4 @@
-// The pack's nodes as the window's commands tell them apart: the table is that of safety_steer/workflow/own_nodes.py.
+// The pack's nodes as the window's commands tell them apart: the table is that of safety_steer/workflow/pack_nodes.py.
 
 /** Nodes that are taken out: the input by which a wire of the workflow comes in, and the output by which it goes on. */
 export const STEERING = {

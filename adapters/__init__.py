@@ -1,0 +1,1 @@
+"""What speaks to ComfyUI and is no node: text encoders, sampling, the demo's models, logs and folders."""

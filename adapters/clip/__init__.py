@@ -1,0 +1,1 @@
+"""ComfyUI's text encoders: prompts in, text spaces out, and what is inside."""

@@ -1,0 +1,1 @@
+"""The demo's networks as ComfyUI's MODEL, CLIP and VAE."""

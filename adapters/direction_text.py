@@ -1,0 +1,32 @@
+"""What nodes say about a direction: how much is in it, and whether a newer one should take its place."""
+
+from __future__ import annotations
+
+from ..safety_steer.directions.source import GLOBAL, SafetyDirection
+from ..safety_steer.storage.bundled import SOURCE
+
+NEWEST = SOURCE.removesuffix(".safetensors")
+
+
+def is_older(direction: SafetyDirection) -> bool:
+    """Say whether a direction was made before long prompts were looked at."""
+    return direction.examples is None
+
+
+def described(name: str, direction: SafetyDirection) -> str:
+    """Say what a direction file of this name holds."""
+    kinds = len([category for category in direction.categories if category != GLOBAL])
+    anchors, passages = len(direction.anchors), len(direction.passages)
+    prompts = f"{anchors:,} harmless prompts" + (f" and {passages} long ones" if passages else "")
+    text = f"{name.removesuffix('.safetensors')}: {kinds} {'category' if kinds == 1 else 'categories'}, {prompts}"
+    return "\n".join([text, *advice(direction)])
+
+
+def advice(direction: SafetyDirection) -> list[str]:
+    """Say of an older direction that it is one, and what to do about it; nothing of others."""
+    if not is_older(direction):
+        return []
+    return [
+        f"older direction: it was made before long prompts were looked at; choose {NEWEST} in Load Safety Direction, or make "
+        "your own again"
+    ]

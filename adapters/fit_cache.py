@@ -1,0 +1,73 @@
+"""Fits kept on disk, and found again by what the encoder does rather than by what it is called."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..safety_steer import __version__
+from ..safety_steer.directions.aligned import AlignedDirection, pool
+from ..safety_steer.directions.text_spaces import Place
+from ..safety_steer.errors import MismatchError, SafetySteerError
+from . import folders, node_text
+
+EncodePrompts = Callable[[Sequence[str]], dict[str, list[Tensor]]]
+
+MAX_CANDIDATES = 16
+
+
+def fit_key(direction_hash: str, encoder: str, settings: dict[str, Any]) -> str:
+    """Name a fit by all that goes into it but the encoder's weights."""
+    body = {"direction": direction_hash, "encoder": encoder, "settings": settings, "version": __version__}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def find(key: str, places: Mapping[str, Place], encode: EncodePrompts) -> AlignedDirection | None:
+    """Return the newest fit under `key` for these places whose probe prompts this encoder answers alike; None without one.
+
+    One key can have several fits: of one encoder with different LoRAs or clip skip.
+    """
+    answers: dict[tuple[str, ...], dict[str, Tensor]] = {}
+    paths = sorted(folders.fits_folder().glob(f"{key}-*.safetensors"), key=lambda path: -path.stat().st_mtime)
+    for path in paths[:MAX_CANDIDATES]:
+        try:
+            aligned = AlignedDirection.load(path)
+        except SafetySteerError as error:
+            node_text.LOGGER.warning("Safety Steer makes a new fit, because a kept one cannot be used: %s", error)
+            continue
+        if any(places.get(space) != place for space, place in aligned.places.items()):
+            continue
+        prompts = aligned.probe_prompts
+        if prompts not in answers:
+            answers[prompts] = {space: _pooled(states) for space, states in encode(prompts).items()}
+        if _same_encoder(aligned, answers[prompts]):
+            return aligned
+    return None
+
+
+def store(key: str, aligned: AlignedDirection) -> None:
+    """Keep a fit under `key`; where the disk refuses, the fit is used once and made again next time."""
+    folder = folders.fits_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        aligned.save(folder / f"{key}-{aligned.content_hash[:16]}.safetensors")
+    except OSError as error:
+        node_text.LOGGER.warning("Safety Steer could not keep this fit in %s: %s", folder, error)
+
+
+def _pooled(states: Sequence[Tensor]) -> Tensor:
+    return torch.cat([pool(rows[None]) for rows in states]).cpu()
+
+
+def _same_encoder(aligned: AlignedDirection, answers: dict[str, Tensor]) -> bool:
+    try:
+        for space in aligned.spaces:
+            aligned.check_encoder(space, answers[space])
+    except MismatchError:
+        return False
+    return True

@@ -1,0 +1,49 @@
+"""Show on a node, and in the log, what steering did."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ..safety_steer.directions.aligned import AlignedDirection
+from ..safety_steer.steering.steer_conditioning import Outcome, summary
+
+LOGGER = logging.getLogger("safety_steer")
+
+
+def describe(outcomes: Sequence[Outcome], direction: AlignedDirection) -> str:
+    """Say what was done to each conditioning entry, in order."""
+    texts = [summary(outcome, direction) for outcome in outcomes]
+    if not texts:
+        return "not steered: the positive prompt has no text tensors"
+    if len(texts) == 1:
+        return texts[0]
+    return "\n".join(f"entry {number}:\n{text}" for number, text in enumerate(texts, 1))
+
+
+def show(node_id: str | None, text: str, node_type: str | None = None) -> None:
+    """Write `text` to the log and onto the node, when a ComfyUI server runs.
+
+    ComfyUI keeps a node's outputs when the same node comes again under another id. So what speaks later than its node says
+    which `node_type` it is of: the text goes to the one node of that type in the running workflow, if there are others to none.
+    """
+    LOGGER.info("Safety Steer: %s", text)
+    # Looked up, not imported: a run without a server must not start one's modules.
+    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    if server is None:
+        return
+    place = node_id if node_type is None else _place(server, node_id, node_type)
+    if place is not None:
+        server.send_progress_text(text, place, server.client_id)
+
+
+def _place(server: Any, node_id: str | None, node_type: str) -> str | None:
+    """Return the id of a node of this type in the workflows that run: the given one, or else the only one there is."""
+    queue = getattr(server, "prompt_queue", None)
+    running = [item[2] for item in list(queue.currently_running.values())] if queue is not None else []
+    found = {number for prompt in running for number, node in prompt.items() if node.get("class_type") == node_type}
+    if not running or node_id in found:
+        return node_id
+    return found.pop() if len(found) == 1 else None

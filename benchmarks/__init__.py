@@ -1,0 +1,1 @@
+"""Scripts that measure: every figure of the README and docs comes from one of them."""

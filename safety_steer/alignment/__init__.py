@@ -1,0 +1,1 @@
+"""From a safety direction and a text encoder's harmless states to an aligned direction."""

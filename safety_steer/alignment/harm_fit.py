@@ -1,0 +1,270 @@
+"""Teach a HarmNet in one text space: unsafe states carried over from the source against the target's own harmless states.
+
+An unsafe prompt's state in the target is not known. What is known is its source state (`examples`), the map, and how far the
+map is off on anchors: carried state + scatter of the source's class + a residual of some anchor is a draw of what it may be. A
+passage in a long prompt keeps a part of what it would be alone and takes the rest from its surroundings: A * alone +
+B * prompt + what passages differ anyway, with A and B as measured between 0.28 and 0.62, 0.56 and 0.72 in three encoders.
+
+Six networks, two for each third of the harmless prompts, leave that third out and are heard on it, so that thresholds come from
+prompts a network has not seen; together they are one network six times as wide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, gelu
+
+from ..directions.gate_examples import GateExamples
+from ..directions.harm_net import HarmNet, join
+from ..directions.passages import Passages, cut
+from .maps import Map, principal_axes
+from .token_readings import quantiles
+from .wide import BLOCK_BYTES
+
+FOLDS, TWINS = 3, 2
+NETWORKS = FOLDS * TWINS
+HIDDEN = 64
+STEPS = 120
+UNSAFE_BATCH, HARMLESS_BATCH = 192, 768
+RATE = 2e-3
+DECAY = 1.0
+DROPOUT = 0.3
+AXES, EXACT_WIDTH = 512, 1024
+SCATTER, DRAWS = 0.5, 3
+ALONE, SURROUNDINGS = (0.3, 0.6), 0.65
+OWN_SHARE = 0.12
+MIN_PASSAGE_PROMPTS = 32
+MIN_HARD = 64
+MIN_SHORT = 200
+TAIL = 0.8
+
+
+Batch = Callable[[torch.Generator], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class Harmless:
+    """The target's states of N harmless prompts: `pooled` (N, D), real tokens of each (T_i, D), and which talk of danger.
+
+    In a reduced space D counts coordinates, and `passages` in coordinates are given instead of tokens.
+    """
+
+    pooled: Tensor
+    tokens: Sequence[Tensor]
+    hard: Tensor
+    passages: Passages | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A standardised space, in its leading axes where it is wide: z = (h - mean) / scale, then along `axes` (D, d) if any."""
+
+    mean: Tensor
+    scale: Tensor
+    axes: Tensor | None
+
+    @classmethod
+    def around(cls, mean: Tensor, scale: Tensor, pooled: Tensor, exact: int = EXACT_WIDTH) -> Frame:
+        """Choose 512 principal axes of pooled states (N, D) in spaces wider than `exact`."""
+        frame = cls(mean.float(), scale.float(), None)
+        wide = pooled.shape[1] > exact
+        return cls(frame.mean, frame.scale, principal_axes(frame.standardised(pooled), AXES)) if wide else frame
+
+    def standardised(self, states: Tensor) -> Tensor:
+        """Bring raw states (M, D) into the frame: (M, d)."""
+        blocks = states.split(max(1, BLOCK_BYTES // (4 * states.shape[1])))
+        return torch.cat([self.along((rows.float() - self.mean).div_(self.scale)) for rows in blocks])
+
+    def along(self, standardised: Tensor) -> Tensor:
+        """Bring standardised states (M, D) into the frame: (M, d)."""
+        return standardised.float() if self.axes is None else standardised.float() @ self.axes
+
+    def raw(self, weights: Tensor) -> Tensor:
+        """Turn weights (H, d) in the frame to weights (H, D) for raw channels."""
+        return weights / self.scale if self.axes is None else (weights @ self.axes.T).div_(self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """F networks: `inner` (F, d, H), `bias` (F, 1, H), `outer` (F, H, 1), `level` (F, 1, 1). Number n left out fold n mod 3."""
+
+    inner: Tensor
+    bias: Tensor
+    outer: Tensor
+    level: Tensor
+
+    def scores(self, rows: Tensor) -> Tensor:
+        """Score rows (M, d) with every network: (F, M)."""
+        return (gelu(rows @ self.inner + self.bias) @ self.outer + self.level)[..., 0]
+
+    def unseen(self, rows: Tensor, folds: Tensor) -> Tensor:
+        """Score rows (M, d) of `folds` (M,) with the networks that left them out: (M,)."""
+        scores = self.scores(rows).view(TWINS, FOLDS, -1).mean(0)
+        return scores.gather(0, folds[None])[0]
+
+
+def fit_harm_net(
+    examples: GateExamples, mapped: Map, spread: Tensor, residuals: Tensor, harmless: Harmless, mean: Tensor, scale: Tensor
+) -> HarmNet:
+    """Teach both networks and calibrate them on the third of the harmless prompts that each has not seen.
+
+    `mapped` carries standardised source states to standardised target states, `spread` (r, d_s) is a factor of how prompts of
+    one class scatter in the source, `residuals` (A, D) is how far the map is off on anchors, which are the first of the
+    harmless prompts; `mean` and `scale` (D,) standardise.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        generator = torch.Generator().manual_seed(0)
+        exact = EXACT_WIDTH if harmless.passages is None else AXES
+        frame = Frame.around(mean.clone(), scale.clone(), harmless.pooled, exact)
+        whole = frame.standardised(harmless.pooled)
+        dangerous = harmless.hard[: len(residuals)]
+        off = frame.along(residuals[dangerous] if int(dangerous.sum()) >= MIN_HARD else residuals)
+        bank, weights = _draws(examples, mapped, spread, frame, generator)
+
+        def unsafe(count: int, generator: torch.Generator) -> Tensor:
+            rows = torch.multinomial(weights, NETWORKS * count, replacement=True, generator=generator)
+            errors = off[torch.randint(len(off), (NETWORKS * count,), generator=generator)]
+            return (bank[rows] + errors).view(NETWORKS, count, -1)
+
+        folds = torch.arange(len(whole)) % FOLDS
+        of_prompts = _teach(_prompt_batches(unsafe, whole, folds), whole.shape[1], generator)
+        found = cut(list(harmless.tokens)) if harmless.passages is None else harmless.passages
+        long = (found.counts(len(whole)) > 0) & ~harmless.hard
+        # Where most prompts are long, the encoder pads them all to one length, and passages are mostly padding.
+        heard = MIN_PASSAGE_PROMPTS <= int(long.sum()) <= len(long) / 2
+        found = found if heard else cut([harmless.pooled[:0].float()])
+        passages, prompts = frame.standardised(found.means), frame.standardised(found.whole)
+        found = replace(found, means=found.means[:, :0].clone(), whole=found.whole[:, :0].clone())
+        pairs = torch.cat([passages, passages - prompts], -1)
+        own = folds[found.owner]
+        of_passages = (
+            _teach(_passage_batches(unsafe, passages, prompts, own), pairs.shape[1], generator)
+            if heard
+            else _silent(pairs.shape[1])
+        )
+    unseen, unseen_passages = of_prompts.unseen(whole, folds), of_passages.unseen(pairs, own)
+    ordinary = ~harmless.hard
+    middle, high = torch.quantile(unseen[ordinary].double(), torch.tensor([0.9, 0.99], dtype=torch.float64)).tolist()
+    counts = found.counts(len(whole))
+    highest = torch.full_like(unseen, -math.inf).scatter_reduce(0, found.owner, unseen_passages, "amax")
+    passage_level, passage_fold = fit_tail(highest[long], counts[long]) if heard else (0.0, 1.0)
+    units = torch.tensor([middle, max((high - middle) / math.log(10), 1e-6), passage_level, passage_fold])
+    joint = join(units, unseen, unseen_passages, found).evidence
+    short = ordinary & (counts == 0)
+    levels = quantiles(joint[short if int(short.sum()) >= MIN_SHORT else ordinary][:, None])[0]
+    hard = quantiles(joint[harmless.hard][:, None])[0] if int(harmless.hard.sum()) >= MIN_HARD else levels.clone()
+    inner, bias = _widened(of_prompts)
+    inner_passage, bias_passage = _widened(of_passages)
+    own_part, contrast = (frame.raw(part.contiguous()) for part in inner_passage.chunk(2, dim=1))
+    prompt_in = frame.raw(inner)
+    levels_out = torch.tensor([float(of_prompts.level.mean()), 0.0, float(of_passages.level.mean()), 0.0])
+    return HarmNet(
+        prompt_in=prompt_in,
+        prompt_bias=bias - prompt_in @ frame.mean,
+        prompt_out=of_prompts.outer.flatten() / NETWORKS,
+        passage_in=own_part,
+        passage_contrast=contrast,
+        passage_bias=bias_passage - own_part @ frame.mean,
+        passage_out=of_passages.outer.flatten() / NETWORKS,
+        units=units - levels_out,
+        ordinary=levels,
+        hard=hard,
+    )
+
+
+def fit_tail(highest: Tensor, counts: Tensor) -> tuple[float, float]:
+    """Return the 90 % quantile and fold b of the highest passages' scores (N,) less b ln n, n the `counts` (N,) of passages.
+
+    b is the mean excess over the 80 % quantile, which is the fold of an exponential tail.
+    """
+    fold = 0.0
+    for _ in range(10):
+        single = highest.double() - fold * counts.double().log()
+        start = single.quantile(TAIL)
+        fold = max(float((single[single >= start] - start).mean()), 1e-6)
+    single = highest.double() - fold * counts.double().log()
+    return float(single.quantile(0.9)), fold
+
+
+def _draws(
+    examples: GateExamples, mapped: Map, spread: Tensor, frame: Frame, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Carry every example over a few times, scattered like its class: (3 M, d), and how often to draw each: (3 M,)."""
+    parts = []
+    for _ in range(DRAWS):
+        noise = torch.randn(len(examples.unsafe), len(spread), generator=generator).to(spread)
+        drawn = examples.unsafe.to(spread) + SCATTER * noise @ spread
+        parts += [frame.along(mapped(rows)).clone() for rows in drawn.split(max(1, BLOCK_BYTES // (4 * len(frame.mean))))]
+    return torch.cat(parts), examples.weights.repeat(DRAWS)
+
+
+def _prompt_batches(unsafe: Callable[[int, torch.Generator], Tensor], whole: Tensor, folds: Tensor) -> Batch:
+    seen = [(folds != number % FOLDS).nonzero()[:, 0] for number in range(NETWORKS)]
+
+    def batch(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        harmless = torch.stack([whole[_some(rows, HARMLESS_BATCH, generator)] for rows in seen])
+        return unsafe(UNSAFE_BATCH, generator), harmless
+
+    return batch
+
+
+def _passage_batches(unsafe: Callable[[int, torch.Generator], Tensor], passages: Tensor, prompts: Tensor, own: Tensor) -> Batch:
+    seen = [(own != number % FOLDS).nonzero()[:, 0] for number in range(NETWORKS)]
+
+    def batch(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        rows = torch.stack([_some(places, HARMLESS_BATCH, generator) for places in seen])
+        around = torch.stack([_some(places, UNSAFE_BATCH, generator) for places in seen])
+        low, high = ALONE
+        share = low + (high - low) * torch.rand(NETWORKS, UNSAFE_BATCH, 1, generator=generator)
+        here, prompt = passages[around], prompts[around]
+        inside = share * unsafe(UNSAFE_BATCH, generator) + SURROUNDINGS * prompt + here - prompt
+        prompt = torch.lerp(prompt, inside, OWN_SHARE)
+        harmless = torch.cat([passages[rows], passages[rows] - prompts[rows]], -1)
+        return torch.cat([inside, inside - prompt], -1), harmless
+
+    return batch
+
+
+def _some(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    return rows[torch.randint(len(rows), (count,), generator=generator)]
+
+
+def _teach(batch: Batch, width: int, generator: torch.Generator) -> Taught:
+    """Train F networks side by side on unsafe against harmless rows, (F, B, d) each: seeded AdamW, cosine decay, dropout."""
+
+    def start(*shape: int, fan: int) -> Tensor:
+        return ((torch.rand(*shape, generator=generator) * 2 - 1) / math.sqrt(fan)).requires_grad_()
+
+    inner, bias = start(NETWORKS, width, HIDDEN, fan=width), start(NETWORKS, 1, HIDDEN, fan=width)
+    outer, level = start(NETWORKS, HIDDEN, 1, fan=HIDDEN), start(NETWORKS, 1, 1, fan=HIDDEN)
+    optimiser = torch.optim.AdamW([inner, bias, outer, level], lr=RATE, weight_decay=DECAY)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
+    truth = torch.cat([torch.ones(UNSAFE_BATCH), torch.zeros(HARMLESS_BATCH)]).expand(NETWORKS, -1)
+    for _ in range(STEPS):
+        rows = torch.cat(batch(generator), 1)
+        kept = torch.rand(NETWORKS, len(truth[0]), HIDDEN, generator=generator) >= DROPOUT
+        hidden = gelu(rows @ inner + bias) * kept / (1 - DROPOUT)
+        scores = (hidden @ outer + level)[..., 0]
+        optimiser.zero_grad()
+        # The networks share nothing, so that their losses are added.
+        loss: Tensor = NETWORKS * binary_cross_entropy_with_logits(scores, truth)
+        loss.backward()
+        optimiser.step()
+        decay.step()
+    return Taught(*(part.detach() for part in (inner, bias, outer, level)))
+
+
+def _silent(width: int) -> Taught:
+    """Return networks that say nothing, for want of long prompts."""
+    shapes = ((NETWORKS, width, HIDDEN), (NETWORKS, 1, HIDDEN), (NETWORKS, HIDDEN, 1), (NETWORKS, 1, 1))
+    return Taught(*(torch.zeros(shape) for shape in shapes))
+
+
+def _widened(taught: Taught) -> tuple[Tensor, Tensor]:
+    """Put the networks' hidden units side by side: weights (F H, d) and biases (F H,)."""
+    return taught.inner.transpose(1, 2).flatten(0, 1), taught.bias.flatten()

@@ -1,0 +1,116 @@
+"""How single tokens are read: a discriminant in the benign tokens' own covariance, in units of benign deviations.
+
+The operators move tokens by these readings. The gate hears the highest of them in a prompt, and the highest mean of four
+in a row, a phrase.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..directions.aligned import LEVELS
+from ..extraction.estimators import solve_shrunk
+from .wide import BLOCK_BYTES, groups
+
+CHUNK = 64
+SKETCH_ROWS = 2048
+EXACT_WIDTH = 1024
+PHRASE = 4  # tokens
+
+
+@dataclass(frozen=True, eq=False)
+class CalibratedReadings:
+    """Token readings in benign deviations: `readings` (K, D), `offsets` (K,), and u of benign `tokens` (M, K), with the
+    highest u of each prompt's tokens and phrases, `token_peaks` and `phrase_peaks` (N, K).
+    """
+
+    readings: Tensor
+    offsets: Tensor
+    tokens: Tensor
+    token_peaks: Tensor
+    phrase_peaks: Tensor
+
+
+def calibrate_readings(weights: Tensor, tokens: Sequence[Tensor]) -> CalibratedReadings:
+    """Scale readings (K, D) to benign token deviations with median 0, and read all benign tokens with them."""
+    lengths = [len(rows) for rows in tokens]
+    columns = weights.float().T
+    along = torch.cat([rows @ columns for rows in _grouped(tokens)]).double()
+    spread = along.std(0).clamp(min=1e-12)
+    offsets = along.median(0).values / spread
+    unsafe = offsets - along / spread
+    prompts = [part if len(part) else unsafe.amin(0, keepdim=True) for part in unsafe.split(lengths)]
+    highest = torch.stack([part.amax(0) for part in prompts])
+    phrases = torch.stack([_phrase_means(part).amax(0) for part in prompts])
+    return CalibratedReadings(weights / spread[:, None], offsets, unsafe, highest, phrases)
+
+
+def token_peaks(unsafe: Tensor, mask: Tensor) -> Tensor:
+    """Return the highest reading (B, K) among the tokens of each prompt, given u (B, T, K) and which tokens count (B, T).
+
+    A prompt without tokens has -inf, as one whose tokens do not count.
+    """
+    if not unsafe.shape[1]:
+        return unsafe.new_full((len(unsafe), unsafe.shape[2]), -math.inf)
+    return unsafe.masked_fill(~mask[..., None], -math.inf).amax(1)
+
+
+def phrase_peaks(unsafe: Tensor, mask: Tensor) -> Tensor:
+    """Return the highest mean reading (B, K) of four tokens in a row, or of all tokens of a shorter prompt.
+
+    Tokens that do not count are left out, so that padding before, between or after the text changes nothing.
+    """
+    rows = [_phrase_means(readings[kept]) for readings, kept in zip(unsafe, mask, strict=True)]
+    return torch.stack([row.amax(0) if len(row) else unsafe.new_full(unsafe.shape[-1:], -math.inf) for row in rows])
+
+
+def _phrase_means(readings: Tensor) -> Tensor:
+    if len(readings) <= PHRASE:
+        return readings.mean(0, keepdim=True) if len(readings) else readings
+    return readings.unfold(0, PHRASE, 1).mean(-1)
+
+
+def token_discriminant(vectors: Tensor, tokens: Sequence[Tensor], scale: Tensor, shrinkage: float) -> Tensor:
+    """Read vectors (K, d) with the benign tokens' covariance C: (C + shrinkage)^-1 v, both in channels over `scale`.
+
+    In spaces wider than 1,024 the covariance comes from 2,048 random signed sums of all tokens (a count sketch, so that
+    rare outlier tokens are in it too), and no (d, d) matrix is formed; from fewer where these would weigh more than 64 MiB.
+    """
+    width, scale = vectors.shape[1], scale.float()
+    mean = sum((rows.sum(0) for rows in _grouped(tokens)), torch.zeros(width)) / sum(map(len, tokens))
+    wide = width > EXACT_WIDTH
+    generator = torch.Generator().manual_seed(0)
+    sums = min(SKETCH_ROWS, BLOCK_BYTES // (4 * width))
+    total = torch.zeros(sums if wide else width, width)
+    for rows in _grouped(tokens):
+        rows = (rows - mean) / scale
+        if wide:
+            bucket = torch.randint(sums, (len(rows),), generator=generator)
+            sign = torch.randint(2, (len(rows), 1), generator=generator).float() * 2 - 1
+            total.index_add_(0, bucket, rows * sign)
+        else:
+            total.addmm_(rows.T, rows)
+    if not wide:
+        total.diagonal().add_(1e-6 * total.diagonal().mean())
+        total = torch.linalg.cholesky(total).T
+    return solve_shrunk(total, vectors.float(), shrinkage, over_rows=wide).double()
+
+
+def _grouped(tokens: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Join token states of some prompts at a time as float32, so that all of them never exist twice."""
+    for group in groups(tokens, CHUNK):
+        yield torch.cat(group).float()
+
+
+def quantiles(values: Tensor) -> Tensor:
+    """Return quantiles at LEVELS over the first axis of (N, K): (K, Q) float32. Sorts, as N may be in the millions."""
+    ordered = values.double().sort(0).values
+    position = torch.tensor(LEVELS, dtype=torch.float64) * (len(ordered) - 1)
+    low = position.floor().long()
+    high = (low + 1).clamp(max=len(ordered) - 1)
+    return torch.lerp(ordered[low], ordered[high], (position - low)[:, None]).T.contiguous().float()

@@ -1,0 +1,1 @@
+"""The two values that travel: a safety direction in its source model, and one aligned to a text encoder."""

@@ -1,0 +1,224 @@
+"""A workflow in ComfyUI's API format: where its prompt, its seeds and its steering are, and a copy with others put in.
+
+A graph maps node ids to `{"class_type": ..., "inputs": {name: value or [node id, slot]}}`.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import DataError
+from ...storage.text_files import read_text
+from ...workflow.pack_nodes import APPLY, ON_CONDITIONING, REPORTING, SCORING
+
+Graph = dict[str, dict[str, Any]]
+Link = tuple[str, int]
+Place = tuple[str, str]
+
+TELLING = (REPORTING, SCORING)
+POSITIVE_INPUTS = ("positive", "cond1", "conditioning")
+SEED_INPUTS = ("seed", "noise_seed")
+TEXT_INPUTS = ("text", "prompt", "user_prompt", "text_g", "text_l", "clip_g", "clip_l", "t5xxl", "llama", "bert", "mt5xl")
+KEPT_KEYS = ("class_type", "inputs", "_meta")
+EXPORT = "In ComfyUI, choose Workflow > Export (API) and give that file."
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """The part of a graph that steering reaches, and the inputs (node id, name) an evaluation sets in it.
+
+    `steered` names the nodes whose pictures count; a Safety Report draws some too, which do not.
+    """
+
+    graph: Graph
+    texts: tuple[Place, ...]
+    seeds: tuple[Place, ...]
+    strengths: tuple[Place, ...]
+    steered: frozenset[str]
+
+    def filled(self, text: str, seed: int, strength: float) -> Graph:
+        """Return a copy of the graph with this prompt in every text input, this seed and this steering strength."""
+        graph = copy.deepcopy(self.graph)
+        for places, value in ((self.texts, text), (self.seeds, seed), (self.strengths, strength)):
+            for node, name in places:
+                graph[node]["inputs"][name] = value
+        return graph
+
+    @property
+    def fingerprint(self) -> str:
+        """Identify the workflow apart from prompt, seed and strength: 16 hexadecimal digits."""
+        graph = {node: {**one, "_meta": None} for node, one in self.filled("", 0, 0.0).items()}
+        text = json.dumps(graph, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_workflow(path: str | os.PathLike[str], prompt_node: str | None = None) -> Workflow:
+    """Read a workflow file and find what an evaluation sets; nodes that steering does not reach are left out.
+
+    `prompt_node` names the node, or "node.input", of the prompt where it cannot be found. Raises DataError for a file
+    that is not in API format, has no Apply Safety Steer, no seed, or no prompt or several that could be meant.
+    """
+    graph = _read_graph(path)
+    appliers = [node for node in graph if graph[node]["class_type"] in (APPLY, ON_CONDITIONING)]
+    if not appliers:
+        raise DataError(
+            "The workflow has no Apply Safety Steer. Put one on the MODEL wire, last before the sampler, check that it is not "
+            f"bypassed or muted, and export it again. {EXPORT}"
+        )
+    consumers = _consumers(graph)
+    steered = _reached(appliers, consumers)
+    drawing = [node for node in steered if graph[node]["class_type"] not in TELLING]
+    if not drawing:
+        raise DataError("Nothing is connected to Apply Safety Steer. Connect its output to your sampler and export again.")
+    ends = [node for node in drawing if node not in consumers]
+    kept = _reached(ends, {node: [source for source, _ in _links(graph[node])] for node in graph}) | set(ends)
+    graph = {node: graph[node] for node in graph if node in kept}
+    appliers = [node for node in appliers if node in graph]
+    seeds = tuple((node, name) for node in graph for name in SEED_INPUTS if name in graph[node]["inputs"])
+    if not seeds:
+        raise DataError(f"The workflow has no input named {' or '.join(SEED_INPUTS)} to set. Use a sampler with a seed.")
+    strengths = tuple((node, "strength") for node in appliers)
+    texts = _prompt_places(graph, prompt_node) if prompt_node is not None else _found_texts(graph, appliers, steered)
+    return Workflow(graph, texts, seeds, strengths, frozenset(drawing))
+
+
+def _read_graph(path: str | os.PathLike[str]) -> Graph:
+    source, text = read_text(path)
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"'{source.name}' is not JSON ({str(error)[:80]}). {EXPORT}") from error
+    if isinstance(document, dict) and isinstance(document.get("nodes"), list):
+        raise DataError(
+            f"'{source.name}' is a workflow as ComfyUI saves it for editing; the server takes another form. {EXPORT}"
+        )
+    if not isinstance(document, dict) or not document or not all(map(_is_node, document.values())):
+        raise DataError(f"'{source.name}' is not a workflow in API format: not every entry has class_type and inputs. {EXPORT}")
+    graph = {str(node): {key: one[key] for key in KEPT_KEYS if key in one} for node, one in document.items()}
+    for node, one in graph.items():
+        missing = next((source for source, _ in _links(one) if source not in graph), None)
+        if missing is not None:
+            raise DataError(f"Node {_named(graph, node)} is connected to node {missing}, which the file lacks. {EXPORT}")
+    return graph
+
+
+def _is_node(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("class_type"), str) and isinstance(value.get("inputs"), dict)
+
+
+def _link(value: object) -> Link | None:
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str | int) and isinstance(value[1], int):
+        return str(value[0]), value[1]
+    return None
+
+
+def _links(node: Mapping[str, Any]) -> list[Link]:
+    return [link for link in map(_link, node["inputs"].values()) if link is not None]
+
+
+def _consumers(graph: Graph) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for node in graph:
+        for source, _ in _links(graph[node]):
+            found.setdefault(source, []).append(node)
+    return found
+
+
+def _reached(starts: Iterable[str], steps: Mapping[str, Iterable[str]]) -> set[str]:
+    """Return every node one or more steps away from the starts."""
+    found: set[str] = set()
+    waiting = [step for start in starts for step in steps.get(start, ())]
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting.extend(steps.get(node, ()))
+    return found
+
+
+def _found_texts(graph: Graph, appliers: list[str], steered: set[str]) -> tuple[Place, ...]:
+    """Follow the positive conditioning of every steered sampler upstream to the node that encodes the prompt."""
+    starts = [
+        link
+        for node in graph
+        for name in POSITIVE_INPUTS
+        if (link := _link(graph[node]["inputs"].get(name))) and _steers(graph, node, appliers, steered)
+    ]
+    encoders: list[str] = []
+    seen: set[Link] = set()
+    while starts:
+        link = starts.pop()
+        if link in seen:
+            continue
+        seen.add(link)
+        node, slot = link
+        if _text_inputs(graph, node):
+            encoders += [node] if node not in encoders else []
+        else:
+            starts += _conditioning_links(graph[node]["inputs"], slot)
+    if len(encoders) == 1:
+        return tuple((encoders[0], name) for name in _text_inputs(graph, encoders[0]))
+    if not encoders:
+        raise DataError(
+            "No text encoder was found behind the positive input of the steered sampler. Name the node your prompt is typed "
+            "into with --prompt-node ID or --prompt-node ID.INPUT."
+        )
+    listed = "; ".join(_named(graph, node) for node in sorted(encoders))
+    raise DataError(f"{len(encoders)} nodes could hold the prompt: {listed}. Choose one with --prompt-node ID.")
+
+
+def _steers(graph: Graph, node: str, appliers: list[str], steered: set[str]) -> bool:
+    """Tell whether a node samples with a steered model, or is the node that steers a conditioning."""
+    if graph[node]["class_type"] == ON_CONDITIONING:
+        return True
+    model = _link(graph[node]["inputs"].get("model"))
+    return model is not None and (model[0] in appliers or model[0] in steered)
+
+
+def _text_inputs(graph: Graph, node: str) -> list[str]:
+    """Return the inputs a node encodes as text; none for a node that is no text encoder."""
+    inputs = graph[node]["inputs"]
+    is_text = [name for name in TEXT_INPUTS if isinstance(inputs.get(name), str) or _link(inputs.get(name))]
+    return is_text if _link(inputs.get("clip")) else []
+
+
+def _conditioning_links(inputs: Mapping[str, Any], slot: int) -> list[Link]:
+    """Return where the conditioning that leaves a node at `slot` comes in."""
+    links = {name: link for name, value in inputs.items() if (link := _link(value))}
+    if "positive" in links and "negative" in links:  # two in, two out, in this order
+        return [links[("positive", "negative")[slot]]] if slot < 2 else []
+    named = [link for name, link in links.items() if name == "positive" or name.startswith("cond")]
+    return named or list(links.values())
+
+
+def _prompt_places(graph: Graph, wanted: str) -> tuple[Place, ...]:
+    """Read "node" or "node.input"; a node alone means its text inputs, or its only written text."""
+    node, _, name = (wanted, "", "") if wanted in graph else wanted.rpartition(".")
+    if node not in graph:
+        raise DataError(
+            f"There is no node '{wanted}' among those that lead to the steered pictures. There are: "
+            f"{'; '.join(_named(graph, one) for one in graph)}. Correct --prompt-node."
+        )
+    inputs = graph[node]["inputs"]
+    if name and name not in inputs:
+        raise DataError(f"Node {_named(graph, node)} has no input '{name}', only {', '.join(inputs)}. Correct --prompt-node.")
+    written = [key for key, value in inputs.items() if isinstance(value, str)]
+    names = [name] if name else _text_inputs(graph, node) or (written if len(written) == 1 else [])
+    if not names:
+        raise DataError(
+            f"Which input of node {_named(graph, node)} holds the prompt? It has {', '.join(inputs) or 'none'}. Name it: "
+            f"--prompt-node {node}.INPUT"
+        )
+    return tuple((node, one) for one in names)
+
+
+def _named(graph: Graph, node: str) -> str:
+    title = (graph[node].get("_meta") or {}).get("title")
+    shown = f"{graph[node]['class_type']}, '{title}'" if title else graph[node]["class_type"]
+    return f"{node} ({shown})"

@@ -1,0 +1,1 @@
+"""From pairs of prompts and a language model to a safety direction."""

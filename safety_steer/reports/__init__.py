@@ -1,0 +1,1 @@
+"""What steering did to a prompt, as numbers, words and pictures."""

@@ -1,0 +1,131 @@
+"""Pairs and prompt lists from text files, with one clear error for everything that cannot be used."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..categories import normalised
+from ..directions.source import GLOBAL
+from ..errors import DataError
+from .text_files import read_text
+
+MAX_PROMPTS = 200_000
+MAX_CHARACTERS = 20_000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two prompts that differ in safety only, the category of what makes one unsafe, and the set they are from, if told."""
+
+    safe: str
+    unsafe: str
+    category: str
+    source: str = ""
+
+
+def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
+    """Read pairs from JSON lines or CSV with the columns safe, unsafe and category, and source where a file has it.
+
+    Categories and sources are lower-cased with underscores. Raises DataError for a missing file, a row without both sides,
+    two equal sides, a category named "global", a source that is no text, or no pairs at all; it names the row.
+    """
+    source, text = read_text(path)
+    rows: Iterable[object]
+    if source.suffix.lower() == ".csv":
+        rows = read_table(source, text, ",")
+    else:
+        rows = (_json_row(source, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+    pairs = [_pair(source, number, row) for number, row in enumerate(rows, 1)]
+    if not pairs:
+        raise DataError(f"'{source.name}' holds no pairs. Expected lines like {_EXAMPLE}.")
+    return pairs
+
+
+def read_prompts(path: str | os.PathLike[str]) -> list[str]:
+    """Read a prompt list: one prompt a line, the column "Prompt" of a `.tsv`, blank lines and repeats left out.
+
+    Raises DataError for a missing or empty file, and for absurdly many or long lines.
+    """
+    source, text = read_text(path)
+    if source.suffix.lower() == ".tsv":
+        table = read_table(source, text, "\t")
+        column = next((name for name in (table[0] if table else {}) if name and name.strip().lower() == "prompt"), None)
+        if column is None:
+            raise DataError(f"'{source.name}' has no column named Prompt. Add a header line, or use a plain .txt list.")
+        lines: Iterable[str] = (row[column] or "" for row in table)
+    else:
+        lines = text.split("\n")
+    return clean_prompts(lines, source.name)
+
+
+def clean_prompts(lines: Iterable[str], origin: str) -> list[str]:
+    """Strip lines, drop blank ones and repeats; raises DataError when nothing is left or it is absurdly much."""
+    prompts = list(dict.fromkeys(" ".join(line.split()) for line in lines if line.strip()))
+    if not prompts:
+        raise DataError(f"{origin} holds no prompts. Write one prompt a line.")
+    if len(prompts) > MAX_PROMPTS or max(map(len, prompts)) > MAX_CHARACTERS:
+        raise DataError(
+            f"{origin} holds {len(prompts):,} prompts of up to {max(map(len, prompts)):,} characters; "
+            f"at most {MAX_PROMPTS:,} of {MAX_CHARACTERS:,} are allowed."
+        )
+    return prompts
+
+
+def category_rows(pairs: Sequence[Pair]) -> dict[str, list[int]]:
+    """Map each category, sorted by name after "global", to the numbers of its pairs."""
+    rows: dict[str, list[int]] = {GLOBAL: list(range(len(pairs)))}
+    for category in sorted({pair.category for pair in pairs}):
+        rows[category] = [number for number, pair in enumerate(pairs) if pair.category == category]
+    return rows
+
+
+def read_table(source: Path, text: str, delimiter: str) -> list[dict[str, str]]:
+    """Read a table with a header line; tab-separated ones have no quoting. Raises DataError for one csv cannot read."""
+    try:
+        if delimiter == "\t":
+            return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv.QUOTE_NONE))
+        return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise DataError(f"'{source.name}' is not a readable table: {error}. Check its quotes and line lengths.") from error
+
+
+_EXAMPLE = '{"safe": "...", "unsafe": "...", "category": "..."}'
+
+
+def _json_row(source: Path, number: int, line: str) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"'{source.name}' line {number} is not JSON. Expected {_EXAMPLE}.") from error
+
+
+def _pair(source: Path, number: int, row: object) -> Pair:
+    values = row if isinstance(row, dict) else {}
+    sides = {}
+    for side in ("safe", "unsafe", "category"):
+        value = values.get(side)
+        if not isinstance(value, str) or not value.strip():
+            raise DataError(f"'{source.name}' row {number} has no '{side}'. Expected {_EXAMPLE}.")
+        sides[side] = value.strip()[:MAX_CHARACTERS]
+    category = normalised(sides["category"])
+    if category == GLOBAL or len(category) > 64 or not category.isprintable():
+        raise DataError(f"'{source.name}' row {number} has the category '{category[:64]}', which is not usable. Rename it.")
+    if sides["safe"] == sides["unsafe"]:
+        raise DataError(f"'{source.name}' row {number} has the same text on both sides. Each pair needs two.")
+    return Pair(sides["safe"], sides["unsafe"], category, _source(source, number, values.get("source")))
+
+
+def _source(source: Path, number: int, value: object) -> str:
+    """Return the name of the set a row is from; a blank or missing one is no name."""
+    if value is None:
+        return ""
+    name = normalised(value) if isinstance(value, str) else None
+    if name is None or len(name) > 64 or not name.isprintable():
+        raise DataError(f"'{source.name}' row {number} has a 'source' that is no short text. Rename it or leave it out.")
+    return name

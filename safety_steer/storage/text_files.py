@@ -1,0 +1,39 @@
+"""Text files in, files out: size limits, UTF-8, and nothing ever half written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from ..errors import DataError
+
+MAX_BYTES = 256 * 2**20
+
+
+def read_text(path: str | os.PathLike[str], limit: int | None = None) -> tuple[Path, str]:
+    """Return a file's path and its text; raises DataError for one that is missing, larger than `limit` or not UTF-8."""
+    source, limit = Path(path), limit or MAX_BYTES
+    if not source.is_file():
+        raise DataError(f"There is no file '{source}'. Check the name and the folder.")
+    if source.stat().st_size > limit:
+        raise DataError(f"'{source.name}' is larger than {limit:,} bytes. Split it, or check that it is the right file.")
+    try:
+        return source, source.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{source.name}' is not UTF-8 text. Save it as UTF-8.") from error
+
+
+def write_bytes(target: Path, data: bytes) -> None:
+    """Write `data` to a temporary name beside `target`, flush it to disk and move it into place."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

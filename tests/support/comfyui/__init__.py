@@ -1,0 +1,1 @@
+"""A real ComfyUI in this process or beside it, with tiny models."""

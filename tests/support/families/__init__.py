@@ -1,0 +1,1 @@
+"""Every model family of ComfyUI with small random weights."""

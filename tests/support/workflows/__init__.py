@@ -1,0 +1,1 @@
+"""Small workflows, drawn by hand or in shapes, and ComfyUI's templates."""

@@ -1,0 +1,1 @@
+"""Scripts that write or draw what the repository holds: pages, workflows, data."""

@@ -1,0 +1,1 @@
+"""Scripts that choose and write data: harmless prompts and merged pairs."""

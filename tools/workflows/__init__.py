@@ -1,0 +1,1 @@
+"""Scripts that write the example workflows and the block."""

@@ -1,0 +1,119 @@
+"""What the nodes of the examples look like: their inputs in order, with defaults, and their outputs.
+
+Those of this pack come from the locked schema, those of ComfyUI from the table below.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[3]
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+SEEDS = {"seed", "noise_seed"}
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input: a socket, or a widget with its default; `optional` sockets may stay open."""
+
+    name: str
+    kind: str
+    default: Any = None
+    optional: bool = False
+
+    @property
+    def is_widget(self) -> bool:
+        """Whether the value is typed or chosen on the node."""
+        return self.kind in WIDGETS
+
+
+@dataclass(frozen=True)
+class NodeType:
+    """The inputs of a node, and its outputs as pairs of name and kind."""
+
+    inputs: tuple[Input, ...]
+    outputs: tuple[tuple[str, str], ...]
+    pack: str = "comfy-core"
+
+
+def _stock(inputs: str, outputs: str = "", **widgets: Any) -> NodeType:
+    """Describe a node of ComfyUI: sockets as "name KIND, name KIND?", outputs as "NAME KIND", and widgets with defaults.
+
+    An output of one word is called what it is.
+    """
+    sockets = [part.split() for part in inputs.split(", ") if part]
+    made = [Input(name, kind.rstrip("?"), optional=kind.endswith("?")) for name, kind in sockets]
+    kinds = {bool: "BOOLEAN", int: "INT", float: "FLOAT"}
+    texts = {"text", "filename_prefix"}
+    for name, value in widgets.items():
+        made.append(Input(name, kinds.get(type(value), "STRING" if name in texts else "COMBO"), value))
+    found = [part.split() for part in outputs.split(", ") if part]
+    return NodeType(tuple(made), tuple((part[0], part[-1]) for part in found))
+
+
+SAMPLING = "model MODEL, positive CONDITIONING, negative CONDITIONING, latent_image LATENT"
+SIZE = {"width": 512, "height": 512}
+STOCK = {
+    "CheckpointLoaderSimple": _stock("", "MODEL, CLIP, VAE", ckpt_name=""),
+    "UNETLoader": _stock("", "MODEL", unet_name="", weight_dtype="default"),
+    "CLIPLoader": _stock("", "CLIP", clip_name="", type="wan", device="default"),
+    "VAELoader": _stock("", "VAE", vae_name=""),
+    "CLIPVisionLoader": _stock("", "CLIP_VISION", clip_name=""),
+    "LoadImage": _stock("", "IMAGE, MASK", image="example.png"),
+    "CLIPTextEncode": _stock("clip CLIP", "CONDITIONING", text=""),
+    "CLIPVisionEncode": _stock("clip_vision CLIP_VISION, image IMAGE", "CLIP_VISION_OUTPUT", crop="center"),
+    "EmptyLatentImage": _stock("", "LATENT", **SIZE, batch_size=1),
+    "EmptyHunyuanLatentVideo": _stock("", "LATENT", **SIZE, length=33, batch_size=1),
+    "WanImageToVideo": _stock(
+        "positive CONDITIONING, negative CONDITIONING, vae VAE, clip_vision_output CLIP_VISION_OUTPUT?, start_image IMAGE?",
+        "positive CONDITIONING, negative CONDITIONING, latent LATENT",
+        **SIZE,
+        length=33,
+        batch_size=1,
+    ),
+    "ModelSamplingSD3": _stock("model MODEL", "MODEL", shift=3.0),
+    "KSampler": _stock(SAMPLING, "LATENT", seed=1, steps=20, cfg=8.0, sampler_name="euler", scheduler="simple", denoise=1.0),
+    "KSamplerAdvanced": _stock(
+        SAMPLING,
+        "LATENT",
+        add_noise="enable",
+        noise_seed=1,
+        steps=20,
+        cfg=8.0,
+        sampler_name="euler",
+        scheduler="simple",
+        start_at_step=0,
+        end_at_step=10000,
+        return_with_leftover_noise="disable",
+    ),
+    "VAEDecode": _stock("samples LATENT, vae VAE", "IMAGE"),
+    "VAEEncode": _stock("pixels IMAGE, vae VAE", "LATENT"),
+    "ImageScale": _stock("image IMAGE", "IMAGE", upscale_method="lanczos", **SIZE, crop="center"),
+    "ImageScaleBy": _stock("image IMAGE", "IMAGE", upscale_method="nearest-exact", scale_by=4.0),
+    "SaveImage": _stock("images IMAGE", filename_prefix="SafetySteer"),
+    "PreviewImage": _stock("images IMAGE"),
+    "CreateVideo": _stock("images IMAGE, audio AUDIO?", "VIDEO", fps=16.0),
+    "SaveVideo": _stock("video VIDEO", filename_prefix="video/SafetySteer", format="auto", codec="auto"),
+}
+
+
+@cache
+def _own() -> dict[str, NodeType]:
+    """Read this pack's nodes from the locked schema, and the names of their outputs from the English texts."""
+    schema = json.loads((ROOT / "tests/support/comfyui/schema_lock.json").read_text(encoding="utf-8"))
+    texts = json.loads((ROOT / "locales/en/nodeDefs.json").read_text(encoding="utf-8"))
+    found = {}
+    for node, entry in schema.items():
+        inputs = [Input(one["name"], one["type"], one.get("default"), one["optional"]) for one in entry["inputs"]]
+        names = [output["name"] for output in texts[node].get("outputs", {}).values()]
+        found[node] = NodeType(tuple(inputs), tuple(zip(names, entry["outputs"], strict=True)), "safety-steer")
+    return found
+
+
+def node_type(name: str) -> NodeType:
+    """Return what a node looks like."""
+    return STOCK[name] if name in STOCK else _own()[name]

@@ -1,0 +1,1 @@
+"""Training of the demo world: sprites, autoencoder, judges and generators."""
