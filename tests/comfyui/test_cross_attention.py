@@ -169,7 +169,8 @@ def test_an_area_prompt_leaves_the_rest_alone() -> None:
 
 
 def test_each_step_costs_one_pass_over_the_context_and_reads_nothing_back() -> None:
-    module, targets, curve = (running_comfyui.module(f"nodes.{name}") for name in ("cross_attention", "targets", "curve"))
+    rooms = ("cross_attention", "steered_variants", "fade_curve")
+    module, targets, curve = (running_comfyui.module(f"adapters.sampling.{name}") for name in rooms)
     counted: list[str] = []
 
     class Count(torch.utils._python_dispatch.TorchDispatchMode):

@@ -58,7 +58,7 @@ def by_node() -> tuple[Any, Any]:
 @cache
 def by_hand() -> Any:
     """Align with the library, from states that transformers gives."""
-    anchors, align = (running_comfyui.module(f"safety_steer.{name}") for name in ("anchors", "align"))
+    anchors, align = (running_comfyui.module(f"safety_steer.alignment.{name}") for name in ("anchors", "align_direction"))
     states = anchors.collect([{SPACE: real_qwen.states(source().anchors[:ANCHORS])}], ANCHORS)
     passages = anchors.choose_passages(source(), ANCHORS)
     long = anchors.collect([{SPACE: real_qwen.states(passages)}], len(passages))
