@@ -17,6 +17,8 @@ export async function asOneStep(app, root, edit, work) {
     passTakenIds(allGraphs(root));
     work();
     noteWires(allGraphs(root));
+    // New nodes were put in their order before they had wires; a front end that finds another later takes it for a step.
+    allGraphs(root).forEach((graph) => graph.updateExecutionOrder());
   } catch (error) {
     failure = error;
   }
