@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..safety_steer.api_wires import wire
+
 Graph = Mapping[str, Mapping[str, Any]]
 
 TEXT_INPUTS = ("text", "prompt", "string", "value", "positive")
@@ -13,14 +15,14 @@ TEXT_INPUTS = ("text", "prompt", "string", "value", "positive")
 def before(graph: Graph, node: str | None, inputs: tuple[str, ...]) -> list[str]:
     """Return the nodes that lead to some inputs of a node, the nearest first; none for inputs without a wire."""
     start = graph.get(node or "", {}).get("inputs", {})
-    waiting = [_origin(start[name]) for name in inputs if name in start]
+    waiting = [wire(start[name]) for name in inputs if name in start]
     found: dict[str, None] = {}
     while waiting:
-        name, waiting = waiting[0], waiting[1:]
-        if name is None or name in found or name not in graph:
+        origin, waiting = waiting[0], waiting[1:]
+        if origin is None or origin[0] in found or origin[0] not in graph:
             continue
-        found[name] = None
-        waiting += [_origin(value) for value in graph[name].get("inputs", {}).values()]
+        found[origin[0]] = None
+        waiting += [wire(value) for value in graph[origin[0]].get("inputs", {}).values()]
     return list(found)
 
 
@@ -33,9 +35,3 @@ def typed_texts(graph: Graph, nodes: list[str]) -> list[str]:
                 likely = any(word in key.lower() for word in TEXT_INPUTS)
                 found.append((not likely, value))
     return list(dict.fromkeys(text for _, text in sorted(found, key=lambda pair: pair[0])))
-
-
-def _origin(value: Any) -> str | None:
-    """Return which node a wire comes from; None for a value that was typed."""
-    wired = isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
-    return str(value[0]) if wired else None

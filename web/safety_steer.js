@@ -4,8 +4,10 @@
 
 import { app } from "../../scripts/app.js";
 import { Inserter } from "./steering/insert.js";
-import { ALIGN, APPLY, LOAD, plan, STEER, STEERED } from "./steering/plan.js";
+import { ALIGN, APPLY, LOAD } from "./steering/pack_nodes.js";
+import { plan } from "./steering/plan.js";
 import { Remover } from "./steering/remove.js";
+import { STEER, STEERED } from "./steering/rules.js";
 import { asOneStep } from "./steering/step.js";
 import { keepTexts } from "./steering/texts.js";
 import { added, details, removed, stay } from "./steering/words.js";

@@ -6,11 +6,15 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+from ..api_wires import wire
 from .graph import Document, Json, Wire
 from .pack_nodes import ALIGN, APPLY, LOAD, STEERING, SUPPLYING, api_node
 from .plan import STEER, Verdict
 from .prompts import CLIP, OwnClip
+from .trace import PAIR
 
+TEXT_INPUTS = ("text", "prompt", "user_prompt", "text_g", "text_l", "clip_g", "clip_l", "t5xxl", "llama", "bert", "mt5xl")
+"""The names of inputs whose text an encoder turns into conditioning."""
 NAMES = {
     "model": "MODEL",
     "clip": "CLIP",
@@ -27,8 +31,7 @@ NAMES = {
     "vae": "VAE",
     "text_embeds": "WANVIDEOTEXTEMBEDS",
     "switch": "BOOLEAN",
-    "text": "STRING",
-    "prompt": "STRING",
+    **dict.fromkeys(TEXT_INPUTS, "STRING"),
 }
 """What an input of that name takes. The format keeps no types; numbers at the end of a name do not count, nor what stands
 before a point: the third picture of "images" is "images.image2"."""
@@ -58,8 +61,8 @@ def as_document(data: Json) -> Document:
         meta = node.get("_meta")
         sockets: list[Json] = []
         for name, value in node["inputs"].items():
-            if _is_wire(value):
-                origin, kind = Wire(str(value[0]), value[1]), _kind(name)
+            if start := wire(value):
+                origin, kind = Wire(*start), _kind(name)
                 if origin.origin in data:
                     known = kinds[str(origin.origin)]
                     known[origin.slot] = kind if kind != "*" else known.get(origin.slot, kind)
@@ -69,8 +72,16 @@ def as_document(data: Json) -> Document:
         nodes[key]["title"] = meta.get("title") if isinstance(meta, dict) else None
     for key, node in nodes.items():
         known = {**kinds[key], **({0: GIVES[node["type"]]} if node["type"] in GIVES else {})}
+        if known.get(1) == "CONDITIONING" and 2 not in known and _passes_a_pair(node):
+            known.setdefault(0, "CONDITIONING")
         node["outputs"] = [{"name": "", "type": known.get(slot, "*")} for slot in range(min(max(known, default=-1) + 1, SLOTS))]
     return Document({"nodes": list(nodes.values()), "links": links})
+
+
+def _passes_a_pair(node: Json) -> bool:
+    """Tell whether a node takes a positive and a negative prompt and no model, which it would give before them."""
+    names = {socket["name"] for socket in node["inputs"]}
+    return names >= set(PAIR) and "model" not in names
 
 
 def _kind(name: str) -> str:
@@ -102,8 +113,7 @@ def insert(data: Json, verdicts: Sequence[Verdict]) -> Json:
         direction = put(LOAD, LOAD)
         aligned = put((ALIGN, start), ALIGN, direction=direction, clip=[clip.origin, clip.slot])
         source = holder[name]
-        model = Wire(str(source[0]), source[1])
-        holder[name] = put((APPLY, model, tuple(aligned)), APPLY, model=source, direction=aligned)
+        holder[name] = put((APPLY, wire(source), tuple(aligned)), APPLY, model=source, direction=aligned)
     return result
 
 
@@ -114,8 +124,8 @@ def remove(data: Json) -> tuple[Json, int]:
     for node in result.values():
         for name, value in list(node["inputs"].items()):
             steps = 0
-            while _is_wire(value) and (passage := passages.get(str(value[0]))) and steps <= len(passages):
-                value = data[str(value[0])]["inputs"].get(passage.input) if value[1] == passage.output else None
+            while (start := wire(value)) and (passage := passages.get(start[0])) and steps <= len(passages):
+                value = data[start[0]]["inputs"].get(passage.input) if start[1] == passage.output else None
                 steps += 1
             if value is None:
                 del node["inputs"][name]
@@ -129,15 +139,5 @@ def remove(data: Json) -> tuple[Json, int]:
 
 
 def _serves_nobody(data: Json, key: str) -> bool:
-    wires = (value for node in data.values() for value in node["inputs"].values() if _is_wire(value))
-    return data[key]["class_type"] in SUPPLYING and not any(str(wire[0]) == key for wire in wires)
-
-
-def _is_wire(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and isinstance(value[0], str | int)
-        and isinstance(value[1], int)
-        and not isinstance(value[1], bool)
-    )
+    starts = (wire(value) for node in data.values() for value in node["inputs"].values())
+    return data[key]["class_type"] in SUPPLYING and not any(start[0] == key for start in starts if start)

@@ -21,14 +21,15 @@ def kind_of(data: object) -> str:
     if isinstance(data, dict) and isinstance(data.get("nodes"), list):
         _check_editor(data)
         return EDITOR
-    if isinstance(data, dict) and data and all(map(_is_api_node, data.values())):
+    if isinstance(data, dict) and data and all(map(is_api_node, data.values())):
         if len(data) > MAX_NODES:
             raise DataError(f"It has {len(data):,} nodes; at most {MAX_NODES:,} are read.")
         return API
     raise DataError(f"This is not a ComfyUI workflow. {HINT}")
 
 
-def _is_api_node(value: object) -> bool:
+def is_api_node(value: object) -> bool:
+    """Tell whether an entry of a file is a node in the API format."""
     return isinstance(value, dict) and isinstance(value.get("class_type"), str) and isinstance(value.get("inputs"), dict)
 
 

@@ -1,4 +1,4 @@
-"""What is said about samplers and blocks that are left alone, in plain words."""
+"""What is said about samplers and blocks that are left alone, in plain words. The window's script says the same texts."""
 
 from __future__ import annotations
 
@@ -6,49 +6,62 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .graph import Document, Graph, Json
+from .pack_nodes import APPLY, OWN_NODES
 
-NO_SAMPLER = "it has no sampler that runs in ComfyUI itself"
+TEXTS = {
+    "no_sampler": "{what} has no sampler that runs in ComfyUI itself",
+    "empty_input": "its {name} input is empty",
+    "broken_wire": "the wire into its {name} input is broken",
+    "switched_off": "its {node} is switched off: bypassed or muted",
+    "within": "the steering is in {node}",
+    "blocks_stay": "placed by hand, and left in: {nodes}; bypass or delete it in ComfyUI",
+    "node": "{title} (#{id})",
+    "not_text": "its prompt is not text: it comes from {nodes}",
+    "no_prompt": "no text prompt leads to it",
+    "no_text_outside": "the subgraph {graph} is also used with a prompt that is not text",
+    "several_clips": (
+        "its prompt is encoded by {count} different CLIPs, and a direction fits one; connect one CLIP, or steer by hand"
+    ),
+}
+NO_SAMPLER = TEXTS["no_sampler"].format(what="it")
 NOTHING_TO_REMOVE = "it has no steering"
 
 
 def nothing_connected(socket: Mapping[str, Any]) -> str:
     """Say that an input has no wire, or one the file does not hold."""
-    broken = socket.get("link") is not None
-    return f"the wire into its {socket.get('name')} input is broken" if broken else f"its {socket.get('name')} input is empty"
+    return TEXTS["empty_input" if socket.get("link") is None else "broken_wire"].format(name=socket.get("name"))
 
 
 def switched_off(document: Document, node: Json) -> str:
     """Say that there is a steering node, or a subgraph with one, which does nothing."""
-    return f"its {_name(document, node)} is switched off: bypassed or muted"
+    return TEXTS["switched_off"].format(node=_name(document, node))
 
 
 def within(document: Document, steering: Sequence[Json]) -> str:
     """Say which subgraph steers; nothing for a steering node that lies open. The outermost subgraph is the last."""
-    return f"the steering is in {_name(document, steering[-1])}" if len(steering) > 1 else ""
+    return TEXTS["within"].format(node=_name(document, steering[-1])) if len(steering) > 1 else ""
 
 
 def blocks_stay(document: Document, blocks: Sequence[Json]) -> str:
     """Say which blocks stay in a workflow that steering is taken out of, and what can be done; nothing without any."""
-    names = ", ".join(_name(document, node) for node in blocks)
-    return f"placed by hand, and left in: {names}; bypass or delete it in ComfyUI" if names else ""
+    return TEXTS["blocks_stay"].format(nodes=", ".join(_name(document, node) for node in blocks)) if blocks else ""
 
 
 def _name(document: Document, node: Json) -> str:
     inner = document.inside(node)
-    return f"{node.get('title') or inner.name if inner else 'Apply Safety Steer'} (#{node['id']})"
+    return TEXTS["node"].format(title=node.get("title") or inner.name if inner else OWN_NODES[APPLY].title, id=node["id"])
 
 
 def no_text(ends: Sequence[str]) -> str:
     """Say that a conditioning comes from no text encoder; name the nodes it comes from."""
-    named = ", ".join(dict.fromkeys(ends))
-    return f"its prompt is not text: it comes from {named}" if named else "no text prompt leads to it"
+    return TEXTS["not_text" if ends else "no_prompt"].format(nodes=", ".join(dict.fromkeys(ends)))
 
 
 def no_text_outside(graph: Graph) -> str:
     """Say that a subgraph is used in several places, not all of them with text."""
-    return f"the subgraph {graph.name} is also used with a prompt that is not text"
+    return TEXTS["no_text_outside"].format(graph=graph.name)
 
 
 def several_clips(count: int) -> str:
     """Say that a prompt is encoded by more than one CLIP."""
-    return f"its prompt is encoded by {count} different CLIPs, and a direction fits one; connect one CLIP, or steer by hand"
+    return TEXTS["several_clips"].format(count=count)

@@ -1,13 +1,18 @@
-"""The nodes that are put into workflows, as a saved workflow describes them. A test compares them with the real ones."""
+"""The pack's nodes as a saved workflow describes them, and what each of them is to one that steers.
+
+Inputs, outputs and titles are in pack_nodes.json, which `python -m tools.docs.write_pack_nodes` writes from the nodes' locked
+schemas.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..storage.bundled import SOURCE
 from .graph import Json, NodeId, inputs
 
 DIRECTION, ALIGNED, REPORT = "SAFETY_DIRECTION", "ALIGNED_DIRECTION", "SAFETY_REPORT"
@@ -34,6 +39,8 @@ STEERING = {
 """Nodes that are taken out. Their passage's output is led past them; what else they gave is given no more."""
 SUPPLYING = (LOAD, ALIGN, MIXER)
 """Nodes that only serve steering."""
+SIZES = {LOAD: (385, 130), ALIGN: (385, 260), MIXER: (320, 345), APPLY: (420, 410)}
+"""The nodes that are put into workflows, and the size each needs on the canvas."""
 PACK = "safety-steer"
 
 
@@ -50,84 +57,37 @@ class Input:
 
 @dataclass(frozen=True)
 class OwnNode:
-    """One of the pack's nodes: its inputs and outputs in order, and the size it needs on the canvas."""
+    """One of the pack's nodes: its inputs and outputs in order, and for one that is put in the size it needs on the canvas."""
 
     type: str
     title: str
     inputs: tuple[Input, ...]
     outputs: tuple[tuple[str, str], ...]
-    size: tuple[int, int]
+    size: tuple[int, int] = (0, 0)
 
     def slot(self, name: str) -> int:
         """Return the index of an input."""
         return [item.name for item in self.inputs].index(name)
 
 
-OWN_NODES = {
-    node.type: node
-    for node in (
-        OwnNode(
-            LOAD,
-            "Load Safety Direction",
-            (Input("direction_name", "COMBO", SOURCE),),
-            (("direction", DIRECTION),),
-            (385, 130),
-        ),
-        OwnNode(
-            ALIGN,
-            "Align Direction",
-            (
-                Input("direction", DIRECTION, widget=False),
-                Input("clip", "CLIP", widget=False),
-                Input("map", "COMBO", "ridge"),
-                Input("max_anchors", "INT", 3072),
-                Input("anchors", "STRING", "", optional=True),
-                Input("thresholds", "COMBO", "all", optional=True),
-            ),
-            (("direction", ALIGNED),),
-            (385, 260),
-        ),
-        OwnNode(
-            MIXER,
-            "Category Mixer",
-            (
-                Input("direction", ALIGNED, widget=False),
-                Input("global", "FLOAT", 1.0),
-                Input("hate", "FLOAT", 0.0),
-                Input("sexual", "FLOAT", 0.0),
-                Input("violence", "FLOAT", 0.0),
-                Input("humiliation", "FLOAT", 0.0),
-                Input("illegal_activity", "FLOAT", 0.0),
-                Input("disturbing", "FLOAT", 0.0),
-                Input("self_harm", "FLOAT", 0.0, optional=True),
-                Input("privacy", "FLOAT", 0.0, optional=True),
-                Input("copyright", "FLOAT", 0.0, optional=True),
-            ),
-            (("direction", ALIGNED),),
-            (320, 345),
-        ),
-        OwnNode(
-            APPLY,
-            "Apply Safety Steer",
-            (
-                Input("model", "MODEL", widget=False),
-                Input("direction", ALIGNED, widget=False),
-                Input("strength", "FLOAT", 1.0),
-                Input("operator", "COMBO", "erase"),
-                Input("gate", "COMBO", "hard"),
-                Input("start_percent", "FLOAT", 0.0),
-                Input("end_percent", "FLOAT", 1.0),
-                Input("preserve_norm", "BOOLEAN", False),
-                Input("site", "COMBO", "conditioning", optional=True),
-                Input("fade", "FLOAT", 0.0, optional=True),
-                Input("blocks", "STRING", "", optional=True),
-                Input("preset", "COMBO", "as set", optional=True),
-            ),
-            (("model", "MODEL"), ("report", REPORT)),
-            (420, 410),
-        ),
-    )
-}
+def _described() -> dict[str, OwnNode]:
+    """Read pack_nodes.json: every node of the pack by its type."""
+    found = json.loads(Path(__file__).with_name("pack_nodes.json").read_text(encoding="utf-8"))
+    return {
+        type: OwnNode(
+            type,
+            node["title"],
+            tuple(Input(one["name"], one["type"], one.get("value"), "value" in one, one["optional"]) for one in node["inputs"]),
+            tuple((name, kind) for name, kind in node["outputs"]),
+        )
+        for type, node in found.items()
+    }
+
+
+PACK_NODES = _described()
+"""All nodes of the pack."""
+OWN_NODES = {type: replace(PACK_NODES[type], size=size) for type, size in SIZES.items()}
+"""The nodes that are put into workflows."""
 
 
 def saved_node(type: str, number: NodeId, position: tuple[int, int], order: int) -> Json:

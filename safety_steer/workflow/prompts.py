@@ -42,10 +42,14 @@ Source = OwnClip | FromOutside | FromInside
 
 @dataclass
 class Prompt:
-    """What lies behind a conditioning: sources of CLIP in order, and nodes it starts at that hold no text."""
+    """What lies behind a conditioning: sources of CLIP in order, and the types of nodes it starts at that hold no text.
+
+    `encoders` are the ids of the nodes of the graph itself that encode text.
+    """
 
     sources: list[Source] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
+    encoders: list[NodeId] = field(default_factory=list)
 
 
 def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Prompt:
@@ -70,6 +74,7 @@ def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Pro
         clips = [] if off or node["type"] in WRITES_MUSIC else _clips(graph, node, wire.slot)
         further = walker.behind(graph, wire, CONDITIONING)
         found.sources += [OwnClip(clip) for clip in clips]
+        found.encoders += [node["id"]] if clips and node["id"] not in found.encoders else []
         waiting += further
         if not clips and not further:
             found.ends.append(node["type"])

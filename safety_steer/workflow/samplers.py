@@ -45,8 +45,13 @@ def find_samplers(document: Document) -> Iterator[Sampler]:
 
 def _slots(node: Json) -> tuple[int, int] | None:
     """Return the slots of a sampler's model and positive conditioning; None for a node that does not sample."""
-    results = [kind for kind in (*RESULTS, "MODEL") if any(is_kind(socket, kind) for socket in outputs(node))]
-    if not results or "MODEL" in results:
+    gives = any(is_kind(socket, kind) for kind in RESULTS for socket in outputs(node))
+    return sampling_slots(node) if gives else None
+
+
+def sampling_slots(node: Json) -> tuple[int, int] | None:
+    """Return the slots of a node's model and positive conditioning; None without both, and for a node that gives a model."""
+    if any(is_kind(socket, "MODEL") for socket in outputs(node)):
         return None
     models = [slot for slot, socket in enumerate(inputs(node)) if is_kind(socket, "MODEL")]
     models.sort(key=lambda slot: inputs(node)[slot].get("name") != "model")

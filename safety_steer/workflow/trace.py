@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from .graph import BYPASSED, ENTRY, EXIT, MUTED, Document, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, named, outputs
 
 GET, SET = "GetNode", "SetNode"
+PASSING = ("Reroute", GET, SET)
+"""Nodes that give what they get."""
 PAIR = ("positive", "negative")
 
 
@@ -42,7 +44,7 @@ class Walker:
     def plain(self, graph: Graph, wire: Wire, kind: str) -> Wire:
         """Follow a wire to where it really starts within its graph: past reroutes, get and set nodes, bypassed nodes."""
         seen = {wire}
-        while (node := self.node(graph, wire)) and (self.off(node) or node["type"] in ("Reroute", GET, SET)):
+        while (node := self.node(graph, wire)) and (self.off(node) or node["type"] in PASSING):
             further = self.behind(graph, wire, kind)
             if not further or further[0] in seen:
                 return wire

@@ -16,6 +16,7 @@ from support.browser.harness import NEEDS_BROWSER, Json, run_in_browser
 from support.browser.window_cases import ONE_OF_EACH_FAMILY, cases
 from support.workflows.shapes import left_alone, shapes
 
+from safety_steer.api_wires import wire
 from safety_steer.workflow import add, check, remove
 from safety_steer.workflow.editor.blocks import is_block, tells_of_block
 from safety_steer.workflow.graph import Document, Graph, inputs, nested_definitions, outputs
@@ -63,7 +64,7 @@ def signatures(output: Json) -> Counter[str]:
             known[number] = "a circle"
             node = output.get(number, {"inputs": {}, "class_type": "missing"})
             inputs = [
-                f"{name}: {signature(value[0])} {value[1]}" if _is_wire(value) else f"{name}: {value!r}"
+                f"{name}: {signature(value[0])} {value[1]}" if wire(value) else f"{name}: {value!r}"
                 for name, value in sorted((node.get("inputs") or {}).items())
                 if value is not None
             ]
@@ -72,10 +73,6 @@ def signatures(output: Json) -> Counter[str]:
         return known[number]
 
     return Counter(map(signature, output))
-
-
-def _is_wire(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
 
 
 def content(workflow: Json) -> Json:

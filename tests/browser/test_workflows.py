@@ -12,6 +12,7 @@ import pytest
 from support.browser.harness import ALL_TEMPLATES, NEEDS_BROWSER, Json, folder, run_in_browser
 from support.workflows.templates import workflows
 
+from safety_steer.api_wires import wire
 from safety_steer.workflow import add, remove
 from safety_steer.workflow.consistency import wrong_wires
 from safety_steer.workflow.graph import Document
@@ -51,10 +52,6 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
     return found
 
 
-def is_wire(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
-
-
 def is_own(node: Json) -> bool:
     return node.get("class_type") in OWN_NODES
 
@@ -66,7 +63,7 @@ def renamed(after: Json, before: Json) -> Json:
     names = {**{key: f"own {key}" for key in after}, **dict(zip(others, before, strict=True))}
     result = {}
     for key, node in after.items():
-        inputs = {name: [names[value[0]], value[1]] if is_wire(value) else value for name, value in _inputs(node).items()}
+        inputs = {name: [names[value[0]], value[1]] if wire(value) else value for name, value in _inputs(node).items()}
         result[names[key]] = {**node, "inputs": inputs}
     return result
 
@@ -85,13 +82,13 @@ def test_only_the_models_of_samplers_come_another_way(sent: list[Json]) -> None:
         for key, node in before.items():
             inputs = dict(_inputs(after[key]))
             for socket, value in inputs.items():
-                if is_wire(value) and value[0] in after and is_own(after[value[0]]):
+                if wire(value) and value[0] in after and is_own(after[value[0]]):
                     apply = after[value[0]]
                     assert apply["class_type"] == APPLY, (name, key)
                     assert set(apply["inputs"]) == {one.name for one in OWN_NODES[APPLY].inputs}, (name, key)
                     align = after[apply["inputs"]["direction"][0]]
                     assert align["class_type"] == ALIGN, (name, key)
-                    assert is_wire(align["inputs"]["clip"]), (name, key)
+                    assert wire(align["inputs"]["clip"]), (name, key)
                     assert after[align["inputs"]["direction"][0]]["class_type"] == LOAD, (name, key)
                     inputs[socket], steered = apply["inputs"]["model"], steered + 1
             assert inputs == _inputs(node), (name, key)

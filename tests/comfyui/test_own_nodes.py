@@ -15,16 +15,25 @@ own_nodes = running_comfyui.module("safety_steer.workflow.pack_nodes")
 WIDGETS = {"COMBO", "FLOAT", "INT", "STRING", "BOOLEAN"}
 
 
-@pytest.mark.parametrize("type", own_nodes.OWN_NODES)
+@pytest.mark.parametrize("type", own_nodes.PACK_NODES)
 def test_a_saved_node_is_what_its_schema_says(type: str) -> None:
-    schema, own = nodes.NODE_CLASS_MAPPINGS[type].GET_SCHEMA(), own_nodes.OWN_NODES[type]
+    schema, own = nodes.NODE_CLASS_MAPPINGS[type].GET_SCHEMA(), own_nodes.PACK_NODES[type]
     assert own.title == schema.display_name
     assert [(item.name, item.kind, item.widget, item.optional) for item in own.inputs] == [
         (item.id, item.get_io_type(), item.get_io_type() in WIDGETS, bool(item.optional)) for item in schema.inputs
     ]
     assert list(own.outputs) == [(item.display_name, item.get_io_type()) for item in schema.outputs]
     defaults = [item.default for item in schema.inputs if item.get_io_type() in WIDGETS]
-    assert _typed(own_nodes.saved_node(type, 1, (0, 0), 0)["widgets_values"]) == _typed(defaults)
+    assert _typed([item.value for item in own.inputs if item.widget]) == _typed(defaults)
+
+
+@pytest.mark.parametrize("type", own_nodes.OWN_NODES)
+def test_a_new_node_has_the_values_and_sockets_of_its_schema(type: str) -> None:
+    schema, node = nodes.NODE_CLASS_MAPPINGS[type].GET_SCHEMA(), own_nodes.saved_node(type, 1, (0, 0), 0)
+    defaults = [item.default for item in schema.inputs if item.get_io_type() in WIDGETS]
+    assert _typed(node["widgets_values"]) == _typed(defaults)
+    assert [socket["name"] for socket in node["inputs"]] == [item.id for item in schema.inputs]
+    assert min(node["size"]) > 0
 
 
 @pytest.mark.parametrize("type", [*own_nodes.STEERING, *own_nodes.SUPPLYING])

@@ -12,7 +12,7 @@ from support.comfyui import public_schema
 
 LOCKED: dict[str, Any] = json.loads(public_schema.LOCK.read_text(encoding="utf-8"))
 TOLD: dict[str, Any] = json.loads(public_schema.ENGLISH.read_text(encoding="utf-8"))
-WRITE = "`python tests/support/comfyui/public_schema.py --write` (see docs/versioning.md)"
+WRITE = "`PYTHONPATH=tests python -m support.comfyui.public_schema --write` (see docs/versioning.md)"
 
 
 def schemas() -> list[Any]:

@@ -196,3 +196,70 @@ def test_a_loop_ends(graph: Graph, tmp_path: Path) -> None:
     graph["31"] = node("ConditioningSetMask", conditioning=["30", 0])
     graph["13"]["inputs"]["positive"] = ["31", 0]
     assert read(graph, tmp_path).texts == (("6", "text"),)
+
+
+def test_a_sampler_whose_model_has_only_seen_a_steered_picture_is_not_steered(graph: Graph, tmp_path: Path) -> None:
+    graph["40"] = node("IPAdapterAdvanced", model=["4", 0], image=["14", 0])
+    graph["41"] = node("KSampler", model=["40", 0], positive=["7", 0], negative=["6", 0], latent_image=["13", 0], seed=1)
+    graph["42"] = node("VAEDecode", samples=["41", 0], vae=["4", 2])
+    graph["43"] = node("SaveImage", images=["42", 0])
+    assert read(graph, tmp_path).texts == (("6", "text"),)
+
+
+def test_a_sampler_whose_model_is_changed_behind_steering_is_steered(graph: Graph, tmp_path: Path) -> None:
+    graph["40"] = node("ModelSamplingSD3", model=["12", 0], shift=3.0)
+    graph["13"]["inputs"]["model"] = ["40", 0]
+    assert read(graph, tmp_path).texts == (("6", "text"),)
+
+
+def test_a_sampler_of_another_pack_counts_whatever_it_gives(graph: Graph, tmp_path: Path) -> None:
+    graph["13"] = node("OwnSampler", model=["12", 0], positive=["6", 0], seed=1)
+    graph["14"] = node("OwnDecoder", sampled=["13", 0], vae=["4", 2])
+    assert read(graph, tmp_path).texts == (("6", "text"),)
+
+
+def test_what_writes_the_text_of_an_encoder_is_no_encoder_itself(graph: Graph, tmp_path: Path) -> None:
+    graph["6"] = node("CLIPTextEncodeFlux", clip=["4", 1], clip_l=["50", 0], t5xxl=["50", 0], guidance=3.5)
+    graph["50"] = node("TextGenerate", clip=["4", 1], prompt="mine")
+    assert set(read(graph, tmp_path).texts) == {("6", "clip_l"), ("6", "t5xxl")}
+
+
+def test_the_negative_of_a_pair_is_followed_though_nothing_takes_the_positive(graph: Graph, tmp_path: Path) -> None:
+    graph["31"] = node("ControlNetApplyAdvanced", positive=["6", 0], negative=["7", 0])
+    graph["13"]["inputs"].update(positive=["31", 1], negative=["6", 0])
+    assert read(graph, tmp_path).texts == (("7", "text"),)
+
+
+@pytest.mark.parametrize("model", ["4", "31"])
+def test_a_pair_behind_a_model_is_told_apart(model: str, graph: Graph, tmp_path: Path) -> None:
+    graph["31"] = node("LTXVReferenceAudio", model=["4", 0], positive=["6", 0], negative=["7", 0])
+    graph["12"]["inputs"]["model"] = [model, 0]
+    graph["13"]["inputs"].update(positive=["31", 1], negative=["31", 2])
+    assert read(graph, tmp_path).texts == (("6", "text"),)
+
+
+def test_an_encoder_is_found_by_the_clip_it_takes_whatever_its_number(graph: Graph, tmp_path: Path) -> None:
+    graph["6"] = node("OwnEncoder", clip1=["4", 1], text="mine")
+    assert read(graph, tmp_path).texts == (("6", "text"),)
+
+
+def test_texts_that_encoders_add_to_each_other_are_listed(graph: Graph, tmp_path: Path) -> None:
+    graph["60"] = node("EncodeMore", clip=["4", 1], text="more", conditioning=["6", 0])
+    graph["13"]["inputs"]["positive"] = ["60", 0]
+    assert "6 (CLIPTextEncode, 'Positive'); 60 (EncodeMore)" in refusal(graph, tmp_path)
+
+
+def test_music_that_a_language_model_writes_is_no_prompt(graph: Graph, tmp_path: Path) -> None:
+    graph["6"] = node("YuE2GenerateMusic", clip=["4", 1], text="mine")
+    assert "No text encoder was found" in refusal(graph, tmp_path)
+
+
+def test_what_a_picture_in_the_prompt_was_made_from_is_no_prompt(graph: Graph, tmp_path: Path) -> None:
+    graph["30"] = node("OwnVision", image=["24", 0])
+    graph["13"]["inputs"]["positive"] = ["30", 0]
+    assert "No text encoder was found" in refusal(graph, tmp_path)
+
+
+def test_a_pair_that_is_no_wire_is_a_value(graph: Graph, tmp_path: Path) -> None:
+    graph["13"]["inputs"]["own"] = ["99", True]
+    assert read(graph, tmp_path).graph["13"]["inputs"]["own"] == ["99", True]

@@ -75,3 +75,17 @@ def test_the_readme_names_the_newest_version_tested_and_the_oldest_the_registry_
     assert tested is not None
     assert (tested[1], re.split(r", | and ", tested[2])) == (newest, older)
     assert project()["tool"]["comfy"]["requires-comfyui"] == f">={older[-1]}"
+
+
+def test_a_wheel_brings_the_files_that_the_library_reads() -> None:
+    declared = project()["tool"]["setuptools"]["package-data"]
+    folder = ROOT / "safety_steer"
+    data = {path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    brought = {
+        path
+        for package, patterns in declared.items()
+        for pattern in patterns
+        for path in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+    assert folder / "workflow" / "pack_nodes.json" in data
+    assert data - brought == set()

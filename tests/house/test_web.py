@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
-from safety_steer.workflow import graph, pack_nodes, plan, prompts, samplers
-from safety_steer.workflow.editor import blocks, record
+from safety_steer.workflow import pack_nodes
+from tools.docs import write_pack_nodes
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "web").rglob("*.js"))
@@ -18,30 +17,7 @@ FORBIDDEN = re.compile(
     r"insertAdjacentHTML|document|localStorage|prototype|getExtraMenuOptions|getCanvasMenuOptions|onDrawForeground)\b|(?<!\{)import\("
 )
 ADDRESS = re.compile(r"(https?|wss?|data|blob):")
-CONSTANTS = {
-    "LOAD": pack_nodes.LOAD,
-    "ALIGN": pack_nodes.ALIGN,
-    "APPLY": pack_nodes.APPLY,
-    "ON_CONDITIONING": pack_nodes.ON_CONDITIONING,
-    "STEER": plan.STEER,
-    "STEERED": plan.STEERED,
-    "LEFT": plan.LEFT,
-    "POSITIVE": list(samplers.POSITIVE),
-    "RESULTS": list(samplers.RESULTS),
-    "WRITES_MUSIC": list(prompts.WRITES_MUSIC),
-    "STEERING": {type: [passage.input, passage.output] for type, passage in pack_nodes.STEERING.items()},
-    "SUPPLYING": list(pack_nodes.SUPPLYING),
-    "REPORTING": pack_nodes.REPORTING,
-    "SCORING": pack_nodes.SCORING,
-    "NOTES": list(blocks.NOTES),
-    "DIRECTIONS": [pack_nodes.DIRECTION, pack_nodes.ALIGNED],
-    "RECORD": record.KEY,
-    "ENTRY": graph.ENTRY,
-    "EXIT": graph.EXIT,
-    "MUTED": graph.MUTED,
-    "BYPASSED": graph.BYPASSED,
-    "UNTOLD": list(graph.UNTOLD),
-}
+WRITTEN = write_pack_nodes.written()
 
 
 def test_there_are_scripts() -> None:
@@ -63,8 +39,19 @@ def test_a_script_imports_only_its_neighbours_and_the_front_end(path: Path) -> N
         assert name == "../../scripts/app.js" or (path.parent / name).resolve() in SCRIPTS, name
 
 
-def test_the_scripts_know_the_nodes_and_names_of_the_command_line() -> None:
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
+def test_what_both_editors_know_is_written_from_one_place(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == WRITTEN[path], "Write it anew: python -m tools.docs.write_pack_nodes"
+
+
+def test_no_script_names_the_nodes_again() -> None:
+    names = {f'"{type}"' for type in pack_nodes.PACK_NODES}
+    named = {path.name for path in SCRIPTS if any(name in path.read_text(encoding="utf-8") for name in names)}
+    assert named == {"pack_nodes.js"}
+
+
+def test_no_script_types_a_shared_constant_again() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
-    written = re.findall(r"^export const ([A-Z_]+) = (.+?);$", text, re.MULTILINE | re.DOTALL)
-    found = {name: json.loads(value) for name, value in written}
-    assert {name: found.get(name) for name in CONSTANTS} == CONSTANTS
+    shared = [name for text in WRITTEN.values() for name in re.findall(r"^export const (\w+)", text, re.MULTILINE)]
+    assert len(shared) > 30
+    assert [name for name in shared if len(re.findall(rf"\bconst {name} = ", text)) != 1] == []

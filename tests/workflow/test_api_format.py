@@ -7,6 +7,7 @@ import json
 import pytest
 from support.workflows.sketch import Json
 
+from safety_steer.api_wires import wire
 from safety_steer.storage.bundled import SOURCE
 from safety_steer.workflow import add, remove
 from safety_steer.workflow.plan import LEFT, STEER, STEERED
@@ -170,3 +171,45 @@ def test_nodes_in_a_row_and_in_a_ring_come_out() -> None:
     data["30"]["inputs"]["model"] = ["31", 0]
     remaining = remove(data).data
     assert not any("Safety" in one["class_type"] for one in remaining.values())
+
+
+def test_a_text_that_a_language_model_writes_for_an_encoder_brings_no_clip_of_its_own() -> None:
+    data = base()
+    data["6"]["inputs"] = {"clip": ["4", 1], "clip_l": ["50", 0], "t5xxl": ["50", 0]}
+    data["50"] = {"class_type": "TextGenerate", "inputs": {"clip": ["51", 0], "prompt": "a kite"}}
+    data["51"] = {"class_type": "CLIPLoader", "inputs": {"clip_name": "language.safetensors"}}
+    change = add(data)
+    assert [verdict.state for verdict in change.verdicts] == [STEER]
+    [align] = [one for one in change.data.values() if one["class_type"] == "AlignSafetyDirection"]
+    assert align["inputs"]["clip"] == ["4", 1]
+
+
+def test_the_negative_of_a_pair_is_told_from_the_positive_that_nothing_takes() -> None:
+    data = base()
+    data["7"]["inputs"]["clip"] = ["51", 0]
+    data["51"] = {"class_type": "CLIPLoader", "inputs": {"clip_name": "other.safetensors"}}
+    data["30"] = {"class_type": "ControlNetApplyAdvanced", "inputs": {"positive": ["6", 0], "negative": ["7", 0]}}
+    data["12:3"]["inputs"] |= {"positive": ["30", 1], "negative": ["6", 0]}
+    [align] = [one for one in add(data).data.values() if one["class_type"] == "AlignSafetyDirection"]
+    assert align["inputs"]["clip"] == ["51", 0]
+
+
+@pytest.mark.parametrize(
+    ("value", "start"),
+    [
+        (["4", 0], ("4", 0)),
+        (("4", 0), ("4", 0)),
+        ([4, 0], ("4", 0)),
+        (["12:3", 2], ("12:3", 2)),
+        (["4", True], None),
+        ([True, 0], None),
+        (["4", 0.5], None),
+        (["4"], None),
+        (["4", 0, 1], None),
+        ([["4"], 0], None),
+        ("40", None),
+        (None, None),
+    ],
+)
+def test_a_wire_is_told_from_a_value(value: object, start: object) -> None:
+    assert wire(value) == start

@@ -1,11 +1,9 @@
 // Blocks: subgraphs that hold steering and nothing else, such as the pack's blueprint. They are placed by hand, and stay whole.
 // The rules are those of safety_steer/workflow/editor/blocks.py.
 
-import { REPORTING, SCORING, STEERING, SUPPLYING } from "./own_nodes.js";
+import { REPORTING, SCORING, STEERING, SUPPLYING } from "./pack_nodes.js";
+import { NOTES } from "./rules.js";
 import { wireInto } from "./trace.js";
-
-/** What a block may hold besides steering: nodes that do nothing by themselves. */
-export const NOTES = ["Note", "MarkdownNote", "Reroute"];
 
 /** Tell whether a subgraph holds the pack's steering nodes and nothing else; blocks within it count as steering. */
 export function isBlock(subgraph) {

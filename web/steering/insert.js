@@ -2,13 +2,11 @@
 // What is shared, and how a direction gets in and out of subgraphs, is as in safety_steer/workflow/editor/insert.py.
 
 import { below, findRoom, leftOf } from "./layout.js";
-import { ALIGN, APPLY, LOAD, STEER } from "./plan.js";
-import { CLIP, sourceKey, usedWith } from "./prompts.js";
-import { allGraphs, ENTRY, fromEntry, isOff, linkInto, Walker, wireInto, wireKey, wireOf } from "./trace.js";
+import { ALIGN, ALIGNED, APPLY, LOAD } from "./pack_nodes.js";
+import { sourceKey, usedWith } from "./prompts.js";
+import { ENTRY, SOCKET, STEER } from "./rules.js";
+import { allGraphs, fromEntry, isOff, linkInto, Walker, wireInto, wireKey, wireOf } from "./trace.js";
 import { connect } from "./wires.js";
-
-const SOCKET = "safety_direction";
-const ALIGNED = "ALIGNED_DIRECTION";
 
 /** @typedef {import("./trace.js").Wire} Wire */
 

@@ -1,13 +1,10 @@
 // Free room on the canvas: where a new node goes so that it hides nothing and lies where a person would put it.
 
-const TITLE = 30;
-const GAP = 40;
-const STEP = 40;
+import { GAP, REACH, STEP, TITLE } from "./rules.js";
+
 /** How much taller than its size says Nodes 2.0 draws a node: by the row with its pack's name, and a little for each widget. */
 const PACK_ROW = 30;
 const WIDGET_ROW = 5;
-/** How many steps around the wanted place are tried before the room below everything is taken. */
-const REACH = 40;
 
 /** @typedef {{left: number, top: number, right: number, bottom: number}} Box  Title bars included. */
 

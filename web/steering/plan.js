@@ -1,20 +1,11 @@
 // What is to be done with every sampler of a workflow: steer it with the CLIP of its prompt, or leave it, and why.
-// The rules and words are those of safety_steer/workflow/plan.py, samplers.py and messages.py.
+// The rules are those of safety_steer/workflow/plan.py, samplers.py and messages.py.
 
-import { CONDITIONING, distinct, readPrompt, usedWith } from "./prompts.js";
+import { APPLY, ON_CONDITIONING, TITLES } from "./pack_nodes.js";
+import { distinct, readPrompt, usedWith } from "./prompts.js";
+import { CONDITIONING, LEFT, POSITIVE, RESULTS, STEER, STEERED, TEXTS } from "./rules.js";
 import { allGraphs, isKind, isOff, Walker, wireInto } from "./trace.js";
-
-export const LOAD = "LoadSafetyDirection";
-export const ALIGN = "AlignSafetyDirection";
-export const APPLY = "ApplySafetySteer";
-export const ON_CONDITIONING = "ApplySafetySteerConditioning";
-export const STEER = "steer";
-export const STEERED = "steered";
-export const LEFT = "left alone";
-/** The names of the input for the positive prompt. */
-export const POSITIVE = ["positive", "conditioning", "cond1"];
-/** What samplers and guiders give: with it, nodes that train or detect with a model are told from those that generate. */
-export const RESULTS = ["LATENT", "GUIDER", "IMAGE"];
+import { filled, nameOf } from "./words.js";
 
 /**
  * One sampler and what becomes of it; `source` and `walker` for STEER alone, `off` for steering that is switched off.
@@ -36,7 +27,7 @@ export function plan(root) {
 function samplerSlots(node) {
   const outputs = node.outputs ?? [];
   const inputs = node.inputs ?? [];
-  if (node.subgraph || [LOAD, ALIGN, APPLY].includes(node.type)) return undefined;
+  if (node.subgraph || node.type in TITLES) return undefined;
   if (outputs.some((socket) => isKind(socket, "MODEL"))) return undefined;
   if (!outputs.some((socket) => RESULTS.some((kind) => isKind(socket, kind)))) return undefined;
   const models = [...inputs.keys()].filter((slot) => isKind(inputs[slot], "MODEL"));
@@ -113,19 +104,14 @@ function endsOutside(walker, graph, slot) {
   return nodes.slice(-1).map((node) => node.type);
 }
 
-const nothingConnected = (socket) =>
-  socket.link == null ? `its ${socket.name} input is empty` : `the wire into its ${socket.name} input is broken`;
+const nothingConnected = (socket) => filled(socket.link == null ? TEXTS.empty_input : TEXTS.broken_wire, { name: socket.name });
 
-const switchedOff = (node) => `its ${nameOf(node)} is switched off: bypassed or muted`;
+const switchedOff = (node) => filled(TEXTS.switched_off, { node: nameOf(node) });
 
-const within = (steering) => (steering.length > 1 ? `the steering is in ${nameOf(steering.at(-1))}` : "");
+const within = (steering) => (steering.length > 1 ? filled(TEXTS.within, { node: nameOf(steering.at(-1)) }) : "");
 
-const nameOf = (node) => `${node.subgraph ? node.title || node.subgraph.name : "Apply Safety Steer"} (#${node.id})`;
+const noText = (ends) => filled(ends.length ? TEXTS.not_text : TEXTS.no_prompt, { nodes: [...new Set(ends)].join(", ") });
 
-const noText = (ends) =>
-  ends.length ? `its prompt is not text: it comes from ${[...new Set(ends)].join(", ")}` : "no text prompt leads to it";
+const noTextOutside = (graph) => filled(TEXTS.no_text_outside, { graph: graph.name });
 
-const noTextOutside = (graph) => `the subgraph ${graph.name} is also used with a prompt that is not text`;
-
-const severalClips = (count) =>
-  `its prompt is encoded by ${count} different CLIPs, and a direction fits one; connect one CLIP, or steer by hand`;
+const severalClips = (count) => filled(TEXTS.several_clips, { count });

@@ -1,5 +1,6 @@
 // Where does a sampler's prompt get its CLIP? The rules are those of safety_steer/workflow/prompts.py.
 
+import { CLIP, CONDITIONING, MAX_DEPTH, WRITES_MUSIC } from "./rules.js";
 import { fromEntry, isKind, isUntold, wireInto, wireKey } from "./trace.js";
 
 /** @typedef {import("./trace.js").Wire} Wire */
@@ -9,12 +10,6 @@ import { fromEntry, isKind, isUntold, wireInto, wireKey } from "./trace.js";
  * that the prompt comes in by (`outside`), or a node whose subgraph alone knows it (`inside`, with its own source).
  * @typedef {{clip: Wire} | {outside: number} | {inside: any, source: Source}} Source
  */
-
-/** Nodes whose conditioning is music that a language model has written: it holds no text that could be steered. */
-export const WRITES_MUSIC = ["YuE2GenerateMusic", "MiniMaxMusic3TextEncode"];
-export const CONDITIONING = "CONDITIONING";
-export const CLIP = "CLIP";
-const MAX_DEPTH = 32;
 
 /** Name a source, for comparing. @param {Walker} walker @param {Source} source @returns {string} */
 export function sourceKey(walker, graph, source) {

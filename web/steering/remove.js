@@ -2,13 +2,10 @@
 // What is taken out, and what stays, is as in safety_steer/workflow/removing.py.
 
 import { blocksOf, isBlock, tellsOfBlock } from "./blocks.js";
-import { DIRECTIONS, STEERING, SUPPLYING } from "./own_nodes.js";
+import { DIRECTIONS, STEERING, SUPPLYING } from "./pack_nodes.js";
+import { EXIT, RECORD } from "./rules.js";
 import { allGraphs, fromEntry, isKind, linkInto, Walker, wireOf } from "./trace.js";
 import { connect, linksFrom } from "./wires.js";
-
-export const EXIT = -20;
-/** Where `safety-steer add` keeps, in a file, what it has changed. */
-export const RECORD = "safety_steer";
 
 /** Takes the pack's steering nodes out of a workflow, and what only served them. */
 export class Remover {

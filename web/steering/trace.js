@@ -1,20 +1,12 @@
 // Walking a workflow's wires backwards: through reroutes, switches, bypassed nodes and the edges of subgraphs.
 // The rules are those of `safety-steer add` (safety_steer/workflow/trace.py); a test compares the two on every template.
 
+import { BYPASSED, CONDITIONING, ENTRY, GET, MUTED, PAIR, PASSING, SET, UNTOLD } from "./rules.js";
+
 /** @typedef {{origin: number|string, slot: number}} Wire  An output that links start at, within one graph. */
 /** @typedef {any} Graph  The root graph, or a subgraph's definition, of the editor. */
 /** @typedef {any} Node   A node of the editor. */
 /** @typedef {any} Socket An input or output of a node. */
-
-export const ENTRY = -10;
-export const MUTED = 2;
-export const BYPASSED = 4;
-/** Types of what takes and gives anything, the second one where ComfyUI has not found out yet what it is. */
-export const UNTOLD = ["*", "COMFY_MATCHTYPE_V3", null];
-const GET = "GetNode";
-const SET = "SetNode";
-const PASSING = ["Reroute", GET, SET];
-const PAIR = ["positive", "negative"];
 
 /** Return the root and every subgraph in use, each once. @param {Graph} root @returns {Graph[]} */
 export function allGraphs(root) {
@@ -162,14 +154,14 @@ function feeding(graph, node, slot, kind) {
   let found = linked.filter((socket) => isKind(socket, kind));
   if (!found.length) found = linked.filter((socket) => isOpen(graph, socket, kind));
   const half = (name) => found.filter((socket) => halfOf(socket) === name);
-  return kind === "CONDITIONING" && PAIR.every((name) => half(name).length) ? half(side(node, slot)) : found;
+  return kind === CONDITIONING && PAIR.every((name) => half(name).length) ? half(side(node, slot)) : found;
 }
 
 /** Say which of "positive" and "negative" an output belongs to, by its name or else its place. */
 function side(node, slot) {
   const byName = halfOf(node.outputs?.[slot]);
   if (byName) return byName;
-  const before = (node.outputs ?? []).slice(0, slot).filter((socket) => isKind(socket, "CONDITIONING"));
+  const before = (node.outputs ?? []).slice(0, slot).filter((socket) => isKind(socket, CONDITIONING));
   return PAIR[before.length === 1 ? 1 : 0];
 }
 

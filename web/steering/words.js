@@ -1,13 +1,14 @@
 // What the window's commands say: what became of the samplers, in words for people.
 
-import { LEFT, STEER, STEERED } from "./plan.js";
+import { APPLY, TITLES } from "./pack_nodes.js";
+import { LEFT, STEER, STEERED, TEXTS } from "./rules.js";
 
 const WORDS = { [STEER]: "steered now", [STEERED]: "steered already", [LEFT]: "left alone" };
 const MOST_LINES = 8;
 
 /** Sum up what became of the samplers. @param {import("./plan.js").Verdict[]} verdicts */
 export function added(verdicts) {
-  if (!verdicts.length) return "Nothing to steer: this workflow has no sampler that runs in ComfyUI itself";
+  if (!verdicts.length) return `Nothing to steer: ${filled(TEXTS.no_sampler, { what: "this workflow" })}`;
   const counts = Object.keys(WORDS).map((state) => [verdicts.filter((one) => one.state === state).length, state]);
   const parts = counts.filter(([count]) => count).map(([count, state]) => `${number(count, "sampler")} ${WORDS[state]}`);
   return `${counts[0][0] ? "Safety steering added" : "Nothing changed"}: ${parts.join(", ")}`;
@@ -21,8 +22,7 @@ export function removed(samplers, nodes) {
 
 /** Say which blocks stay, and what can be done. @param {any[]} blocks Nodes that stand for them. */
 export function stay(blocks) {
-  const names = blocks.map((node) => `${node.title || node.subgraph.name} (#${node.id})`).join(", ");
-  return names && `placed by hand, and left in: ${names}; bypass or delete it in ComfyUI`;
+  return blocks.length ? filled(TEXTS.blocks_stay, { nodes: blocks.map(nameOf).join(", ") }) : "";
 }
 
 /** List the samplers that have something to be said about, in lines. */
@@ -31,6 +31,13 @@ export function details(verdicts, root) {
   const more = lines.length - MOST_LINES;
   return [...lines.slice(0, MOST_LINES), ...(more > 0 ? [`and ${more} more`] : [])].join("\n");
 }
+
+/** Put values into a text of the command line's, where it has their names in braces. */
+export const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
+/** Name a node that steers for people, or the subgraph that one is in. */
+export const nameOf = ({ id, title, subgraph }) =>
+  filled(TEXTS.node, { title: subgraph ? title || subgraph.name : TITLES[APPLY], id });
 
 /** Name a sampler for people: title or type, id and subgraph. */
 function label({ graph, node }, root) {

@@ -9,22 +9,26 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...api_wires import wire
 from ...errors import DataError
 from ...storage.text_files import read_text
-from ...workflow.pack_nodes import APPLY, ON_CONDITIONING, REPORTING, SCORING
+from ...workflow.api_format import TEXT_INPUTS, as_document
+from ...workflow.format_check import is_api_node
+from ...workflow.graph import Wire, inputs
+from ...workflow.pack_nodes import APPLY, ON_CONDITIONING, REPORTING, SCORING, STEERING
+from ...workflow.prompts import read_prompt
+from ...workflow.samplers import sampling_slots
+from ...workflow.trace import Walker
 
 Graph = dict[str, dict[str, Any]]
-Link = tuple[str, int]
 Place = tuple[str, str]
 
 TELLING = (REPORTING, SCORING)
-POSITIVE_INPUTS = ("positive", "cond1", "conditioning")
 SEED_INPUTS = ("seed", "noise_seed")
-TEXT_INPUTS = ("text", "prompt", "user_prompt", "text_g", "text_l", "clip_g", "clip_l", "t5xxl", "llama", "bert", "mt5xl")
 KEPT_KEYS = ("class_type", "inputs", "_meta")
 EXPORT = "In ComfyUI, choose Workflow > Export (API) and give that file."
 
@@ -84,7 +88,7 @@ def read_workflow(path: str | os.PathLike[str], prompt_node: str | None = None) 
     if not seeds:
         raise DataError(f"The workflow has no input named {' or '.join(SEED_INPUTS)} to set. Use a sampler with a seed.")
     strengths = tuple((node, "strength") for node in appliers)
-    texts = _prompt_places(graph, prompt_node) if prompt_node is not None else _found_texts(graph, appliers, steered)
+    texts = _prompt_places(graph, prompt_node) if prompt_node is not None else _found_texts(graph)
     return Workflow(graph, texts, seeds, strengths, frozenset(drawing))
 
 
@@ -98,7 +102,7 @@ def _read_graph(path: str | os.PathLike[str]) -> Graph:
         raise DataError(
             f"'{source.name}' is a workflow as ComfyUI saves it for editing; the server takes another form. {EXPORT}"
         )
-    if not isinstance(document, dict) or not document or not all(map(_is_node, document.values())):
+    if not isinstance(document, dict) or not document or not all(map(is_api_node, document.values())):
         raise DataError(f"'{source.name}' is not a workflow in API format: not every entry has class_type and inputs. {EXPORT}")
     graph = {str(node): {key: one[key] for key in KEPT_KEYS if key in one} for node, one in document.items()}
     for node, one in graph.items():
@@ -108,18 +112,8 @@ def _read_graph(path: str | os.PathLike[str]) -> Graph:
     return graph
 
 
-def _is_node(value: object) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("class_type"), str) and isinstance(value.get("inputs"), dict)
-
-
-def _link(value: object) -> Link | None:
-    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str | int) and isinstance(value[1], int):
-        return str(value[0]), value[1]
-    return None
-
-
-def _links(node: Mapping[str, Any]) -> list[Link]:
-    return [link for link in map(_link, node["inputs"].values()) if link is not None]
+def _links(node: Mapping[str, Any]) -> list[tuple[str, int]]:
+    return [start for start in map(wire, node["inputs"].values()) if start is not None]
 
 
 def _consumers(graph: Graph) -> dict[str, list[str]]:
@@ -142,26 +136,12 @@ def _reached(starts: Iterable[str], steps: Mapping[str, Iterable[str]]) -> set[s
     return found
 
 
-def _found_texts(graph: Graph, appliers: list[str], steered: set[str]) -> tuple[Place, ...]:
+def _found_texts(graph: Graph) -> tuple[Place, ...]:
     """Follow the positive conditioning of every steered sampler upstream to the node that encodes the prompt."""
-    starts = [
-        link
-        for node in graph
-        for name in POSITIVE_INPUTS
-        if (link := _link(graph[node]["inputs"].get(name))) and _steers(graph, node, appliers, steered)
-    ]
-    encoders: list[str] = []
-    seen: set[Link] = set()
-    while starts:
-        link = starts.pop()
-        if link in seen:
-            continue
-        seen.add(link)
-        node, slot = link
-        if _text_inputs(graph, node):
-            encoders += [node] if node not in encoders else []
-        else:
-            starts += _conditioning_links(graph[node]["inputs"], slot)
+    walker = Walker(as_document(graph))
+    root = walker.document.root
+    found = [node for start in _steered_prompts(walker) for node in read_prompt(walker, root, start).encoders]
+    encoders = [str(node) for node in dict.fromkeys(found) if _text_inputs(graph, str(node))]
     if len(encoders) == 1:
         return tuple((encoders[0], name) for name in _text_inputs(graph, encoders[0]))
     if not encoders:
@@ -173,28 +153,27 @@ def _found_texts(graph: Graph, appliers: list[str], steered: set[str]) -> tuple[
     raise DataError(f"{len(encoders)} nodes could hold the prompt: {listed}. Choose one with --prompt-node ID.")
 
 
-def _steers(graph: Graph, node: str, appliers: list[str], steered: set[str]) -> bool:
-    """Tell whether a node samples with a steered model, or is the node that steers a conditioning."""
-    if graph[node]["class_type"] == ON_CONDITIONING:
-        return True
-    model = _link(graph[node]["inputs"].get("model"))
-    return model is not None and (model[0] in appliers or model[0] in steered)
+def _steered_prompts(walker: Walker) -> Iterator[Wire]:
+    """Yield the conditioning wires that are steered, or that go into a sampler whose model is.
+
+    A sampler of another pack counts too, though the file does not tell what it gives: all that is here leads to pictures.
+    """
+    root = walker.document.root
+    for node in root.nodes.values():
+        slots = sampling_slots(node)
+        model, positive = (root.source(inputs(node)[slot]) for slot in slots) if slots else (None, None)
+        if node["type"] == ON_CONDITIONING:
+            positive = root.into(node, STEERING[ON_CONDITIONING].input)
+        elif model is None or all(one["type"] != APPLY for _, one in walker.upstream(root, model, "MODEL")):
+            continue
+        if positive is not None:
+            yield positive
 
 
 def _text_inputs(graph: Graph, node: str) -> list[str]:
-    """Return the inputs a node encodes as text; none for a node that is no text encoder."""
-    inputs = graph[node]["inputs"]
-    is_text = [name for name in TEXT_INPUTS if isinstance(inputs.get(name), str) or _link(inputs.get(name))]
-    return is_text if _link(inputs.get("clip")) else []
-
-
-def _conditioning_links(inputs: Mapping[str, Any], slot: int) -> list[Link]:
-    """Return where the conditioning that leaves a node at `slot` comes in."""
-    links = {name: link for name, value in inputs.items() if (link := _link(value))}
-    if "positive" in links and "negative" in links:  # two in, two out, in this order
-        return [links[("positive", "negative")[slot]]] if slot < 2 else []
-    named = [link for name, link in links.items() if name == "positive" or name.startswith("cond")]
-    return named or list(links.values())
+    """Return the inputs of a node that hold a text to encode, typed or by wire."""
+    values = graph[node]["inputs"]
+    return [name for name in TEXT_INPUTS if isinstance(values.get(name), str) or wire(values.get(name))]
 
 
 def _prompt_places(graph: Graph, wanted: str) -> tuple[Place, ...]:
@@ -205,14 +184,15 @@ def _prompt_places(graph: Graph, wanted: str) -> tuple[Place, ...]:
             f"There is no node '{wanted}' among those that lead to the steered pictures. There are: "
             f"{'; '.join(_named(graph, one) for one in graph)}. Correct --prompt-node."
         )
-    inputs = graph[node]["inputs"]
-    if name and name not in inputs:
-        raise DataError(f"Node {_named(graph, node)} has no input '{name}', only {', '.join(inputs)}. Correct --prompt-node.")
-    written = [key for key, value in inputs.items() if isinstance(value, str)]
-    names = [name] if name else _text_inputs(graph, node) or (written if len(written) == 1 else [])
+    values = graph[node]["inputs"]
+    if name and name not in values:
+        raise DataError(f"Node {_named(graph, node)} has no input '{name}', only {', '.join(values)}. Correct --prompt-node.")
+    written = [key for key, value in values.items() if isinstance(value, str)]
+    encoded = _text_inputs(graph, node) if wire(values.get("clip")) else []
+    names = [name] if name else encoded or (written if len(written) == 1 else [])
     if not names:
         raise DataError(
-            f"Which input of node {_named(graph, node)} holds the prompt? It has {', '.join(inputs) or 'none'}. Name it: "
+            f"Which input of node {_named(graph, node)} holds the prompt? It has {', '.join(values) or 'none'}. Name it: "
             f"--prompt-node {node}.INPUT"
         )
     return tuple((node, one) for one in names)

@@ -5,9 +5,9 @@ import { join } from "node:path";
 
 import { plan } from "../../../web/steering/plan.js";
 import { sourceKey } from "../../../web/steering/prompts.js";
+import { EXIT } from "../../../web/steering/rules.js";
 
 const FIELDS = ["id", "origin_id", "origin_slot", "target_id", "target_slot", "type"];
-const EXIT = -20;
 
 function definitions(data) {
   return (data.definitions?.subgraphs ?? []).flatMap((one) => [one, ...definitions(one)]);

@@ -2,7 +2,8 @@
 
     COMFYUI_PATH=... PYTHONPATH=tests python -m support.comfyui.public_schema --write
 
-adds what is new to the lock, and writes the English texts anew. It does not touch a lock whose promises are broken.
+adds what is new to the lock, and writes the English texts anew and, from both, what the workflow editors know of the nodes
+(`python -m tools.docs.write_pack_nodes`, which needs no ComfyUI). It does not touch a lock whose promises are broken.
 """
 
 from __future__ import annotations
@@ -10,12 +11,11 @@ from __future__ import annotations
 import json
 import sys
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-LOCK = HERE / "schema_lock.json"
-ENGLISH = HERE.parents[2] / "locales" / "en" / "nodeDefs.json"
+from tools.docs import write_pack_nodes
+
+LOCK, ENGLISH = write_pack_nodes.LOCK, write_pack_nodes.ENGLISH
 # Lists of files, which differ from computer to computer.
 FILES = {("LoadSafetyDirection", "direction_name"), ("ExtractSafetyDirection", "pairs"), ("ExtractSafetyDirection", "model")}
 Node = dict[str, Any]
@@ -94,7 +94,7 @@ def _written(data: Any) -> str:
 
 
 def main() -> int:
-    """Write both files; 1 when a promise is broken."""
+    """Write the files; 1 when a promise is broken."""
     if "--write" not in sys.argv[1:]:
         print(__doc__)
         return 1
@@ -108,6 +108,7 @@ def main() -> int:
     LOCK.write_text(_written(new), encoding="utf-8")
     ENGLISH.parent.mkdir(parents=True, exist_ok=True)
     ENGLISH.write_text(_written({schema.node_id: texts_of(schema) for schema in schemas}), encoding="utf-8")
+    write_pack_nodes.main()
     return 0
 
 

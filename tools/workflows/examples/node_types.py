@@ -1,18 +1,16 @@
 """What the nodes of the examples look like: their inputs in order, with defaults, and their outputs.
 
-Those of this pack come from the locked schema, those of ComfyUI from the table below.
+Those of this pack come from safety_steer/workflow/pack_nodes.json, those of ComfyUI from the table below.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[3]
-WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+from safety_steer.workflow.pack_nodes import PACK, PACK_NODES, OwnNode
+from tools.docs.write_pack_nodes import WIDGETS
+
 SEEDS = {"seed", "noise_seed"}
 
 
@@ -101,19 +99,11 @@ STOCK = {
 }
 
 
-@cache
-def _own() -> dict[str, NodeType]:
-    """Read this pack's nodes from the locked schema, and the names of their outputs from the English texts."""
-    schema = json.loads((ROOT / "tests/support/comfyui/schema_lock.json").read_text(encoding="utf-8"))
-    texts = json.loads((ROOT / "locales/en/nodeDefs.json").read_text(encoding="utf-8"))
-    found = {}
-    for node, entry in schema.items():
-        inputs = [Input(one["name"], one["type"], one.get("default"), one["optional"]) for one in entry["inputs"]]
-        names = [output["name"] for output in texts[node].get("outputs", {}).values()]
-        found[node] = NodeType(tuple(inputs), tuple(zip(names, entry["outputs"], strict=True)), "safety-steer")
-    return found
+def _own(node: OwnNode) -> NodeType:
+    """Return one of this pack's nodes."""
+    return NodeType(tuple(Input(one.name, one.kind, one.value, one.optional) for one in node.inputs), node.outputs, PACK)
 
 
 def node_type(name: str) -> NodeType:
     """Return what a node looks like."""
-    return STOCK[name] if name in STOCK else _own()[name]
+    return STOCK[name] if name in STOCK else _own(PACK_NODES[name])

@@ -1,0 +1,142 @@
+"""Write what the workflow editors know of the pack's nodes: `python -m tools.docs.write_pack_nodes`.
+
+`pack_nodes.json` for Python comes from the locked schemas and the English texts; the two scripts for ComfyUI's window come
+from the modules of `safety_steer.workflow`, so that the window's commands and `safety-steer add` know the same.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safety_steer.workflow import graph, messages, pack_nodes, plan, prompts, samplers, trace
+from safety_steer.workflow.editor import blocks, insert, layout, record
+
+ROOT = Path(__file__).parents[2]
+LOCK, ENGLISH = ROOT / "tests/support/comfyui/schema_lock.json", ROOT / "locales/en/nodeDefs.json"
+NODES = ROOT / "safety_steer/workflow/pack_nodes.json"
+NODES_SCRIPT, RULES_SCRIPT = ROOT / "web/steering/pack_nodes.js", ROOT / "web/steering/rules.js"
+WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+HEAD = "// Written by `python -m tools.docs.write_pack_nodes`, and not by hand: {}\n\n"
+
+
+def pack_nodes_json() -> str:
+    """Return the text of pack_nodes.json: title, inputs and outputs of every node; a widget has a `value`."""
+    lock, texts = (json.loads(path.read_text(encoding="utf-8")) for path in (LOCK, ENGLISH))
+    found = {node: _described(entry, texts[node]) for node, entry in lock.items()}
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def _described(entry: dict[str, Any], texts: dict[str, Any]) -> dict[str, Any]:
+    names = [one["name"] for one in texts.get("outputs", {}).values()]
+    return {
+        "title": texts["display_name"],
+        "inputs": [
+            {key: one[key] for key in ("name", "type", "optional")}
+            | ({"value": one.get("default")} if one["type"] in WIDGETS else {})
+            for one in entry["inputs"]
+        ],
+        "outputs": [list(pair) for pair in zip(names, entry["outputs"], strict=True)],
+    }
+
+
+def pack_nodes_script() -> str:
+    """Return the script that names the pack's nodes."""
+    titles = json.loads(ENGLISH.read_text(encoding="utf-8"))
+    return HEAD.format("the pack's nodes, as in safety_steer/workflow/pack_nodes.py.") + _exports(
+        ("LOAD", pack_nodes.LOAD, ""),
+        ("ALIGN", pack_nodes.ALIGN, ""),
+        ("APPLY", pack_nodes.APPLY, ""),
+        ("ON_CONDITIONING", pack_nodes.ON_CONDITIONING, ""),
+        ("REPORTING", pack_nodes.REPORTING, ""),
+        ("SCORING", pack_nodes.SCORING, ""),
+        (
+            "TITLES",
+            {type: titles[type]["display_name"] for type in pack_nodes.SIZES},
+            "Nodes that are put into workflows, with their titles.",
+        ),
+        (
+            "STEERING",
+            {type: [passage.input, passage.output] for type, passage in pack_nodes.STEERING.items()},
+            "Nodes that are taken out: the input by which a wire of the workflow comes in, and the output by which it goes on.",
+        ),
+        ("SUPPLYING", pack_nodes.SUPPLYING, "Nodes that only serve steering."),
+        ("ALIGNED", pack_nodes.ALIGNED, "The type of a direction that fits a CLIP."),
+        ("DIRECTIONS", [pack_nodes.DIRECTION, pack_nodes.ALIGNED], "The types of directions."),
+    )
+
+
+def rules_script() -> str:
+    """Return the script with the names, numbers and texts that both editors go by."""
+    return HEAD.format("what safety_steer/workflow goes by too.") + _exports(
+        ("ENTRY", graph.ENTRY, "The id that links use for a subgraph's own inputs."),
+        ("EXIT", graph.EXIT, "The id that links use for a subgraph's own outputs."),
+        ("MUTED", graph.MUTED, ""),
+        ("BYPASSED", graph.BYPASSED, ""),
+        (
+            "UNTOLD",
+            graph.UNTOLD,
+            "Types that say nothing, the second where ComfyUI has not found it out yet.",
+        ),
+        ("CONDITIONING", prompts.CONDITIONING, ""),
+        ("CLIP", prompts.CLIP, ""),
+        ("GET", trace.GET, ""),
+        ("SET", trace.SET, ""),
+        ("PASSING", trace.PASSING, "Nodes that give what they get."),
+        ("PAIR", trace.PAIR, "How the names of sockets begin that belong together."),
+        ("POSITIVE", samplers.POSITIVE, "The names of the input for the positive prompt."),
+        (
+            "RESULTS",
+            samplers.RESULTS,
+            "What samplers and guiders give, unlike nodes that train or detect with a model.",
+        ),
+        (
+            "WRITES_MUSIC",
+            prompts.WRITES_MUSIC,
+            "Nodes whose conditioning is music that a language model has written.",
+        ),
+        ("MAX_DEPTH", prompts.MAX_DEPTH, "How deep in each other subgraphs are looked into."),
+        ("NOTES", blocks.NOTES, "What a block may hold besides steering: nodes that do nothing by themselves."),
+        ("RECORD", record.KEY, "Where `safety-steer add` keeps, in a file, what it has changed."),
+        ("SOCKET", insert.SOCKET, "The name of a subgraph's new input or output for a direction."),
+        ("TITLE", layout.TITLE, "The height of a node's title."),
+        ("GAP", layout.GAP, "The room between a new node and its neighbour."),
+        ("STEP", layout.STEP, ""),
+        ("REACH", layout.REACH, "How many steps around the wanted place are tried before the room below everything is taken."),
+        ("STEER", plan.STEER, ""),
+        ("STEERED", plan.STEERED, ""),
+        ("LEFT", plan.LEFT, ""),
+        ("TEXTS", messages.TEXTS, "What is said about samplers and blocks that are left alone; names in braces are filled in."),
+    )
+
+
+def _exports(*constants: tuple[str, Any, str]) -> str:
+    """Write constants, each with its value as JSON and a comment where it needs one."""
+    return "".join(
+        (f"/** {comment} */\n" if comment else "") + f"export const {name} = {_value(value)};\n"
+        for name, value, comment in constants
+    )
+
+
+def _value(value: Any) -> str:
+    """Write a value as JSON, an object with one line for each key."""
+    if not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    lines = (f"  {json.dumps(key)}: {json.dumps(one, ensure_ascii=False)},\n" for key, one in value.items())
+    return "{\n" + "".join(lines) + "}"
+
+
+def written() -> dict[Path, str]:
+    """Return every file with the text it is to have."""
+    return {NODES: pack_nodes_json(), NODES_SCRIPT: pack_nodes_script(), RULES_SCRIPT: rules_script()}
+
+
+def main() -> None:
+    """Write the three files."""
+    for path, text in written().items():
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
