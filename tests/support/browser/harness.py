@@ -31,7 +31,7 @@ MISSING = [
     }.items()
     if not found
 ]
-NEEDS_BROWSER = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
+NEEDS_BROWSER = pytest.mark.browser
 NEEDS_NODE = pytest.mark.skipif(not NODE, reason="needs node")
 
 
