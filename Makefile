@@ -22,8 +22,11 @@ lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# The root is a package that only ComfyUI can import, under the folder's name: a link gives it a name that mypy can take.
 types: .venv/.test
 	$(BIN)/mypy
+	mkdir -p build/types && ln -sfn ../.. build/types/comfyui_pack
+	MYPYPATH=build/types $(BIN)/mypy -p comfyui_pack.nodes -p comfyui_pack.adapters -m comfyui_pack
 
 .venv/.demo: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv

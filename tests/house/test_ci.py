@@ -1,4 +1,4 @@
-"""`.ci/run` with stand-ins for make, ComfyUI and its Python: which versions run, in which order, what the end says, and what it fails for."""
+"""`.ci/run` with stand-ins for make, ComfyUI and its Python: what runs in which order, what the end says and what fails."""
 
 from __future__ import annotations
 
