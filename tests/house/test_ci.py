@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.skipif(os.name == "nt", reason="`.ci/run` is a script for bash")]
 RUN = Path(__file__).parents[2] / ".ci" / "run"
 
 
