@@ -4,7 +4,7 @@ BIN := .venv/bin
 CONSTRAINTS := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo evaluate evaluate-all test lint types clean
+.PHONY: demo evaluate evaluate-all test lint lint-js types clean
 
 demo: .venv/.demo
 	$(BIN)/safety-steer demo --output demo_output
@@ -21,6 +21,13 @@ test: .venv/.test
 lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-js: node_modules/.installed
+	npm run --silent lint
+
+node_modules/.installed: package.json package-lock.json
+	npm ci --silent --no-audit --no-fund
+	touch $@
 
 # The root is a package that only ComfyUI can import, under the folder's name: a link gives it a name that mypy can take.
 types: .venv/.test
@@ -39,4 +46,4 @@ types: .venv/.test
 	touch $@
 
 clean:
-	rm -rf .venv demo_output evaluate_output build *.egg-info
+	rm -rf .venv node_modules demo_output evaluate_output build *.egg-info

@@ -118,7 +118,7 @@ const nothingConnected = (socket) =>
 
 const switchedOff = (node) => `its ${nameOf(node)} is switched off: bypassed or muted`;
 
-const within = (steering) => (steering.length > 1 ? `the steering is in ${nameOf(steering.at(-1))}` : "");
+const within = (nodes) => (nodes.length > 1 ? `the steering is in ${nameOf(nodes.at(-1))}` : "");
 
 const nameOf = (node) => `${node.subgraph ? node.title || node.subgraph.name : "Apply Safety Steer"} (#${node.id})`;
 
