@@ -19,6 +19,6 @@ export default [
   { files: ["web/**/*.js"], languageOptions: { globals: named("LiteGraph", "setTimeout") } },
   {
     files: ["tests/**/*.mjs", "tools/**/*.mjs"],
-    languageOptions: { globals: named("console", "document", "fetch", "getComputedStyle", "LiteGraph", "process", "requestAnimationFrame", "setTimeout", "window") },
+    languageOptions: { globals: named("console", "document", "fetch", "getComputedStyle", "LiteGraph", "process", "requestAnimationFrame", "setTimeout", "structuredClone", "window") },
   },
 ];
