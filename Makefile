@@ -4,7 +4,7 @@ BIN := .venv/bin
 CONSTRAINTS := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo evaluate evaluate-all test lint types clean
+.PHONY: demo evaluate evaluate-all test lint lint-js types clean
 
 demo: .venv/.demo
 	$(BIN)/safety-steer demo --output demo_output
@@ -22,8 +22,18 @@ lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+lint-js: node_modules/.installed
+	npm run --silent lint
+
+node_modules/.installed: package.json package-lock.json
+	npm ci --silent --no-audit --no-fund
+	touch $@
+
+# The root is a package that only ComfyUI can import, under the folder's name: a link gives it a name that mypy can take.
 types: .venv/.test
 	$(BIN)/mypy
+	mkdir -p build/types && ln -sfn ../.. build/types/comfyui_pack
+	MYPYPATH=build/types $(BIN)/mypy -p comfyui_pack.nodes -p comfyui_pack.adapters -m comfyui_pack
 
 .venv/.demo: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
@@ -36,4 +46,4 @@ types: .venv/.test
 	touch $@
 
 clean:
-	rm -rf .venv demo_output evaluate_output build *.egg-info
+	rm -rf .venv node_modules demo_output evaluate_output build *.egg-info

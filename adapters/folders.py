@@ -114,7 +114,7 @@ def _listed(kind: str, name: str) -> str:
             f"There is no {NOUNS[kind]} '{name[:80]}'. Choose one from the list of {NODES[kind]}, or put it "
             f"in {os.path.join(folder_paths.models_dir, kind)} first."
         )
-    path = os.path.realpath(folder_paths.get_full_path_or_raise(kind, name))
+    path: str = os.path.realpath(folder_paths.get_full_path_or_raise(kind, name))
     if not any(_inside(os.path.realpath(folder), path) for folder in folder_paths.get_folder_paths(kind)):
         raise DataError(
             f"The {NOUNS[kind]} '{name[:80]}' is a link to a place outside the {KINDS[kind]} folders. Put the file "

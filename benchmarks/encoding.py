@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -56,11 +57,8 @@ def made(encoder: Any, tokenizer: Any, options: Mapping[str, Any]) -> Any:
     """Make a CLIP of ComfyUI's classes with seeded random weights."""
     import comfy.sd
 
-    class Target:
-        clip, params = encoder, {}
-
-    Target.tokenizer = tokenizer
-    clip = comfy.sd.CLIP(Target(), model_options={"dtype": torch.float32, **options})
+    target = SimpleNamespace(clip=encoder, params={}, tokenizer=tokenizer)
+    clip = comfy.sd.CLIP(target, model_options={"dtype": torch.float32, **options})
     generator = torch.Generator().manual_seed(0)
     for name, parameter in clip.cond_stage_model.named_parameters():
         parameter.requires_grad_(False)

@@ -88,8 +88,9 @@ def route(source: str, target: str) -> str:
 def measure_target(bench: Bench, name: str, sources: list[str], results: Json, save: Any) -> None:
     """Measure all missing rows of one target."""
     missing = [source for source in sources if route(source, name) not in results["routes"]]
-    target = bench.target(name) if missing or name not in results["native"] else None
+    target = bench.target(name) if missing else None
     for source in missing:
+        assert target is not None
         began = time.perf_counter()
         direction = bench.direction(source)
         results["routes"][route(source, name)] = {

@@ -1,4 +1,8 @@
-"""What the tests share: the builders' folder on the path, two threads, and tiny models saved once per run."""
+"""What the tests share: two threads, tiny models saved once per run, and what must not be missing.
+
+Tests that need a real ComfyUI or a browser are left out where there is none. REQUIRE_COMFYUI and REQUIRE_BROWSER turn
+that into a failure (`.ci/run` says more).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,12 @@ import pytest
 
 HERE = Path(__file__).parent
 collect_ignore = [] if os.environ.get("COMFYUI_PATH") else ["comfyui"]
+BROWSER_ASKED, BROWSER_RAN = pytest.StashKey[bool](), pytest.StashKey[set[str]]()
+
+
+def required(what: str) -> bool:
+    """Say whether REQUIRE_COMFYUI or REQUIRE_BROWSER is set; empty and 0 mean that it is not."""
+    return os.environ.get(f"REQUIRE_{what}", "0") not in ("", "0")
 
 
 class PlainRoot:
@@ -22,6 +32,40 @@ class PlainRoot:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(PlainRoot(), "plain-root")
+    config.stash[BROWSER_ASKED], config.stash[BROWSER_RAN] = False, set()
+    if required("COMFYUI") and not os.environ.get("COMFYUI_PATH"):
+        raise pytest.UsageError("REQUIRE_COMFYUI is set, but COMFYUI_PATH names no checkout of ComfyUI")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note whether tests are asked for that need a browser."""
+    session.config.stash[BROWSER_ASKED] = any(item.get_closest_marker("browser") for item in session.items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs a browser where something for it is missing; fail it where a browser is required."""
+    if item.get_closest_marker("browser") is None:
+        return
+    from support.browser.harness import MISSING
+
+    if MISSING and required("BROWSER"):
+        pytest.fail(f"REQUIRE_BROWSER is set, but this is missing: {', '.join(MISSING)}", pytrace=False)
+    if MISSING:
+        pytest.skip(f"needs {', '.join(MISSING)}")
+
+
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Count a test that runs in a browser."""
+    if item.get_closest_marker("browser") is not None:
+        item.config.stash[BROWSER_RAN].add(item.nodeid)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests ran in a browser, where any were asked for; `.ci/run` reads this line."""
+    config = terminalreporter.config
+    if config.stash[BROWSER_ASKED]:
+        terminalreporter.write_line(f"Tests in a browser: {len(config.stash[BROWSER_RAN]) or 'none'} ran")
 
 
 @pytest.fixture(scope="session", autouse=True)

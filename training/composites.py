@@ -81,7 +81,8 @@ def _crowd(scene: Scene, generator: random.Random, places: dict[str, NDArray[Any
         _mark(places, head, index, x + CELL // 2, y + centre)
     picture = apply_effect(picture, scene.effect, scene.seed, 0.0, FOREGROUND)
     picture = apply_style(apply_light(picture, scene.light), scene.style)
-    return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _mark_scene(scene: Scene, truth: dict[str, int], places: dict[str, NDArray[Any]]) -> None:

@@ -11,7 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from safety_steer.demo_world.autoencoder import Autoencoder, AutoencoderConfig
-from safety_steer.demo_world.judges import JUDGES, LOCAL_HEADS, Classifier, JudgeConfig, accuracy, judged, labels, to_network
+from safety_steer.demo_world.judges import (
+    JUDGES,
+    LOCAL_HEADS,
+    Classifier,
+    ImageTextEmbedding,
+    JudgeConfig,
+    accuracy,
+    judged,
+    labels,
+    to_network,
+)
 from safety_steer.demo_world.render import render
 from safety_steer.demo_world.scenes import sample_scenes
 from safety_steer.demo_world.weights import load_network, read_weights, save_weights, weights_path
@@ -44,11 +54,13 @@ def train_autoencoder(run: Run) -> None:
     """Learn to rebuild renderings from noisy latents."""
     with first_alone():
         pictures, _, _ = image_bank(run.work, run.pictures, run.processes)
-    module = Autoencoder(AutoencoderConfig()).to(memory_format=torch.channels_last)
+    module = Autoencoder(AutoencoderConfig())
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module.fit_patches(batch(pictures, torch.arange(4000)))
     module.to_latent.requires_grad_(False)
-    nn.init.zeros_(module.refine[-2].weight)
-    nn.init.zeros_(module.refine[-2].bias)
+    last: Any = module.refine[-2]
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
     test, _ = unseen(256)
 
     def loss_of(step: int, share: float) -> Tensor:  # noqa: ARG001
@@ -60,9 +72,10 @@ def train_autoencoder(run: Run) -> None:
             result = module.decode(latents).float()
         error = result - target
         edges = (error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()) * 0.5
-        return error.abs().mean() + edges + 2 * error.square().mean()
+        total: Tensor = error.abs().mean() + edges + 2 * error.square().mean()
+        return total
 
-    def save(averaged: nn.Module, notes: Log) -> Log:
+    def save(averaged: Any, notes: Log) -> Log:
         with torch.inference_mode():
             error = (averaged.decode(averaged.encode(test)).clamp(-1, 1) - test).square().mean()
         notes["psnr"] = round(float(10 * torch.log10(4 / error)), 2)
@@ -72,7 +85,7 @@ def train_autoencoder(run: Run) -> None:
     train(Plan("autoencoder", run.work, run.minutes, rate=2e-3, average=0.99, save_minutes=1.5), module, loss_of, save)
 
 
-def augment(pictures: Tensor, autoencoder: nn.Module) -> Tensor:
+def augment(pictures: Tensor, autoencoder: Autoencoder) -> Tensor:
     """Shift, blur, tint and add noise; a third goes through the autoencoder with noise on its latents."""
     pictures = pictures.clone()
     third = len(pictures) // 3
@@ -90,7 +103,7 @@ def augment(pictures: Tensor, autoencoder: nn.Module) -> Tensor:
 
 
 def _train_classifier(name: str, config: JudgeConfig, run: Run, rate: float) -> None:
-    autoencoder = load_network(weights_path("autoencoder"), "autoencoder")
+    autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))
     torch.manual_seed(0)
     module = cast(Classifier, JUDGES[name](config))
     first = 0
@@ -138,8 +151,8 @@ def train_embedding(run: Run) -> None:
     with first_alone():
         pictures, _, captions = image_bank(run.work, run.pictures, run.processes)
         states, offsets = text_bank(run.work / "images", captions, "all-MiniLM-L6-v2", None)
-    autoencoder = load_network(weights_path("autoencoder"), "autoencoder")
-    module = JUDGES["embedding"](JudgeConfig(fine=32, coarse=96))
+    autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))
+    module = cast(ImageTextEmbedding, JUDGES["embedding"](JudgeConfig(fine=32, coarse=96)))
 
     def loss_of(step: int, share: float) -> Tensor:  # noqa: ARG001
         rows = torch.randint(len(pictures), (192,)).sort().values

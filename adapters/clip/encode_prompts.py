@@ -223,8 +223,8 @@ def _same(one: Texts, other: Texts) -> bool:
     """Say whether two encodings are the same but for rounding."""
     if any(one[name].shape != other[name].shape for name in one):
         return False
-    flat = (torch.cat([texts[name].flatten().double().cpu() for name in one]) for texts in (one, other))
-    return float(torch.nn.functional.cosine_similarity(*flat, dim=0)) >= SAME_COSINE
+    first, second = (torch.cat([texts[name].flatten().double().cpu() for name in one]) for texts in (one, other))
+    return float(torch.nn.functional.cosine_similarity(first, second, dim=0)) >= SAME_COSINE
 
 
 def _pooled_rows(first: Tensor, parts: Mapping[str, Any], count: int) -> list[Tensor] | None:

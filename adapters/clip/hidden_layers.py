@@ -73,7 +73,7 @@ def find(clip: CLIP) -> LanguageModel:
             f"the prompt. {ADVICE}"
         )
     blocks, key = max(found, key=lambda pair: sum(parameter.numel() for parameter in pair[0].parameters()))
-    transformer = readers[key].transformer
+    transformer: Any = readers[key].transformer
     width = int(transformer.get_input_embeddings().weight.shape[-1])
     identity = ModelIdentity(name, type(transformer).__name__, width, len(blocks))
     return LanguageModel(clip, key, blocks, identity, _shared(numbers(short[key]), numbers(long[key])), tokenize)

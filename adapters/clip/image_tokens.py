@@ -65,7 +65,8 @@ def picture(number: int) -> Tensor:
     noise = torch.fft.irfft2(spectrum * (frequencies + 1 / width**2) ** -coarse, s=(height, width))
     ends = torch.rand(2, 3, generator=generator)
     slope = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, width)[:, None])
-    return (slope + 0.3 * loud * (noise / noise.std()).permute(1, 2, 0)).clamp(0, 1)[None]
+    made: Tensor = (slope + 0.3 * loud * (noise / noise.std()).permute(1, 2, 0)).clamp(0, 1)[None]
+    return made
 
 
 def _sees(clip: CLIP) -> bool:

@@ -44,7 +44,8 @@ def outputs_of_parts(clip: CLIP) -> Iterator[dict[str, Any]]:
 def same_rows(made: Tensor, kept: Tensor) -> Tensor:
     """Say which rows of (..., D) are the same but for rounding: (...) bool."""
     one, other = made.to("cpu").float(), kept.to("cpu").float()
-    return (one - other).norm(dim=-1) <= CLOSE * other.norm(dim=-1) + 1e-6
+    close: Tensor = (one - other).norm(dim=-1) <= CLOSE * other.norm(dim=-1) + 1e-6
+    return close
 
 
 def source(outputs: Mapping[str, Any], tokens: Tokens, states: Tensor) -> tuple[str, int] | None:

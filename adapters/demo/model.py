@@ -69,7 +69,7 @@ class SceneModel(comfy.model_base.BaseModel):
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         """Give the network the token states."""
-        conds = super().extra_conds(**kwargs)
+        conds: dict[str, Any] = super().extra_conds(**kwargs)
         text = kwargs.get("cross_attn")
         if text is not None:
             conds["c_crossattn"] = Alone(text)

@@ -77,4 +77,5 @@ def _fold(videos: Tensor) -> Tensor:
 
 
 def _unfold(frames: Tensor, videos: Tensor) -> Tensor:
-    return frames.unflatten(0, (videos.shape[0], videos.shape[2])).transpose(1, 2)
+    unfolded: Tensor = frames.unflatten(0, (videos.shape[0], videos.shape[2])).transpose(1, 2)
+    return unfolded

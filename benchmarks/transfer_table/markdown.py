@@ -43,7 +43,8 @@ def routes_into(results: Json, target: str) -> list[Json]:
 
 def native_of(results: Json, target: str) -> list[Json]:
     """Return a target's own references."""
-    return results["native"].get(target, {}).get("rows", [])
+    rows: list[Json] = results["native"].get(target, {}).get("rows", [])
+    return rows
 
 
 def target_table(results: Json, target: str) -> str:

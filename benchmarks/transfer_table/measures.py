@@ -56,6 +56,7 @@ def judge_and_steer(aligned: AlignedDirection, target: Target, batches: Sequence
     for batch in batches:
         outcome = steer_conditioning({SPACE: batch.states}, aligned, SteerSettings(), check=False)
         moved = outcome.spaces[SPACE].moved > 0
+        assert outcome.gate is not None
         verdicts.scores[batch.rows] = outcome.gate.scores.double()
         verdicts.flagged[batch.rows] = outcome.gate.flagged
         verdicts.changed[batch.rows] = moved.any(-1)

@@ -1,13 +1,15 @@
-"""`.ci/run` with stand-ins for make, ComfyUI and its Python: which versions run, in which order, and what the end says."""
+"""`.ci/run` with stand-ins for make, ComfyUI and its Python: what runs in which order, what the end says and what fails."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.skipif(os.name == "nt", reason="`.ci/run` is a script for bash")]
 RUN = Path(__file__).parents[2] / ".ci" / "run"
 
 
@@ -28,9 +30,10 @@ def checkout(folder: Path, version: str, result: str | None, code: int = 0) -> P
     return folder
 
 
-def run(home: Path, **named: str) -> tuple[int, list[str]]:
-    script(home / "bin" / "make", "exit 0")
-    settings = {name: value for name, value in os.environ.items() if not name.startswith("COMFYUI_")}
+def run(home: Path, said: str = "", **named: str) -> tuple[int, list[str]]:
+    """Run with a make whose tests say this."""
+    script(home / "bin" / "make", f"[ \"$1\" != test ] || echo '{said}'\nexit ${{MAKE_CODE:-0}}")
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(("COMFYUI_", "REQUIRE_"))}
     settings |= {"HOME": str(home), "PATH": f"{home / 'bin'}:{os.environ['PATH']}", "ORDER": str(home / "order"), **named}
     done = subprocess.run(["bash", str(RUN)], env=settings, capture_output=True, text=True, timeout=60, check=False)
     assert done.stderr == ""
@@ -80,3 +83,78 @@ def test_no_comfyui_at_all_is_said(tmp_path: Path) -> None:
     code, lines = run(tmp_path)
     assert code == 0
     assert lines[-1] == "No ComfyUI with a Python was found: the tests of tests/comfyui were skipped."
+
+
+@pytest.mark.parametrize(
+    ("expected", "missing"),
+    [
+        ("1", []),
+        ("0.33.0,0.8.0", []),
+        ("0.33.0 0.3.64", ["0.3.64"]),
+        ("0.33 9.9.9", ["0.33", "9.9.9"]),
+    ],
+)
+def test_an_expected_version_that_did_not_run_fails_the_run(expected: str, missing: list[str], tmp_path: Path) -> None:
+    for version in ("0.33.0", "0.8.0"):
+        checkout(tmp_path / "comfyui" / version, version, "7 passed in 1s")
+    checkout(tmp_path / "comfyui" / "0.3.64", "0.3.64", None)
+    code, lines = run(tmp_path, REQUIRE_COMFYUI=expected)
+    said = [line for line in lines if line.startswith("Expected")]
+    assert said == [f"Expected, but not run: the tests of tests/comfyui on ComfyUI {version}." for version in missing]
+    assert code == bool(missing)
+
+
+def test_no_comfyui_fails_the_run_where_one_is_expected(tmp_path: Path) -> None:
+    assert run(tmp_path, REQUIRE_COMFYUI="0")[0] == 0
+    code, lines = run(tmp_path, REQUIRE_COMFYUI="1")
+    assert code == 1
+    assert lines[-1] == "Expected, but not run: the tests of tests/comfyui on any version of ComfyUI."
+
+
+def test_a_version_that_only_skips_has_not_run(tmp_path: Path) -> None:
+    checkout(tmp_path / "comfyui" / "one", "0.33.0", "9 skipped in 1s")
+    assert run(tmp_path)[0] == 0
+    assert run(tmp_path, REQUIRE_COMFYUI="1")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [("Tests in a browser: 12 ran", 0), ("Tests in a browser: none ran", 1), ("10 passed in 1s", 1)],
+)
+def test_the_end_says_whether_tests_ran_in_a_browser(said: str, code: int, tmp_path: Path) -> None:
+    shown = said if said.startswith("Tests in") else "Tests in a browser: no result"
+    done, lines = run(tmp_path, said)
+    assert done == 0
+    assert f"== {shown}" in lines
+    done, lines = run(tmp_path, said, REQUIRE_BROWSER="1")
+    assert done == code
+    assert ("Expected, but not run: the tests in a browser." in lines) == bool(code)
+
+
+def test_a_failing_step_of_make_fails_the_run(tmp_path: Path) -> None:
+    assert run(tmp_path, MAKE_CODE="2")[0] == 2
+
+
+def pytest_says(*arguments: str, **named: str) -> tuple[int, str]:
+    """Run this repository's pytest without a ComfyUI and a browser."""
+    unset = ("COMFYUI_", "REQUIRE_", "SAFETY_STEER_", "CHROMIUM")
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(unset)} | named
+    command = [sys.executable, "-m", "pytest", "-q", *arguments]
+    done = subprocess.run(command, cwd=RUN.parents[1], env=settings, capture_output=True, text=True, timeout=300, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_pytest_refuses_to_leave_out_a_comfyui_that_is_required() -> None:
+    code, said = pytest_says("--collect-only", "tests/comfyui", REQUIRE_COMFYUI="1")
+    assert code == pytest.ExitCode.USAGE_ERROR
+    assert "REQUIRE_COMFYUI is set, but COMFYUI_PATH names no checkout of ComfyUI" in said
+
+
+def test_tests_in_a_browser_are_skipped_unless_one_is_required() -> None:
+    code, said = pytest_says("tests/browser/test_pack.py")
+    assert code == pytest.ExitCode.OK
+    assert "Tests in a browser: none ran" in said
+    code, said = pytest_says("tests/browser/test_pack.py", REQUIRE_BROWSER="1")
+    assert code == pytest.ExitCode.TESTS_FAILED
+    assert "REQUIRE_BROWSER is set, but this is missing: SAFETY_STEER_COMFY_URL, SAFETY_STEER_PLAYWRIGHT" in said
+    assert "skipped" not in said

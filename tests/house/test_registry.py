@@ -60,7 +60,7 @@ def test_the_changelog_knows_the_version() -> None:
 def test_what_comfyui_loads_and_serves_is_not_left_out_of_the_archive() -> None:
     lines = (ROOT / ".comfyignore").read_text(encoding="utf-8").splitlines()
     # Without the slash in front, docs/ would leave out web/docs as well.
-    ignored = [re.fullmatch(r"/([\w.]+)/?", line) for line in lines]
+    ignored = [re.fullmatch(r"/([\w.-]+)/?", line) for line in lines]
     assert all(ignored), lines
     assert {found[1] for found in ignored if found} & set(NEEDED) == set()
     assert all((ROOT / name).exists() for name in NEEDED)

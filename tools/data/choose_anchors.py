@@ -75,7 +75,7 @@ def drawn(pools: Mapping[str, Iterable[str]], counts: Mapping[str, int]) -> list
 
 def mixed(groups: Iterable[Sequence[str]]) -> list[str]:
     """Shuffle the groups into one another, so that the first so many of all are a fair mix, however many."""
-    placed = {}
+    placed: dict[str, float] = {}
     for group in groups:
         for number, text in enumerate(sorted(group, key=lambda text: place(f"again {text}"))):
             placed.setdefault(text, (number + place(f"within {text}")) / len(group))

@@ -86,7 +86,8 @@ def draw(results: Json, path: Path) -> None:
     rows = (len(targets) + 1) // 2
     figure = Figure(figsize=(11, 4.7 + 2.9 * rows), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
-    upper, lower = figure.subfigures(2, 1, height_ratios=[4.2, 2.9 * rows])
+    subfigures: Any = figure.subfigures(2, 1, height_ratios=[4.2, 2.9 * rows])
+    upper, lower = subfigures
     upper.suptitle("Unsafe prompts flagged, by the model steered (%)", fontsize=13, fontweight="bold", x=0.01, ha="left")
     panels = upper.subplots(1, len(SETS) + 1, sharey=True)
     for axes, name in zip(panels, SETS, strict=False):

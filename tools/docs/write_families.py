@@ -219,7 +219,8 @@ def _code(name: str) -> str:
 
 
 def _layers(row: dict[str, Any]) -> str:
-    return row["cross-attention"]
+    layers: str = row["cross-attention"]
+    return layers
 
 
 if __name__ == "__main__":

@@ -133,6 +133,12 @@ def _evaluated(rows: dict[str, dict[str, Any]]) -> list[str]:
     ]
 
 
+def with_table(text: str, name: str, table: str) -> str:
+    """Return a page with a table between its two marks."""
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+    return re.sub(pattern, lambda match: f"{match[1]}{table}\n{match[2]}", text, flags=re.DOTALL)
+
+
 def main() -> None:
     """Replace what stands between each pair of markers."""
     demo = Path(sys.argv[1]).read_text().split("\nwrote ")[0].strip()
@@ -149,8 +155,7 @@ def main() -> None:
     for page in PAGES:
         text = page.read_text()
         for name, table in tables.items():
-            pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-            text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.DOTALL)
+            text = with_table(text, name, table)
         page.write_text(text)
 
 

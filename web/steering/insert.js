@@ -66,25 +66,27 @@ export class Inserter {
   /** Return the wire of the aligned direction for a CLIP in a graph; make what it needs. @returns {Wire} */
   alignedWire(walker, graph, source) {
     const key = this.key(graph, sourceKey(walker, graph, source));
-    if (!this.aligned.has(key)) {
-      let wire;
+    let wire = this.aligned.get(key);
+    if (!wire) {
       if ("outside" in source) wire = this.broughtIn(walker, graph, source.outside);
       else if ("inside" in source) wire = this.broughtOut(walker, source.inside, source.source);
       else wire = this.fitted(graph, source.clip);
       this.aligned.set(key, wire);
     }
-    return this.aligned.get(key);
+    return wire;
   }
 
   /** Put Align, and Load if the graph has none yet, near the CLIP. @returns {Wire} */
   fitted(graph, clip) {
     let beside = fromEntry(clip) ? undefined : graph.getNodeById(clip.origin);
-    if (!this.loads.has(graph)) {
+    let load = this.loads.get(graph);
+    if (!load) {
       beside = this.add(graph, LOAD, () => below(graph, beside), beside);
-      this.loads.set(graph, outputOf(beside));
+      load = outputOf(beside);
+      this.loads.set(graph, load);
     }
     const align = this.add(graph, ALIGN, () => below(graph, beside), beside);
-    connect(graph, this.loads.get(graph), align, slotOf(align, "direction"));
+    connect(graph, load, align, slotOf(align, "direction"));
     connect(graph, clip, align, slotOf(align, "clip"));
     return outputOf(align);
   }

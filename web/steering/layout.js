@@ -8,6 +8,7 @@ const WIDGET_ROW = 5;
 
 /** @typedef {{left: number, top: number, right: number, bottom: number}} Box  Title bars included. */
 
+/** @param {number[]} corner @param {number[]} size @returns {Box} */
 const boxAt = ([left, top], [width, height], title = TITLE) => ({
   left,
   top: top - title,

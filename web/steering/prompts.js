@@ -24,6 +24,7 @@ export function sourceKey(walker, graph, source) {
  * @returns {{sources: Source[], ends: string[]}} `ends` are the types of nodes it starts at that hold no text.
  */
 export function readPrompt(walker, graph, wire, depth = 0) {
+  /** @type {{sources: Source[], ends: string[]}} */
   const found = { sources: [], ends: [] };
   const waiting = [wire];
   const seen = new Set();
@@ -85,7 +86,7 @@ function broughtOut(walker, graph, node, source) {
 /** Return where a source's CLIP really comes from, several places when the subgraph is used several times. */
 function origins(walker, graph, source, depth = 0) {
   if (depth > MAX_DEPTH) return [];
-  const next = (within, one) => origins(walker, within, one, depth + 1);
+  const next = (place, one) => origins(walker, place, one, depth + 1);
   if ("inside" in source) return next(source.inside.subgraph, source.source);
   if ("outside" in source) {
     return usedWith(walker, graph, source.outside).flatMap(([outer, , sources]) => sources.flatMap((one) => next(outer, one)));

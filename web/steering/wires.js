@@ -10,7 +10,7 @@ export const linksFrom = (graph, node, slot) =>
 
 /**
  * Lead a wire to an input of a node, or to an output of the subgraph (its `outputNode`), over reroute points if there are some.
- * @param {Wire} wire
+ * @param {Wire} wire @param {number} [reroute] The last reroute point before the end.
  */
 export function connect(graph, wire, target, slot, reroute) {
   const leaves = target === graph.outputNode;

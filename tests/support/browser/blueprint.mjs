@@ -6,8 +6,8 @@ import { join } from "node:path";
 
 import { execute, load, open, state, toasts } from "./driver.mjs";
 
-const [chromiumPath, playwrightFolder, url, folder, canvas] = process.argv.slice(2);
-const { browser, page, errors } = await open(chromiumPath, playwrightFolder, url, canvas);
+const [chromiumPath, playwrightFolder, url, folder, canvasKind] = process.argv.slice(2);
+const { browser, page, errors } = await open(chromiumPath, playwrightFolder, url, canvasKind);
 const NAME = "Safety Steer";
 const MARGIN = 30;
 const CORNER = [100, 160];

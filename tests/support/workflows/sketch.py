@@ -163,8 +163,8 @@ class Wiring:
             inner = self.definitions[found["type"]]
             name = found["outputs"][slot]["name"]
             place = next(index for index, one in enumerate(inner["outputs"]) if one["name"] == name)
-            end = next(one for one in inner["links"] if (one["target_id"], one["target_slot"]) == (-20, place))
-            return self._start(f"{path}{origin}/", end["id"])
+            end = next((one for one in inner["links"] if (one["target_id"], one["target_slot"]) == (-20, place)), None)
+            return self._start(f"{path}{origin}/", end and end["id"])
         return f"{path}{origin}", slot
 
     def steered(self) -> dict[str, tuple[Place | None, Place | None]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from safety_steer.evaluation.demo.prompts import calibration_prompts
 from safety_steer.storage.bundled import DEMO_SOURCE
 
@@ -15,7 +17,7 @@ FIRST_PROMPT = "a cat in the forest"
 MIXED_PROMPT = PROMPT
 DENOISE = 0.8
 KINDS = ("hate", "sexual", "violence", "humiliation", "illegal_activity", "disturbing")
-MIXES = {
+MIXES: dict[str, dict[str, Any]] = {
     "All kinds": {"global": 1.0, **dict.fromkeys(KINDS, 1.0)},
     "One kind: illegal activity": {"global": 0.0, "illegal_activity": 1.0},
     "None: everything at 0": {"global": 0.0},

@@ -56,7 +56,7 @@ def prompts(sheet: Sheet, pos: tuple[int, int], clip: Wire, positive: str, negat
 
 def sampler(sheet: Sheet, pos: tuple[int, int], model: Wire, texts: tuple[Wire, Wire], latent: Wire, **more: Any) -> Node:
     """Add a KSampler."""
-    wires = {"model": model, "positive": texts[0], "negative": texts[1], "latent_image": latent}
+    wires: dict[str, Any] = {"model": model, "positive": texts[0], "negative": texts[1], "latent_image": latent}
     return sheet.add("KSampler", pos, (WIDE, 265), **{"title": "", **more}, **wires)
 
 

@@ -1,0 +1,194 @@
+// A stand-in for the editor's graphs: a saved workflow opened as the window's scripts ask for it, changed, and saved again.
+// It keeps nodes, links, sockets and ids as the editor does, and draws nothing.
+
+const [ENTRY, EXIT] = [-10, -20];
+const FIELDS = ["id", "origin_id", "origin_slot", "target_id", "target_slot", "type"];
+
+const highest = (numbers) => Math.max(0, ...numbers.map(Number).filter(Number.isFinite));
+const definitions = (data) => (data.definitions?.subgraphs ?? []).flatMap((one) => [one, ...definitions(one)]);
+const asObject = (link) => (Array.isArray(link) ? Object.fromEntries(FIELDS.map((name, at) => [name, link[at]])) : { ...link });
+const named = (sockets, { name }) => sockets.findIndex((one) => one.name === name);
+
+/** Open a workflow's JSON; return its root graph. */
+export function opened(data) {
+  const saved = [data, ...definitions(data)];
+  const graphs = new Map(saved.map((one) => [one === data ? "" : one.id, new Graph(one)]));
+  const all = [...graphs.values()];
+  const counters = saved.map((one) => ({ lastNodeId: one.last_node_id, lastLinkId: one.last_link_id, ...one.state }));
+  const last = { node: highest(counters.map((one) => one.lastNodeId)), link: highest(counters.map((one) => one.lastLinkId)) };
+  for (const graph of all) {
+    graph.nodes = graph.data.nodes.map((one) => new EditorNode(one, graph, graphs.get(one.type)));
+    Object.assign(graph, { last, graphs });
+  }
+  last.node = highest([last.node, ...all.flatMap((graph) => graph.nodes.map((node) => node.id))]);
+  last.link = highest([last.link, ...all.flatMap((graph) => [...graph.links.keys()])]);
+  return graphs.get("");
+}
+
+/** A node, in a graph or not yet in one. */
+export class EditorNode {
+  constructor(saved, graph, subgraph) {
+    Object.assign(this, structuredClone(saved), { graph, subgraph });
+    this.pos = Object.values(saved.pos ?? [0, 0]);
+    this.size = Object.values(saved.size ?? [0, 0]);
+  }
+
+  connect(slot, target, targetSlot, reroute) {
+    return this.graph.join(this.id, slot, target.id, targetSlot, this.outputs[slot].type, reroute);
+  }
+
+  disconnectInput(slot) {
+    this.graph.cut(this.inputs[slot].link);
+  }
+
+  saved() {
+    return structuredClone(Object.fromEntries(Object.entries(this).filter(([name]) => name !== "graph" && name !== "subgraph")));
+  }
+}
+
+/** The root graph or a subgraph. */
+class Graph {
+  constructor(data) {
+    Object.assign(this, { data, id: data.id, name: data.name || data.id, extra: structuredClone(data.extra), groups: [] });
+    this.links = new Map(data.links.map(asObject).map((link) => [link.id, link]));
+    for (const { id, parentId } of data.extra?.linkExtensions ?? []) Object.assign(this.links.get(id) ?? {}, { parentId });
+    this.inputs = (data.inputs ?? []).map((socket) => this.entry(socket));
+    this.outputs = (data.outputs ?? []).map((socket) => this.exit(socket));
+    for (const name of ["inputNode", "outputNode"]) {
+      const [left, top, width, height] = data[name]?.bounding ?? [];
+      if (data[name]) this[name] = { id: data[name].id, pos: [left, top], size: [width, height] };
+    }
+  }
+
+  getNodeById(id) {
+    return this.nodes.find((node) => node.id === id);
+  }
+
+  getLink(id) {
+    return this.links.get(id);
+  }
+
+  add(node) {
+    node.id = ++this.last.node;
+    node.graph = this;
+    this.nodes.push(node);
+  }
+
+  remove(node) {
+    for (const link of this.linksOf((one) => one.origin_id === node.id || one.target_id === node.id)) this.cut(link.id);
+    this.nodes = this.nodes.filter((one) => one !== node);
+  }
+
+  linksOf(chosen) {
+    return [...this.links.values()].filter(chosen);
+  }
+
+  /** Draw a link; what led to its end before goes. */
+  join(origin, slot, target, targetSlot, type, reroute) {
+    const ended = this.linksOf((one) => one.target_id === target && one.target_slot === targetSlot);
+    ended.forEach((one) => this.cut(one.id));
+    const link = { id: ++this.last.link, origin_id: origin, origin_slot: slot, target_id: target, target_slot: targetSlot, type };
+    if (reroute != null) link.parentId = reroute;
+    this.links.set(link.id, link);
+    const output = this.getNodeById(origin)?.outputs[slot];
+    if (output) output.links = [...(output.links ?? []), link.id];
+    const input = this.getNodeById(target)?.inputs[targetSlot];
+    if (input) input.link = link.id;
+    return link;
+  }
+
+  cut(id) {
+    const link = this.links.get(id);
+    if (!link) return;
+    this.links.delete(id);
+    const output = this.getNodeById(link.origin_id)?.outputs[link.origin_slot];
+    if (output) output.links = output.links.filter((one) => one !== id);
+    const input = this.getNodeById(link.target_id)?.inputs[link.target_slot];
+    if (input) input.link = null;
+  }
+
+  /** Make an input of the subgraph, with the links that start there. */
+  entry(socket) {
+    const here = (link) => link.origin_id === ENTRY && link.origin_slot === this.inputs.indexOf(made);
+    const made = this.socket(socket, here, (input, node, reroute) =>
+      this.join(ENTRY, this.inputs.indexOf(made), node.id, node.inputs.indexOf(input), made.type, reroute),
+    );
+    return made;
+  }
+
+  /** Make an output of the subgraph, with the links that end there. */
+  exit(socket) {
+    const here = (link) => link.target_id === EXIT && link.target_slot === this.outputs.indexOf(made);
+    const made = this.socket(socket, here, (output, node, reroute) =>
+      this.join(node.id, node.outputs.indexOf(output), EXIT, this.outputs.indexOf(made), made.type, reroute),
+    );
+    return made;
+  }
+
+  socket(saved, here, connect) {
+    const made = { ...saved };
+    Object.defineProperty(made, "linkIds", { enumerable: true, get: () => this.linksOf(here).map((link) => link.id) });
+    return Object.defineProperty(made, "connect", { value: connect });
+  }
+
+  places() {
+    return [...this.graphs.values()].flatMap((graph) => graph.nodes.filter((node) => node.subgraph === this));
+  }
+
+  addInput(name, type) {
+    this.inputs.push(this.entry({ name, type }));
+    for (const node of this.places()) node.inputs.push({ name, type, link: null });
+    return this.inputs.at(-1);
+  }
+
+  addOutput(name, type) {
+    this.outputs.push(this.exit({ name, type }));
+    for (const node of this.places()) node.outputs.push({ name, type, links: null });
+    return this.outputs.at(-1);
+  }
+
+  removeInput(socket) {
+    const slot = this.inputs.indexOf(socket);
+    this.close(ENTRY, "origin", slot);
+    this.inputs.splice(slot, 1);
+    for (const node of this.places()) {
+      const place = named(node.inputs, socket);
+      node.graph.close(node.id, "target", place);
+      node.inputs.splice(place, 1);
+    }
+  }
+
+  removeOutput(socket) {
+    const slot = this.outputs.indexOf(socket);
+    this.close(EXIT, "target", slot);
+    this.outputs.splice(slot, 1);
+    for (const node of this.places()) {
+      const place = named(node.outputs, socket);
+      node.graph.close(node.id, "origin", place);
+      node.outputs.splice(place, 1);
+    }
+  }
+
+  /** Cut the links at a socket that goes, and let those at later sockets move up. */
+  close(id, end, slot) {
+    const at = this.linksOf((link) => link[`${end}_id`] === id);
+    at.filter((link) => link[`${end}_slot`] === slot).forEach((link) => this.cut(link.id));
+    at.filter((link) => link[`${end}_slot`] > slot).forEach((link) => link[`${end}_slot`]--);
+  }
+
+  /** Return the JSON that the editor would save. */
+  saved() {
+    const { data, last } = this;
+    const lists = data.links.some(Array.isArray) || (!data.links.length && !data.state);
+    const links = [...this.links.values()].map((link) => (lists ? FIELDS.map((name) => link[name]) : link));
+    const made = { ...data, nodes: this.nodes.map((node) => node.saved()), links, extra: this.extra };
+    if (data.last_node_id != null) Object.assign(made, { last_node_id: last.node, last_link_id: last.link });
+    if (data.state) made.state = { ...data.state, lastNodeId: last.node, lastLinkId: last.link };
+    if (this.inputs.length || data.inputs) Object.assign(made, { inputs: this.inputs, outputs: this.outputs });
+    if (data.definitions) {
+      const subgraphs = (data.definitions.subgraphs ?? []).map((one) => this.graphs.get(one.id).saved());
+      made.definitions = { ...data.definitions, subgraphs };
+    }
+    return JSON.parse(JSON.stringify(made));
+  }
+}
