@@ -20,7 +20,7 @@ from ..safety_steer.errors import DataError, MismatchError
 from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings
 from . import settings
 from .aliases import search_aliases
-from .sockets import CATEGORY, AlignedDirectionSocket
+from .sockets import CATEGORY, AlignedDirectionSocket, report_output
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -86,7 +86,7 @@ class ApplySafetySteer(io.ComfyNode):
                     tooltip="The model with steering. Connect it to your sampler. After sampling, this node shows what "
                     "was done to the prompt.",
                 ),
-                run_log.output(later=True),
+                report_output(later=True),
             ],
             hidden=[io.Hidden.unique_id],
         )
