@@ -88,9 +88,9 @@ def mark(
     entry: Entry, bit: int, direction: AlignedDirection, settings: SteerSettings, steer: Steer = steer_text
 ) -> tuple[Entry, Outcome]:
     """Return an entry that stays as it is and carries its text along as `steer` makes it, and what was done to it."""
-    hung = [number for number in steered_variants.numbers(entry.get("model_conds", {})) if number]
+    attached = [number for number in steered_variants.numbers(entry.get("model_conds", {})) if number]
     marked = entry
-    for number in (0, *hung):
+    for number in (0, *attached):
         before = steered_variants.text_of(entry, number)
         after, outcome = steer({**before, STEERED: True} if number else before, direction, settings)
         marked = steered_variants.put(marked, number | bit, after, before)
@@ -113,13 +113,13 @@ def _prepare(
     The step's wrapper comes before everybody else's: what others do to a text is done to the steered text.
     """
     found = [(name, entry.get("model_conds", {})) for name in NAMES.values() for entry in _entries(guider.conds)]
-    hung = {name: set[int]() for name in NAMES.values()}
+    attached = {name: set[int]() for name in NAMES.values()}
     for name, conds in found:
-        hung[name].update(steered_variants.numbers(conds, name))
-    hung = {name: numbers for name, numbers in hung.items() if any(numbers)}
-    if not hung:
+        attached[name].update(steered_variants.numbers(conds, name))
+    attached = {name: numbers for name, numbers in attached.items() if any(numbers)}
+    if not attached:
         return executor(guider, sigmas, extra_args, *args, **more)
-    guider.conds = {role: [_with_targets(entry, hung) for entry in entries] for role, entries in guider.conds.items()}
+    guider.conds = {role: [_with_targets(entry, attached) for entry in entries] for role, entries in guider.conds.items()}
     options = dict(extra_args["model_options"])
     inner = dict(options["transformer_options"])
     to_sigma, wrappers = guider.inner_model.model_sampling.percent_to_sigma, inner.get("wrappers", {})
@@ -136,10 +136,10 @@ def _entries(conds: Mapping[str, Sequence[Entry]]) -> list[Entry]:
     return [entry for entries in conds.values() for entry in entries]
 
 
-def _with_targets(entry: Entry, hung: Mapping[str, set[int]]) -> Entry:
+def _with_targets(entry: Entry, attached: Mapping[str, set[int]]) -> Entry:
     """Give an entry all targets of the run, of the kind of condition its text is, so that they are batched alike."""
     conds = dict(entry.get("model_conds", {}))
-    for name, numbers in hung.items():
+    for name, numbers in attached.items():
         own = conds.get(name)
         if own is None:
             if steered_variants.numbers(conds, name):
@@ -184,10 +184,10 @@ def _steer_step(
     everywhere = tuple(layer.blocks is None for layer in run.layers)
     options[STATE] = None
     for name in (name for name, numbers in steered.items() if numbers):
-        hung = {0: texts[name]} | {number: texts.pop(steered_variants.condition(number, name)) for number in steered[name]}
-        texts[name] = between(hung, shares, everywhere)
+        attached = {0: texts[name]} | {number: texts.pop(steered_variants.condition(number, name)) for number in steered[name]}
+        texts[name] = between(attached, shares, everywhere)
         if name == CONTEXT and not all(everywhere):
-            options[STATE] = Step(run.layers, hung, shares, {everywhere: texts[name]})
+            options[STATE] = Step(run.layers, attached, shares, {everywhere: texts[name]})
     context = texts.pop(CONTEXT)
     return executor(x, t, c_concat, context, control, options, **texts)
 
