@@ -151,7 +151,7 @@ def _with_targets(entry: Entry, attached: Mapping[str, set[int]]) -> Entry:
         texts = {0: own.cond}
         for number in sorted(numbers - {0}):
             target = conds.get(steered_variants.condition(number, name))
-            texts[number] = texts[steered_variants.one_layer_less(number)] if target is None else target.cond.to(own.cond)
+            texts[number] = texts[steered_variants.without_last_layer(number)] if target is None else target.cond.to(own.cond)
             conds[steered_variants.condition(number, name)] = type(own)(texts[number])
     return {**entry, "model_conds": conds}
 
@@ -195,11 +195,11 @@ def _steer_step(
 def between(texts: Mapping[int, Tensor], shares: Sequence[Tensor], acting: Sequence[bool]) -> Tensor:
     """Return the text between those with and without each layer, by the layers' shares; only acting layers count.
 
-    `texts` are by target number; one that is missing is the text with one layer less.
+    `texts` are by target number; one that is missing is the text without its last layer.
     """
     found: list[Tensor] = []
     for number in range(1 << len(shares)):
-        found.append(texts[number] if number in texts else found[steered_variants.one_layer_less(number)])
+        found.append(texts[number] if number in texts else found[steered_variants.without_last_layer(number)])
     for share, acts in zip(shares, acting, strict=True):
         pairs = zip(found[::2], found[1::2], strict=True)
         found = [torch.lerp(low, high, share.to(high)) if acts and low is not high else low for low, high in pairs]

@@ -1,7 +1,7 @@
 """Targets: steered versions of an entry's text that travel beside it among the model's conditions.
 
 Each node at the cross-attention site is a layer with a bit of its own. A target's number says which layers have acted on it;
-0 is the text as it is without any of them. What a layer left alone has no target: it is the text with one layer less.
+0 is the text as it is without any of them. What a layer left alone has no target: it is the text without its last layer.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def numbers(conds: Iterable[str], name: str | None = None) -> list[int]:
     return sorted({int(number) for number, _, of in split if name in (None, of)})
 
 
-def one_layer_less(number: int) -> int:
+def without_last_layer(number: int) -> int:
     """Return the number without its last layer."""
     return number & ~(1 << (number.bit_length() - 1)) if number else 0
 
@@ -47,7 +47,7 @@ def text_of(entry: Entry, number: int) -> Entry:
     for key, name in NAMES.items():
         wanted = number
         while wanted and condition(wanted, name) not in conds:
-            wanted = one_layer_less(wanted)
+            wanted = without_last_layer(wanted)
         if wanted:
             texts[key] = conds[condition(wanted, name)].cond
     return {**entry, **texts}
