@@ -134,12 +134,12 @@ def steer_positive(
 
 
 def mark_positive(direction: AlignedDirection, steering: SteerSettings, bit: int, steer: Steer = steer_text) -> Replace:
-    """Return how the cross-attention site replaces them: by marked ones, whose text every step moves toward steered text."""
+    """Return how the cross-attention site replaces them: by ones that carry their steered text, toward which every step moves."""
     within = cross_attention.within_reach(direction)
 
     def act(entry: Entry) -> tuple[list[Entry], Outcome]:
-        marked, outcome = cross_attention.mark(entry, bit, within, steering, steer)
-        return [marked], outcome
+        carrying, outcome = cross_attention.attach_steered_text(entry, bit, within, steering, steer)
+        return [carrying], outcome
 
     return partial(each_with_text, act=act)
 

@@ -66,7 +66,7 @@ class Step:
 
 
 def attach(patched: ModelPatcher, layer: Layer) -> int:
-    """Add a layer to a model clone, and what carries the targets of `mark` into every step; return the layer's bit."""
+    """Add a layer to a model clone, and what carries attached text into every step; return the layer's bit."""
     options = patched.model_options.setdefault("transformer_options", {})
     before: tuple[Layer, ...] = options.get(KEY, ())
     if len(before) == LAYERS:
@@ -84,17 +84,17 @@ def attach(patched: ModelPatcher, layer: Layer) -> int:
     return 1 << len(before)
 
 
-def mark(
+def attach_steered_text(
     entry: Entry, bit: int, direction: AlignedDirection, settings: SteerSettings, steer: Steer = steer_text
 ) -> tuple[Entry, Outcome]:
     """Return an entry that stays as it is and carries its text along as `steer` makes it, and what was done to it."""
     attached = [number for number in steered_variants.numbers(entry.get("model_conds", {})) if number]
-    marked = entry
+    result = entry
     for number in (0, *attached):
         before = steered_variants.text_of(entry, number)
         after, outcome = steer({**before, STEERED: True} if number else before, direction, settings)
-        marked = steered_variants.put(marked, number | bit, after, before)
-    return marked, outcome
+        result = steered_variants.put(result, number | bit, after, before)
+    return result, outcome
 
 
 def within_reach(direction: AlignedDirection) -> AlignedDirection:
