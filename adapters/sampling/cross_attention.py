@@ -2,7 +2,7 @@
 
 Steering is still decided once per run, on the conditioning. What a step does is to go from the prompt as it was to the prompt
 as steered, by as much as the step's sigma says: one pass over the context, and nothing that waits for a GPU. The steered
-text travels beside the text itself among the model's conditions (`targets`), so that ComfyUI batches, repeats and slices both
+text travels beside the text itself among the model's conditions (`steered_variants`), so that ComfyUI batches, repeats and slices both
 alike, and rows of a batch without it (a negative prompt, a helper's prompt) carry their own text there and stay as they are.
 
 Several nodes in a row are layers. Between what a text is without a layer and with it, each goes by a share of its own, so that
@@ -57,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What blocks need at a step: the context by target number, each layer's share, and contexts made so far by layers."""
+    """What blocks need at a step: the context by variant number, each layer's share, and contexts made so far by layers."""
 
     layers: tuple[Layer, ...]
     context: Mapping[int, Tensor]
@@ -108,7 +108,7 @@ def within_reach(direction: AlignedDirection) -> AlignedDirection:
 def _prepare(
     executor: WrapperExecutor, guider: Any, sigmas: Tensor, extra_args: dict[str, Any], *args: Any, **more: Any
 ) -> Any:
-    """Wrap SAMPLER_SAMPLE: give every entry of a run the same targets, its own text where it has none, and steer each step.
+    """Wrap SAMPLER_SAMPLE: give every entry of a run the same variants, its own text where it has none, and steer each step.
 
     The step's wrapper comes before everybody else's: what others do to a text is done to the steered text.
     """
@@ -119,7 +119,7 @@ def _prepare(
     attached = {name: numbers for name, numbers in attached.items() if any(numbers)}
     if not attached:
         return executor(guider, sigmas, extra_args, *args, **more)
-    guider.conds = {role: [_with_targets(entry, attached) for entry in entries] for role, entries in guider.conds.items()}
+    guider.conds = {role: [_with_variants(entry, attached) for entry in entries] for role, entries in guider.conds.items()}
     options = dict(extra_args["model_options"])
     inner = dict(options["transformer_options"])
     to_sigma, wrappers = guider.inner_model.model_sampling.percent_to_sigma, inner.get("wrappers", {})
@@ -136,8 +136,8 @@ def _entries(conds: Mapping[str, Sequence[Entry]]) -> list[Entry]:
     return [entry for entries in conds.values() for entry in entries]
 
 
-def _with_targets(entry: Entry, attached: Mapping[str, set[int]]) -> Entry:
-    """Give an entry all targets of the run, of the kind of condition its text is, so that they are batched alike."""
+def _with_variants(entry: Entry, attached: Mapping[str, set[int]]) -> Entry:
+    """Give an entry all variants of the run, of the kind of condition its text is, so that they are batched alike."""
     conds = dict(entry.get("model_conds", {}))
     for name, numbers in attached.items():
         own = conds.get(name)
@@ -150,8 +150,8 @@ def _with_targets(entry: Entry, attached: Mapping[str, set[int]]) -> Entry:
             _refuse_another_space(own.cond, text.cond, name)
         texts = {0: own.cond}
         for number in sorted(numbers - {0}):
-            target = conds.get(steered_variants.condition(number, name))
-            texts[number] = texts[steered_variants.without_last_layer(number)] if target is None else target.cond.to(own.cond)
+            variant = conds.get(steered_variants.condition(number, name))
+            texts[number] = texts[steered_variants.without_last_layer(number)] if variant is None else variant.cond.to(own.cond)
             conds[steered_variants.condition(number, name)] = type(own)(texts[number])
     return {**entry, "model_conds": conds}
 
@@ -175,7 +175,7 @@ def _steer_step(
     transformer_options: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> Any:
-    """Wrap APPLY_MODEL: move every text toward its targets by the step's shares, or leave that to blocks."""
+    """Wrap APPLY_MODEL: move every text toward its variants by the step's shares, or leave that to blocks."""
     options = dict(transformer_options or {})
     texts = {CONTEXT: c_crossattn, **kwargs}
     steered = {name: steered_variants.numbers(texts, name) for name in NAMES.values()}
@@ -195,7 +195,7 @@ def _steer_step(
 def between(texts: Mapping[int, Tensor], shares: Sequence[Tensor], acting: Sequence[bool]) -> Tensor:
     """Return the text between those with and without each layer, by the layers' shares; only acting layers count.
 
-    `texts` are by target number; one that is missing is the text without its last layer.
+    `texts` are by variant number; one that is missing is the text without its last layer.
     """
     found: list[Tensor] = []
     for number in range(1 << len(shares)):

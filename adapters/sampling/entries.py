@@ -79,7 +79,7 @@ def steer_entries(
 def steer_entry(
     entry: Entry, direction: AlignedDirection, settings: SteerSettings, steer: Steer = steer_text
 ) -> tuple[Entry, Outcome]:
-    """Steer an entry's text, and the targets that nodes before have attached to it; the entry itself when nothing moves.
+    """Steer an entry's text, and the variants that nodes before have attached to it; the entry itself when nothing moves.
 
     The outcome is that of the text all of those nodes have acted on.
     """
