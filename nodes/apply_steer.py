@@ -113,7 +113,7 @@ class ApplySafetySteer(io.ComfyNode):
         else:
             layer = cross_attention.Layer(Curve(window, fade), unet_blocks.read(blocks))
             bit = cross_attention.attach(patched, layer)
-            replace, follow = (mark_positive(direction, steering, bit, steer) for steer in (steer_text, steer_copies))
+            replace, follow = (attach_to_positive(direction, steering, bit, steer) for steer in (steer_text, steer_copies))
         answers.attach(patched)
         line = settings.sentence(steering, window)
         log = run_log.RunLog(direction, line, during_sampling=True)
@@ -133,8 +133,8 @@ def steer_positive(
     return partial(steer_entries, direction=direction, settings=steering, cut=cut, steer=steer)
 
 
-def mark_positive(direction: AlignedDirection, steering: SteerSettings, bit: int, steer: Steer = steer_text) -> Replace:
-    """Return how the cross-attention site replaces them: by ones that carry their steered text, toward which every step moves."""
+def attach_to_positive(direction: AlignedDirection, steering: SteerSettings, bit: int, steer: Steer = steer_text) -> Replace:
+    """Return how the cross-attention site replaces them: by ones that carry the steered text every step moves toward."""
     within = cross_attention.within_reach(direction)
 
     def act(entry: Entry) -> tuple[list[Entry], Outcome]:

@@ -2,8 +2,9 @@
 
 Steering is still decided once per run, on the conditioning. What a step does is to go from the prompt as it was to the prompt
 as steered, by as much as the step's sigma says: one pass over the context, and nothing that waits for a GPU. The steered
-text travels beside the text itself among the model's conditions (`steered_variants`), so that ComfyUI batches, repeats and slices both
-alike, and rows of a batch without it (a negative prompt, a helper's prompt) carry their own text there and stay as they are.
+text travels beside the text itself among the model's conditions (`steered_variants`), so that ComfyUI batches, repeats and
+slices both alike, and rows of a batch without it (a negative prompt, a helper's prompt) carry their own text there and stay
+as they are.
 
 Several nodes in a row are layers. Between what a text is without a layer and with it, each goes by a share of its own, so that
 with all of them at full share the text is what the last made of what the others made of it.
