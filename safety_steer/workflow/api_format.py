@@ -108,20 +108,20 @@ def insert(data: Json, verdicts: Sequence[Verdict]) -> Json:
 
 
 def remove(data: Json) -> tuple[Json, int]:
-    """Return a copy without the pack's steering nodes, wires led past them, and how many nodes went."""
+    """Return a copy without the pack's steering nodes, wires reconnected around them, and how many nodes went."""
     result: Json = copy.deepcopy(data)
-    passages = {key: STEERING[node["class_type"]] for key, node in data.items() if node["class_type"] in STEERING}
+    passing = {key: STEERING[node["class_type"]] for key, node in data.items() if node["class_type"] in STEERING}
     for node in result.values():
         for name, value in list(node["inputs"].items()):
             steps = 0
-            while _is_wire(value) and (passage := passages.get(str(value[0]))) and steps <= len(passages):
-                value = data[str(value[0])]["inputs"].get(passage.input) if value[1] == passage.output else None
+            while _is_wire(value) and (through := passing.get(str(value[0]))) and steps <= len(passing):
+                value = data[str(value[0])]["inputs"].get(through.input) if value[1] == through.output else None
                 steps += 1
             if value is None:
                 del node["inputs"][name]
             else:
                 node["inputs"][name] = value
-    for key in passages:
+    for key in passing:
         del result[key]
     while spare := next((key for key in result if _serves_nobody(result, key)), None):
         del result[spare]

@@ -75,7 +75,7 @@ def _is_clean(restored: Json, data: Json) -> bool:
 
 @dataclass
 class _Mender:
-    """Takes nodes out of graphs and leads the wires past them."""
+    """Takes nodes out of graphs and reconnects the wires around them."""
 
     document: Document
     editor: Editor
@@ -100,18 +100,18 @@ class _Mender:
             return
         steering = [node for node in graph.nodes.values() if node["type"] in STEERING]
         for node in [node for node in steering if not tells_of_block(self.document, graph, node)]:
-            self._lead_past(graph, node)
+            self._reconnect_around(graph, node)
             self._drop(graph, node)
         while spare := next((node for node in graph.nodes.values() if self._serves_nobody(graph, node)), None):
             self._drop(graph, spare)
         self._drop_spare_sockets(graph)
 
-    def _lead_past(self, graph: Graph, node: Json) -> None:
-        """Let the wire into a steering node end where the output of its passage led."""
-        passage = STEERING[node["type"]]
-        slot_in = named(inputs(node), passage.input)
+    def _reconnect_around(self, graph: Graph, node: Json) -> None:
+        """Let the wire into a steering node end where the output it passed through led."""
+        through = STEERING[node["type"]]
+        slot_in = named(inputs(node), through.input)
         incoming = graph.link(inputs(node)[slot_in]) if slot_in is not None else None
-        onward = [link for link in graph.leaving(node["id"]) if link["origin_slot"] == passage.output]
+        onward = [link for link in graph.leaving(node["id"]) if link["origin_slot"] == through.output]
         for link in sorted(onward, key=lambda link: -link["id"]):
             target, slot = link["target_id"], link["target_slot"]
             if incoming is not None and incoming["target_id"] == node["id"] and target != EXIT:

@@ -1,4 +1,4 @@
-"""Steering taken out after other edits, and nodes that a user has placed by hand: the wires lead past them."""
+"""Steering taken out after other edits, and nodes that a user has placed by hand: the wires are reconnected around them."""
 
 from __future__ import annotations
 

@@ -47,15 +47,15 @@ export class Remover {
   /** Take steering out of one graph, as far as nothing outside of it needs it. */
   mend(graph) {
     for (const node of steeringIn(graph)) {
-      this.leadPast(graph, node);
+      this.reconnectAround(graph, node);
       this.drop(graph, node);
     }
     for (let spare; (spare = graph.nodes.find((node) => servesNobody(graph, node))); ) this.drop(graph, spare);
     if (graph !== this.root) this.dropSpareSockets(graph);
   }
 
-  /** Let the wire into a steering node end where the output of its passage led. */
-  leadPast(graph, node) {
+  /** Let the wire into a steering node end where the output it passed through led. */
+  reconnectAround(graph, node) {
     const [input, output] = STEERING[node.type];
     const incoming = linkInto(graph, node.inputs.find((socket) => socket.name === input));
     if (!incoming) return;
