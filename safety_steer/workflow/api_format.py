@@ -123,12 +123,12 @@ def remove(data: Json) -> tuple[Json, int]:
                 node["inputs"][name] = value
     for key in passing:
         del result[key]
-    while spare := next((key for key in result if _serves_nobody(result, key)), None):
+    while spare := next((key for key in result if _is_unused(result, key)), None):
         del result[spare]
     return result, len(data) - len(result)
 
 
-def _serves_nobody(data: Json, key: str) -> bool:
+def _is_unused(data: Json, key: str) -> bool:
     wires = (value for node in data.values() for value in node["inputs"].values() if _is_wire(value))
     return data[key]["class_type"] in SUPPLYING and not any(str(wire[0]) == key for wire in wires)
 

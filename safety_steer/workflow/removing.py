@@ -102,7 +102,7 @@ class _Mender:
         for node in [node for node in steering if not tells_of_block(self.document, graph, node)]:
             self._reconnect_around(graph, node)
             self._drop(graph, node)
-        while spare := next((node for node in graph.nodes.values() if self._serves_nobody(graph, node)), None):
+        while spare := next((node for node in graph.nodes.values() if self._is_unused(graph, node)), None):
             self._drop(graph, spare)
         self._drop_spare_sockets(graph)
 
@@ -136,7 +136,7 @@ class _Mender:
                 self._start_at(outer, onward, around)
         self._cut(graph, link)
 
-    def _serves_nobody(self, graph: Graph, node: Json) -> bool:
+    def _is_unused(self, graph: Graph, node: Json) -> bool:
         """Tell whether a node only served steering: nothing takes what it gives."""
         passes = node["type"] == "Reroute" and any(socket.get("type") in (DIRECTION, ALIGNED) for socket in outputs(node))
         return (node["type"] in SUPPLYING or passes) and not graph.leaving(node["id"])

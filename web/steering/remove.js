@@ -31,7 +31,7 @@ export class Remover {
 
   /** Whether there is anything to take out. */
   get needed() {
-    return this.open.some((graph) => steeringIn(graph).length || graph.nodes.some((node) => servesNobody(graph, node)));
+    return this.open.some((graph) => steeringIn(graph).length || graph.nodes.some((node) => isUnused(graph, node)));
   }
 
   /** Take all steering out, one round after the other: what goes in one graph can leave something spare in another. */
@@ -50,7 +50,7 @@ export class Remover {
       this.reconnectAround(graph, node);
       this.drop(graph, node);
     }
-    for (let spare; (spare = graph.nodes.find((node) => servesNobody(graph, node))); ) this.drop(graph, spare);
+    for (let spare; (spare = graph.nodes.find((node) => isUnused(graph, node))); ) this.drop(graph, spare);
     if (graph !== this.root) this.dropSpareSockets(graph);
   }
 
@@ -121,7 +121,7 @@ const slotOf = (node, { name }) => node.outputs.findIndex((socket) => socket.nam
 const carriesDirection = (socket) => DIRECTIONS.some((kind) => isKind(socket, kind));
 
 /** Tell whether a node only served steering: nothing takes what it gives. */
-function servesNobody(graph, node) {
+function isUnused(graph, node) {
   const outputs = node.outputs ?? [];
   if (!SUPPLYING.includes(node.type) && !(node.type === "Reroute" && outputs.some(carriesDirection))) return false;
   return !outputs.some((_, slot) => linksFrom(graph, node, slot).length);
