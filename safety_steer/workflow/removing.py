@@ -8,7 +8,7 @@ from ..errors import DataError
 from . import api_format, messages
 from .consistency import wrong_wires
 from .editor import record
-from .editor.blocks import blocks, is_block, tells_of_block
+from .editor.blocks import blocks, is_block, reports_on_block
 from .editor.edit import Editor, listed
 from .format_check import EDITOR, kind_of
 from .graph import ENTRY, EXIT, Document, Graph, Json, Link, NodeId, Wire, inputs, named, outputs
@@ -53,9 +53,9 @@ def remove(data: Json) -> Removal:
 
 
 def count_own(document: Document) -> int:
-    """Count the pack's steering nodes in a workflow, without blocks and what tells of them."""
+    """Count the pack's steering nodes in a workflow, without blocks and what reports on them."""
     return sum(
-        node["type"] in OWN_TYPES and not tells_of_block(document, graph, node)
+        node["type"] in OWN_TYPES and not reports_on_block(document, graph, node)
         for graph in document.graphs.values()
         if not is_block(document, graph)
         for node in graph.nodes.values()
@@ -99,7 +99,7 @@ class _Mender:
         if is_block(self.document, graph):
             return
         steering = [node for node in graph.nodes.values() if node["type"] in STEERING]
-        for node in [node for node in steering if not tells_of_block(self.document, graph, node)]:
+        for node in [node for node in steering if not reports_on_block(self.document, graph, node)]:
             self._reconnect_around(graph, node)
             self._drop(graph, node)
         while spare := next((node for node in graph.nodes.values() if self._is_unused(graph, node)), None):

@@ -1,7 +1,7 @@
 // Take steering out of the open workflow: the wire into a steering node goes on to where the node's own wire led.
 // What is taken out, and what stays, is as in safety_steer/workflow/removing.py.
 
-import { blocksOf, isBlock, tellsOfBlock } from "./blocks.js";
+import { blocksOf, isBlock, reportsOnBlock } from "./blocks.js";
 import { DIRECTIONS, STEERING, SUPPLYING } from "./own_nodes.js";
 import { allGraphs, fromEntry, isKind, linkInto, Walker, wireOf } from "./trace.js";
 import { connect, linksFrom } from "./wires.js";
@@ -114,7 +114,7 @@ export class Remover {
 }
 
 /** Return the steering nodes of a graph, but those that tell of a block. */
-const steeringIn = (graph) => graph.nodes.filter((node) => node.type in STEERING && !tellsOfBlock(graph, node));
+const steeringIn = (graph) => graph.nodes.filter((node) => node.type in STEERING && !reportsOnBlock(graph, node));
 
 const slotOf = (node, { name }) => node.outputs.findIndex((socket) => socket.name === name);
 
