@@ -1,4 +1,4 @@
-"""Take safety steering out of a workflow: to the file it was added to, or, after other edits, by mending the wires."""
+"""Take safety steering out of a workflow: to the file it was added to, or, after other edits, by reconnecting the wires."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def remove(data: Json) -> Removal:
     if restored is not None and _is_clean(restored, data):
         return Removal(restored, before, exact=True, left=left)
     document = Document(stripped)
-    _Mender(document, Editor(document)).mend_all()
+    _Remover(document, Editor(document)).remove_all()
     return Removal(stripped, before - count_own(document), exact=False, left=left)
 
 
@@ -74,19 +74,19 @@ def _is_clean(restored: Json, data: Json) -> bool:
 
 
 @dataclass
-class _Mender:
+class _Remover:
     """Takes nodes out of graphs and reconnects the wires around them."""
 
     document: Document
     editor: Editor
 
-    def mend_all(self) -> None:
+    def remove_all(self) -> None:
         """Take all steering out, one round after the other: what goes in one graph can leave something spare in another."""
         left = None
         while (now := self._left()) != left:
             left = now
             for graph in self.document.graphs.values():
-                self._mend(graph)
+                self._remove_from(graph)
 
     def _left(self) -> int:
         """Count the nodes and the sockets of subgraphs that there still are."""
@@ -94,7 +94,7 @@ class _Mender:
             len(graph.nodes) + len(inputs(graph.data)) + len(outputs(graph.data)) for graph in self.document.graphs.values()
         )
 
-    def _mend(self, graph: Graph) -> None:
+    def _remove_from(self, graph: Graph) -> None:
         """Take steering out of one graph, as far as nothing outside of it needs it."""
         if is_block(self.document, graph):
             return

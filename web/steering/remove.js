@@ -39,13 +39,13 @@ export class Remover {
     let before;
     do {
       before = this.changes;
-      this.open.forEach((graph) => this.mend(graph));
+      this.open.forEach((graph) => this.removeFrom(graph));
     } while (this.changes > before);
     delete this.root.extra?.[RECORD];
   }
 
   /** Take steering out of one graph, as far as nothing outside of it needs it. */
-  mend(graph) {
+  removeFrom(graph) {
     for (const node of steeringIn(graph)) {
       this.reconnectAround(graph, node);
       this.drop(graph, node);
