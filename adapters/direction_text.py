@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..safety_steer.directions.source import GLOBAL, SafetyDirection
+from ..safety_steer.categories import GLOBAL
+from ..safety_steer.directions.source import SafetyDirection
 from ..safety_steer.storage.bundled import SOURCE
 
 NEWEST = SOURCE.removesuffix(".safetensors")

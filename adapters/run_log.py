@@ -11,14 +11,12 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
-from ..nodes import settings
-from ..nodes.sockets import ReportSocket
 from ..safety_steer.directions.aligned import AlignedDirection
 from ..safety_steer.reports.safety_report import Record, record
 from ..safety_steer.steering.steer_conditioning import Outcome
+from .sampling.step_windows import Window
 
 MAX_RECORDS = 32  # of one sampler in one queue: an upscaler by tiles samples hundreds of times
 
@@ -64,14 +62,6 @@ class RunLog:
             return [run for node, run in self._runs.items() if wanted is None or node is None or _among(node, wanted)]
 
 
-def output(later: bool) -> io.Output:
-    """Return the report output of an Apply node; `later` when it fills up during sampling."""
-    rest = " Connect what was sampled to the after input there." if later else ""
-    return ReportSocket.Output(
-        display_name="report", tooltip=f"What was flagged and how far each word moved, for Safety Report.{rest}"
-    )
-
-
 def finished(outcomes: Sequence[Outcome], direction: AlignedDirection, how: str, used: bool = True) -> RunLog:
     """Return the log of a node that is done at once."""
     log = RunLog(direction, how, during_sampling=False)
@@ -88,7 +78,7 @@ def records_of(outcomes: Sequence[Outcome], used: bool = True) -> list[Record]:
     return [record(one, used) for outcome, own in zip(outcomes, further, strict=True) for one in (outcome, *own)]
 
 
-def any_step(window: settings.Window) -> bool:
+def any_step(window: Window) -> bool:
     """Say whether a window holds a step at all."""
     return window.start < window.end
 

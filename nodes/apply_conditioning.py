@@ -16,7 +16,7 @@ from ..adapters.sampling.step_windows import Entry
 from ..safety_steer.directions.aligned import AlignedDirection
 from . import settings
 from .aliases import search_aliases
-from .sockets import CATEGORY, AlignedDirectionSocket
+from .sockets import CATEGORY, AlignedDirectionSocket, report_output
 
 Conditioning = list[list[Any]]
 
@@ -49,7 +49,7 @@ class ApplySafetySteerConditioning(io.ComfyNode):
                     display_name="conditioning",
                     tooltip="The steered prompt. Connect it to the positive input of your sampler.",
                 ),
-                run_log.output(later=False),
+                report_output(later=False),
             ],
             hidden=[io.Hidden.unique_id],
         )

@@ -20,7 +20,7 @@ from ..safety_steer.errors import DataError, MismatchError
 from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings
 from . import settings
 from .aliases import search_aliases
-from .sockets import CATEGORY, AlignedDirectionSocket
+from .sockets import CATEGORY, AlignedDirectionSocket, report_output
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -86,7 +86,7 @@ class ApplySafetySteer(io.ComfyNode):
                     tooltip="The model with steering. Connect it to your sampler. After sampling, this node shows what "
                     "was done to the prompt.",
                 ),
-                run_log.output(later=True),
+                report_output(later=True),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -113,7 +113,7 @@ class ApplySafetySteer(io.ComfyNode):
         else:
             layer = cross_attention.Layer(Curve(window, fade), unet_blocks.read(blocks))
             bit = cross_attention.attach(patched, layer)
-            replace, follow = (mark_positive(direction, steering, bit, steer) for steer in (steer_text, steer_copies))
+            replace, follow = (attach_to_positive(direction, steering, bit, steer) for steer in (steer_text, steer_copies))
         answers.attach(patched)
         line = settings.sentence(steering, window)
         log = run_log.RunLog(direction, line, during_sampling=True)
@@ -133,13 +133,13 @@ def steer_positive(
     return partial(steer_entries, direction=direction, settings=steering, cut=cut, steer=steer)
 
 
-def mark_positive(direction: AlignedDirection, steering: SteerSettings, bit: int, steer: Steer = steer_text) -> Replace:
-    """Return how the cross-attention site replaces them: by marked ones, whose text every step moves toward steered text."""
+def attach_to_positive(direction: AlignedDirection, steering: SteerSettings, bit: int, steer: Steer = steer_text) -> Replace:
+    """Return how the cross-attention site replaces them: by ones that carry the steered text every step moves toward."""
     within = cross_attention.within_reach(direction)
 
     def act(entry: Entry) -> tuple[list[Entry], Outcome]:
-        marked, outcome = cross_attention.mark(entry, bit, within, steering, steer)
-        return [marked], outcome
+        carrying, outcome = cross_attention.attach_steered_text(entry, bit, within, steering, steer)
+        return [carrying], outcome
 
     return partial(each_with_text, act=act)
 

@@ -15,7 +15,7 @@ from ..safety_steer.errors import MismatchError
 from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings, steer_conditioning
 from . import settings
 from .aliases import search_aliases
-from .sockets import CATEGORY, AlignedDirectionSocket
+from .sockets import CATEGORY, AlignedDirectionSocket, report_output
 
 SPACE = "cross_attn"
 POSITIVE = "prompt_embeds"
@@ -47,7 +47,7 @@ class ApplySafetySteerWanVideo(io.ComfyNode):
             ],
             outputs=[
                 TextEmbeds.Output(display_name="text_embeds", tooltip="Steered text embeds for the WanVideo Sampler."),
-                run_log.output(later=False),
+                report_output(later=False),
             ],
             hidden=[io.Hidden.unique_id],
         )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from comfy_api.latest import io
 
+from ..adapters.sampling.step_windows import Window
 from ..safety_steer.errors import DataError
 from ..safety_steer.steering.gate import MODES
 from ..safety_steer.steering.operators import OPERATORS
@@ -14,19 +13,6 @@ from ..safety_steer.steering.steer_conditioning import SteerSettings
 
 MAX_STRENGTH = 10.0
 AS_SET = "as set"
-
-
-@dataclass(frozen=True)
-class Window:
-    """The share of the sampling steps that are steered: 0 is the first step, 1 the end."""
-
-    start: float
-    end: float
-
-    @property
-    def whole(self) -> bool:
-        """Whether all steps are inside."""
-        return self.start == 0 and self.end == 1
 
 
 def inputs() -> list[io.Input]:

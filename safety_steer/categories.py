@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+GLOBAL = "global"  # the direction of everything unsafe together
 MEANINGS = MappingProxyType(
     {
         "hate": "hateful content about people or groups, and discrimination",

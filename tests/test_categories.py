@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from safety_steer.categories import MEANINGS, MERGED, merged, normalised
-from safety_steer.directions.source import GLOBAL
+from safety_steer.categories import GLOBAL, MEANINGS, MERGED, merged, normalised
 
 SETS = {
     "SafeSteerDataset": {

@@ -2,8 +2,9 @@
 
 Steering is still decided once per run, on the conditioning. What a step does is to go from the prompt as it was to the prompt
 as steered, by as much as the step's sigma says: one pass over the context, and nothing that waits for a GPU. The steered
-text travels beside the text itself among the model's conditions (`targets`), so that ComfyUI batches, repeats and slices both
-alike, and rows of a batch without it (a negative prompt, a helper's prompt) carry their own text there and stay as they are.
+text travels beside the text itself among the model's conditions (`steered_variants`), so that ComfyUI batches, repeats and
+slices both alike, and rows of a batch without it (a negative prompt, a helper's prompt) carry their own text there and stay
+as they are.
 
 Several nodes in a row are layers. Between what a text is without a layer and with it, each goes by a share of its own, so that
 with all of them at full share the text is what the last made of what the others made of it.
@@ -57,7 +58,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What blocks need at a step: the context by target number, each layer's share, and contexts made so far by layers."""
+    """What blocks need at a step: the context by variant number, each layer's share, and contexts made so far by layers."""
 
     layers: tuple[Layer, ...]
     context: Mapping[int, Tensor]
@@ -66,7 +67,7 @@ class Step:
 
 
 def attach(patched: ModelPatcher, layer: Layer) -> int:
-    """Add a layer to a model clone, and what carries the targets of `mark` into every step; return the layer's bit."""
+    """Add a layer to a model clone, and what carries attached text into every step; return the layer's bit."""
     options = patched.model_options.setdefault("transformer_options", {})
     before: tuple[Layer, ...] = options.get(KEY, ())
     if len(before) == LAYERS:
@@ -84,17 +85,17 @@ def attach(patched: ModelPatcher, layer: Layer) -> int:
     return 1 << len(before)
 
 
-def mark(
+def attach_steered_text(
     entry: Entry, bit: int, direction: AlignedDirection, settings: SteerSettings, steer: Steer = steer_text
 ) -> tuple[Entry, Outcome]:
     """Return an entry that stays as it is and carries its text along as `steer` makes it, and what was done to it."""
-    hung = [number for number in steered_variants.numbers(entry.get("model_conds", {})) if number]
-    marked = entry
-    for number in (0, *hung):
+    attached = [number for number in steered_variants.numbers(entry.get("model_conds", {})) if number]
+    result = entry
+    for number in (0, *attached):
         before = steered_variants.text_of(entry, number)
         after, outcome = steer({**before, STEERED: True} if number else before, direction, settings)
-        marked = steered_variants.put(marked, number | bit, after, before)
-    return marked, outcome
+        result = steered_variants.put(result, number | bit, after, before)
+    return result, outcome
 
 
 def within_reach(direction: AlignedDirection) -> AlignedDirection:
@@ -108,18 +109,18 @@ def within_reach(direction: AlignedDirection) -> AlignedDirection:
 def _prepare(
     executor: WrapperExecutor, guider: Any, sigmas: Tensor, extra_args: dict[str, Any], *args: Any, **more: Any
 ) -> Any:
-    """Wrap SAMPLER_SAMPLE: give every entry of a run the same targets, its own text where it has none, and steer each step.
+    """Wrap SAMPLER_SAMPLE: give every entry of a run the same variants, its own text where it has none, and steer each step.
 
     The step's wrapper comes before everybody else's: what others do to a text is done to the steered text.
     """
     found = [(name, entry.get("model_conds", {})) for name in NAMES.values() for entry in _entries(guider.conds)]
-    hung = {name: set[int]() for name in NAMES.values()}
+    attached = {name: set[int]() for name in NAMES.values()}
     for name, conds in found:
-        hung[name].update(steered_variants.numbers(conds, name))
-    hung = {name: numbers for name, numbers in hung.items() if any(numbers)}
-    if not hung:
+        attached[name].update(steered_variants.numbers(conds, name))
+    attached = {name: numbers for name, numbers in attached.items() if any(numbers)}
+    if not attached:
         return executor(guider, sigmas, extra_args, *args, **more)
-    guider.conds = {role: [_with_targets(entry, hung) for entry in entries] for role, entries in guider.conds.items()}
+    guider.conds = {role: [_with_variants(entry, attached) for entry in entries] for role, entries in guider.conds.items()}
     options = dict(extra_args["model_options"])
     inner = dict(options["transformer_options"])
     to_sigma, wrappers = guider.inner_model.model_sampling.percent_to_sigma, inner.get("wrappers", {})
@@ -136,10 +137,10 @@ def _entries(conds: Mapping[str, Sequence[Entry]]) -> list[Entry]:
     return [entry for entries in conds.values() for entry in entries]
 
 
-def _with_targets(entry: Entry, hung: Mapping[str, set[int]]) -> Entry:
-    """Give an entry all targets of the run, of the kind of condition its text is, so that they are batched alike."""
+def _with_variants(entry: Entry, attached: Mapping[str, set[int]]) -> Entry:
+    """Give an entry all variants of the run, of the kind of condition its text is, so that they are batched alike."""
     conds = dict(entry.get("model_conds", {}))
-    for name, numbers in hung.items():
+    for name, numbers in attached.items():
         own = conds.get(name)
         if own is None:
             if steered_variants.numbers(conds, name):
@@ -150,8 +151,8 @@ def _with_targets(entry: Entry, hung: Mapping[str, set[int]]) -> Entry:
             _refuse_another_space(own.cond, text.cond, name)
         texts = {0: own.cond}
         for number in sorted(numbers - {0}):
-            target = conds.get(steered_variants.condition(number, name))
-            texts[number] = texts[steered_variants.one_layer_less(number)] if target is None else target.cond.to(own.cond)
+            variant = conds.get(steered_variants.condition(number, name))
+            texts[number] = texts[steered_variants.without_last_layer(number)] if variant is None else variant.cond.to(own.cond)
             conds[steered_variants.condition(number, name)] = type(own)(texts[number])
     return {**entry, "model_conds": conds}
 
@@ -175,7 +176,7 @@ def _steer_step(
     transformer_options: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> Any:
-    """Wrap APPLY_MODEL: move every text toward its targets by the step's shares, or leave that to blocks."""
+    """Wrap APPLY_MODEL: move every text toward its variants by the step's shares, or leave that to blocks."""
     options = dict(transformer_options or {})
     texts = {CONTEXT: c_crossattn, **kwargs}
     steered = {name: steered_variants.numbers(texts, name) for name in NAMES.values()}
@@ -184,10 +185,10 @@ def _steer_step(
     everywhere = tuple(layer.blocks is None for layer in run.layers)
     options[STATE] = None
     for name in (name for name, numbers in steered.items() if numbers):
-        hung = {0: texts[name]} | {number: texts.pop(steered_variants.condition(number, name)) for number in steered[name]}
-        texts[name] = between(hung, shares, everywhere)
+        attached = {0: texts[name]} | {number: texts.pop(steered_variants.condition(number, name)) for number in steered[name]}
+        texts[name] = between(attached, shares, everywhere)
         if name == CONTEXT and not all(everywhere):
-            options[STATE] = Step(run.layers, hung, shares, {everywhere: texts[name]})
+            options[STATE] = Step(run.layers, attached, shares, {everywhere: texts[name]})
     context = texts.pop(CONTEXT)
     return executor(x, t, c_concat, context, control, options, **texts)
 
@@ -195,11 +196,11 @@ def _steer_step(
 def between(texts: Mapping[int, Tensor], shares: Sequence[Tensor], acting: Sequence[bool]) -> Tensor:
     """Return the text between those with and without each layer, by the layers' shares; only acting layers count.
 
-    `texts` are by target number; one that is missing is the text with one layer less.
+    `texts` are by variant number; one that is missing is the text without its last layer.
     """
     found: list[Tensor] = []
     for number in range(1 << len(shares)):
-        found.append(texts[number] if number in texts else found[steered_variants.one_layer_less(number)])
+        found.append(texts[number] if number in texts else found[steered_variants.without_last_layer(number)])
     for share, acts in zip(shares, acting, strict=True):
         pairs = zip(found[::2], found[1::2], strict=True)
         found = [torch.lerp(low, high, share.to(high)) if acts and low is not high else low for low, high in pairs]

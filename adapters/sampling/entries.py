@@ -79,17 +79,17 @@ def steer_entries(
 def steer_entry(
     entry: Entry, direction: AlignedDirection, settings: SteerSettings, steer: Steer = steer_text
 ) -> tuple[Entry, Outcome]:
-    """Steer an entry's text, and the targets that nodes before have hung on it; the entry itself when nothing moves.
+    """Steer an entry's text, and the variants that nodes before have attached to it; the entry itself when nothing moves.
 
     The outcome is that of the text all of those nodes have acted on.
     """
     result, outcome = steer(entry, direction, settings)
-    hung = [number for number in steered_variants.numbers(entry.get("model_conds", {})) if number]
-    if not hung:
+    attached = [number for number in steered_variants.numbers(entry.get("model_conds", {})) if number]
+    if not attached:
         return result, outcome
     if result is not entry:
         result = steered_variants.put(result, 0, result, entry)
-    for number in hung:
+    for number in attached:
         before = steered_variants.text_of(entry, number)
         after, outcome = steer({**before, STEERED: True}, direction, settings)
         result = steered_variants.put(result, number, after, before)

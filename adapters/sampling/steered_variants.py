@@ -1,7 +1,7 @@
-"""Targets: steered versions of an entry's text that travel beside it among the model's conditions.
+"""Steered variants: versions of an entry's text that travel beside it among the model's conditions.
 
-Each node at the cross-attention site is a layer with a bit of its own. A target's number says which layers have acted on it;
-0 is the text as it is without any of them. What a layer left alone has no target: it is the text with one layer less.
+Each node at the cross-attention site is a layer with a bit of its own. A variant's number says which layers have acted on it;
+0 is the text as it is without any of them. What a layer left alone has no variant: it is the text without its last layer.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ NAMES = {
 
 
 def condition(number: int, name: str) -> str:
-    """Return what the model's conditions call the target `number` of their text `name`."""
+    """Return what the model's conditions call the variant `number` of their text `name`."""
     return f"{PREFIX}{number}_{name}"
 
 
 def numbers(conds: Iterable[str], name: str | None = None) -> list[int]:
-    """Return the numbers of the targets among conditions, in order: of one text, or of all."""
+    """Return the numbers of the variants among conditions, in order: of one text, or of all."""
     split = (key.removeprefix(PREFIX).partition("_") for key in conds if key.startswith(PREFIX))
     return sorted({int(number) for number, _, of in split if name in (None, of)})
 
 
-def one_layer_less(number: int) -> int:
+def without_last_layer(number: int) -> int:
     """Return the number without its last layer."""
     return number & ~(1 << (number.bit_length() - 1)) if number else 0
 
 
 def text_of(entry: Entry, number: int) -> Entry:
-    """Return an entry with its text as the target `number` has it."""
+    """Return an entry with its text as the variant `number` has it."""
     conds, texts = entry.get("model_conds", {}), {}
     for key, name in NAMES.items():
         wanted = number
         while wanted and condition(wanted, name) not in conds:
-            wanted = one_layer_less(wanted)
+            wanted = without_last_layer(wanted)
         if wanted:
             texts[key] = conds[condition(wanted, name)].cond
     return {**entry, **texts}
 
 
 def put(entry: Entry, number: int, steered: Entry, before: Entry) -> Entry:
-    """Return an entry with what changed from `before` to `steered` as its target `number`, and its own text as number 0.
+    """Return an entry with what changed from `before` to `steered` as its variant `number`, and its own text as number 0.
 
     The entry itself when nothing changed.
     """

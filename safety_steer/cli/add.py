@@ -116,7 +116,7 @@ def _line(found: Mapping[str, Any]) -> str:
     """Say what happened to one file in one line."""
     name, reason = Path(found["file"]).name, f" ({found['reason']})" if found["reason"] else ""
     if found["state"] == "removed":
-        exact = "as it was before" if found["exact"] else "the wires lead past them"
+        exact = "as it was before" if found["exact"] else "the wires are reconnected around them"
         return f"{name}: took out {found['nodes']} nodes, {exact}{reason}"
     if "samplers" not in found:
         return f"{name}: {found['state']}{reason}"

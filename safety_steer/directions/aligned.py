@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..categories import GLOBAL
 from ..errors import FileFormatError, MismatchError
 from ..storage import checks, container
 from . import tensor_shapes
 from .harm_net import HarmNet
-from .source import GLOBAL, ModelIdentity, pack_text, unpack_text
+from .source import ModelIdentity, pack_text, unpack_text
 from .text_spaces import Place
 
 KIND = "aligned-direction"

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..categories import GLOBAL
 from ..errors import FileFormatError
 from ..storage import checks, container
 from .gate_examples import GateExamples
 
 KIND = "safety-direction"
-GLOBAL = "global"
 
 
 @dataclass(frozen=True)

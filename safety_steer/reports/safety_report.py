@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..categories import GLOBAL
 from ..directions.aligned import LEVELS, AlignedDirection, AlignedSpace, gate_categories, token_mask
-from ..directions.source import GLOBAL
 from ..steering.gate import FALSE_POSITIVE_RATE, GateDecision, gate_threshold, harmless_scores, open_gate, opening_log_odds
 from ..steering.operators import WORD_QUANTILE, active_strengths, at_quantile
 from ..steering.steer_conditioning import Outcome, as_tokens

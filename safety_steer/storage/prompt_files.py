@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..categories import normalised
-from ..directions.source import GLOBAL
+from ..categories import GLOBAL, normalised
 from ..errors import DataError
 from .text_files import read_text
 

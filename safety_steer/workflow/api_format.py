@@ -118,26 +118,26 @@ def insert(data: Json, verdicts: Sequence[Verdict]) -> Json:
 
 
 def remove(data: Json) -> tuple[Json, int]:
-    """Return a copy without the pack's steering nodes, wires led past them, and how many nodes went."""
+    """Return a copy without the pack's steering nodes, wires reconnected around them, and how many nodes went."""
     result: Json = copy.deepcopy(data)
-    passages = {key: STEERING[node["class_type"]] for key, node in data.items() if node["class_type"] in STEERING}
+    passing = {key: STEERING[node["class_type"]] for key, node in data.items() if node["class_type"] in STEERING}
     for node in result.values():
         for name, value in list(node["inputs"].items()):
             steps = 0
-            while (start := wire(value)) and (passage := passages.get(start[0])) and steps <= len(passages):
-                value = data[start[0]]["inputs"].get(passage.input) if start[1] == passage.output else None
+            while (start := wire(value)) and (through := passing.get(start[0])) and steps <= len(passing):
+                value = data[start[0]]["inputs"].get(through.input) if start[1] == through.output else None
                 steps += 1
             if value is None:
                 del node["inputs"][name]
             else:
                 node["inputs"][name] = value
-    for key in passages:
+    for key in passing:
         del result[key]
-    while spare := next((key for key in result if _serves_nobody(result, key)), None):
+    while spare := next((key for key in result if _is_unused(result, key)), None):
         del result[spare]
     return result, len(data) - len(result)
 
 
-def _serves_nobody(data: Json, key: str) -> bool:
+def _is_unused(data: Json, key: str) -> bool:
     starts = (wire(value) for node in data.values() for value in node["inputs"].values())
     return data[key]["class_type"] in SUPPLYING and not any(start[0] == key for start in starts if start)

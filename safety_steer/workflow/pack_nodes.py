@@ -22,7 +22,7 @@ REPORTING, SCORING = "SafetyReport", "SafetyScore"
 
 
 @dataclass(frozen=True)
-class Passage:
+class PassThrough:
     """The input by which a wire of the workflow comes into a node, and the output by which it goes on."""
 
     input: str
@@ -30,13 +30,13 @@ class Passage:
 
 
 STEERING = {
-    APPLY: Passage("model"),
-    ON_CONDITIONING: Passage("conditioning"),
-    ON_WAN_WRAPPER: Passage("text_embeds"),
-    REPORTING: Passage("after", 3),
-    SCORING: Passage("conditioning", -1),
+    APPLY: PassThrough("model"),
+    ON_CONDITIONING: PassThrough("conditioning"),
+    ON_WAN_WRAPPER: PassThrough("text_embeds"),
+    REPORTING: PassThrough("after", 3),
+    SCORING: PassThrough("conditioning", -1),
 }
-"""Nodes that are taken out. Their passage's output is led past them; what else they gave is given no more."""
+"""Nodes that are taken out. The wire that passed through is reconnected around them; what else they gave is given no more."""
 SUPPLYING = (LOAD, ALIGN, MIXER)
 """Nodes that only serve steering."""
 SIZES = {LOAD: (385, 130), ALIGN: (385, 260), MIXER: (320, 345), APPLY: (420, 410)}

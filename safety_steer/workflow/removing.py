@@ -1,4 +1,4 @@
-"""Take safety steering out of a workflow: to the file it was added to, or, after other edits, by mending the wires."""
+"""Take safety steering out of a workflow: to the file it was added to, or, after other edits, by reconnecting the wires."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..errors import DataError
 from . import api_format, messages
 from .consistency import wrong_wires
 from .editor import record
-from .editor.blocks import blocks, is_block, tells_of_block
+from .editor.blocks import blocks, is_block, reports_on_block
 from .editor.edit import Editor, listed
 from .format_check import EDITOR, kind_of
 from .graph import ENTRY, EXIT, Document, Graph, Json, Link, NodeId, Wire, inputs, named, outputs
@@ -48,14 +48,14 @@ def remove(data: Json) -> Removal:
     if restored is not None and _is_clean(restored, data):
         return Removal(restored, before, exact=True, left=left)
     document = Document(stripped)
-    _Mender(document, Editor(document)).mend_all()
+    _Remover(document, Editor(document)).remove_all()
     return Removal(stripped, before - count_own(document), exact=False, left=left)
 
 
 def count_own(document: Document) -> int:
-    """Count the pack's steering nodes in a workflow, without blocks and what tells of them."""
+    """Count the pack's steering nodes in a workflow, without blocks and what reports on them."""
     return sum(
-        node["type"] in OWN_TYPES and not tells_of_block(document, graph, node)
+        node["type"] in OWN_TYPES and not reports_on_block(document, graph, node)
         for graph in document.graphs.values()
         if not is_block(document, graph)
         for node in graph.nodes.values()
@@ -74,19 +74,19 @@ def _is_clean(restored: Json, data: Json) -> bool:
 
 
 @dataclass
-class _Mender:
-    """Takes nodes out of graphs and leads the wires past them."""
+class _Remover:
+    """Takes nodes out of graphs and reconnects the wires around them."""
 
     document: Document
     editor: Editor
 
-    def mend_all(self) -> None:
+    def remove_all(self) -> None:
         """Take all steering out, one round after the other: what goes in one graph can leave something spare in another."""
         left = None
         while (now := self._left()) != left:
             left = now
             for graph in self.document.graphs.values():
-                self._mend(graph)
+                self._remove_from(graph)
 
     def _left(self) -> int:
         """Count the nodes and the sockets of subgraphs that there still are."""
@@ -94,24 +94,24 @@ class _Mender:
             len(graph.nodes) + len(inputs(graph.data)) + len(outputs(graph.data)) for graph in self.document.graphs.values()
         )
 
-    def _mend(self, graph: Graph) -> None:
+    def _remove_from(self, graph: Graph) -> None:
         """Take steering out of one graph, as far as nothing outside of it needs it."""
         if is_block(self.document, graph):
             return
         steering = [node for node in graph.nodes.values() if node["type"] in STEERING]
-        for node in [node for node in steering if not tells_of_block(self.document, graph, node)]:
-            self._lead_past(graph, node)
+        for node in [node for node in steering if not reports_on_block(self.document, graph, node)]:
+            self._reconnect_around(graph, node)
             self._drop(graph, node)
-        while spare := next((node for node in graph.nodes.values() if self._serves_nobody(graph, node)), None):
+        while spare := next((node for node in graph.nodes.values() if self._is_unused(graph, node)), None):
             self._drop(graph, spare)
         self._drop_spare_sockets(graph)
 
-    def _lead_past(self, graph: Graph, node: Json) -> None:
-        """Let the wire into a steering node end where the output of its passage led."""
-        passage = STEERING[node["type"]]
-        slot_in = named(inputs(node), passage.input)
+    def _reconnect_around(self, graph: Graph, node: Json) -> None:
+        """Let the wire into a steering node end where the output it passed through led."""
+        through = STEERING[node["type"]]
+        slot_in = named(inputs(node), through.input)
         incoming = graph.link(inputs(node)[slot_in]) if slot_in is not None else None
-        onward = [link for link in graph.leaving(node["id"]) if link["origin_slot"] == passage.output]
+        onward = [link for link in graph.leaving(node["id"]) if link["origin_slot"] == through.output]
         for link in sorted(onward, key=lambda link: -link["id"]):
             target, slot = link["target_id"], link["target_slot"]
             if incoming is not None and incoming["target_id"] == node["id"] and target != EXIT:
@@ -136,7 +136,7 @@ class _Mender:
                 self._start_at(outer, onward, around)
         self._cut(graph, link)
 
-    def _serves_nobody(self, graph: Graph, node: Json) -> bool:
+    def _is_unused(self, graph: Graph, node: Json) -> bool:
         """Tell whether a node only served steering: nothing takes what it gives."""
         passes = node["type"] == "Reroute" and any(socket.get("type") in (DIRECTION, ALIGNED) for socket in outputs(node))
         return (node["type"] in SUPPLYING or passes) and not graph.leaving(node["id"])

@@ -18,7 +18,7 @@ from support.workflows.shapes import left_alone, shapes
 
 from safety_steer.api_wires import wire
 from safety_steer.workflow import add, check, remove
-from safety_steer.workflow.editor.blocks import is_block, tells_of_block
+from safety_steer.workflow.editor.blocks import is_block, reports_on_block
 from safety_steer.workflow.graph import Document, Graph, inputs, nested_definitions, outputs
 from safety_steer.workflow.pack_nodes import APPLY, OWN_NODES, STEERING, SUPPLYING
 from safety_steer.workflow.plan import STEER, STEERED
@@ -123,7 +123,7 @@ def remaining(workflow: Json) -> list[Json]:
         for graph in document.graphs.values()
         if not is_block(document, graph)
         for node in graph.nodes.values()
-        if not _is_saved(graph, node) and not tells_of_block(document, graph, node)
+        if not _is_saved(graph, node) and not reports_on_block(document, graph, node)
     ]
 
 

@@ -169,8 +169,8 @@ def test_an_area_prompt_leaves_the_rest_alone() -> None:
 
 
 def test_each_step_costs_one_pass_over_the_context_and_reads_nothing_back() -> None:
-    rooms = ("cross_attention", "steered_variants", "fade_curve")
-    module, targets, curve = (running_comfyui.module(f"adapters.sampling.{name}") for name in rooms)
+    names = ("cross_attention", "steered_variants", "fade_curve", "step_windows")
+    module, variants, curve, windows = (running_comfyui.module(f"adapters.sampling.{name}") for name in names)
     counted: list[str] = []
 
     class Count(torch.utils._python_dispatch.TorchDispatchMode):
@@ -178,9 +178,9 @@ def test_each_step_costs_one_pass_over_the_context_and_reads_nothing_back() -> N
             counted.append(str(function))
             return function(*args, **(kwargs or {}))
 
-    layer = module.Layer(curve.Curve(running_comfyui.module("nodes.settings").Window(0.1, 0.9), 0.1), None)
+    layer = module.Layer(curve.Curve(windows.Window(0.1, 0.9), 0.1), None)
     context = torch.randn(2, 77, 32)
-    values = {"c_crossattn": context, targets.condition(1, "c_crossattn"): context + 1}
+    values = {"c_crossattn": context, variants.condition(1, "c_crossattn"): context + 1}
     options = {module.STATE: module.Run((layer,), ((0.9, 0.8, 0.3, 0.1),))}
     with Count():
         module._steer_step(

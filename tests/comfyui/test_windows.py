@@ -147,7 +147,9 @@ def test_a_prompt_without_tokens_is_left_as_it_is_by_every_node(operator: str) -
         {"cross_attn": empty},
         running_comfyui.module("safety_steer.steering.steer_conditioning").SteerSettings(**settings),
     )
-    assert running_comfyui.module("adapters.sampling.cross_attention").mark(entry, 1, aligned, steering)[0] is entry
+    assert (
+        running_comfyui.module("adapters.sampling.cross_attention").attach_steered_text(entry, 1, aligned, steering)[0] is entry
+    )
     score = running_comfyui.call("SafetyScore", direction=aligned, conditioning=[[empty, {}]])
     assert score[1] is False
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import safety_steer
+
 ROOT = Path(__file__).parents[2]
 RAW = "https://raw.githubusercontent.com/"
 NEEDED = (
@@ -51,6 +53,10 @@ def test_icon_and_banner_are_in_the_repository_and_of_the_size_the_registry_want
         assert found.size == size
         assert found.format == "PNG"
     assert size == (400, 400) or size[0] * 9 == size[1] * 21
+
+
+def test_the_registry_and_the_library_say_the_same_version() -> None:
+    assert project()["project"]["version"] == safety_steer.__version__
 
 
 def test_the_changelog_knows_the_version() -> None:

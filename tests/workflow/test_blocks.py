@@ -102,4 +102,6 @@ def test_the_terminal_names_the_block(tmp_path: Path, capsys: pytest.CaptureFixt
     source.write_text(json.dumps(loose_behind_a_block()))
     assert main(["add", str(source), "-o", str(out), "--remove"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("in.json: took out 3 nodes, the wires lead past them (placed by hand, and left in: the block (#20)")
+    assert said.startswith(
+        "in.json: took out 3 nodes, the wires are reconnected around them (placed by hand, and left in: the block (#20)"
+    )

@@ -112,9 +112,9 @@ def test_without_the_record_the_wires_are_mended(templates: list[tuple[str, Json
         if not change.changed:
             continue
         del change.data["extra"]["safety_steer"]
-        mended = remove(change.data).data
-        assert set(problems(mended)) <= set(problems(data)), name
-        before, after = Wiring(data), Wiring(mended)
+        removed = remove(change.data).data
+        assert set(problems(removed)) <= set(problems(data)), name
+        before, after = Wiring(data), Wiring(removed)
         for path, node in before.nodes():
             if node["type"] in SAMPLERS:
                 assert after.source(path, "model") == before.source(path, "model"), (name, path)

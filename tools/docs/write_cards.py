@@ -19,8 +19,8 @@ from typing import Any
 from benchmarks.splits import SETS
 from benchmarks.transfer_table.markdown import NAMES, route_table, table
 from benchmarks.transfer_table.prompts import TITLES
-from safety_steer.categories import MEANINGS
-from safety_steer.directions.source import GLOBAL, SafetyDirection
+from safety_steer.categories import GLOBAL, MEANINGS
+from safety_steer.directions.source import SafetyDirection
 from safety_steer.evaluation.plots import draw_layers
 from safety_steer.storage.bundled import SOURCE, TARGET, bundled
 from safety_steer.storage.prompt_files import Pair, read_pairs

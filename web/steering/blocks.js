@@ -20,7 +20,7 @@ export function blocksOf(graphs) {
 }
 
 /** Tell whether a node is a report or a score of what a block does. */
-export function tellsOfBlock(graph, node) {
+export function reportsOnBlock(graph, node) {
   if (![REPORTING, SCORING].includes(node.type)) return false;
   const wires = node.inputs.map((socket) => wireInto(graph, socket)).filter(Boolean);
   return wires.some((wire) => {

@@ -1,7 +1,7 @@
 // Take steering out of the open workflow: the wire into a steering node goes on to where the node's own wire led.
 // What is taken out, and what stays, is as in safety_steer/workflow/removing.py.
 
-import { blocksOf, isBlock, tellsOfBlock } from "./blocks.js";
+import { blocksOf, isBlock, reportsOnBlock } from "./blocks.js";
 import { DIRECTIONS, STEERING, SUPPLYING } from "./pack_nodes.js";
 import { EXIT, RECORD } from "./rules.js";
 import { allGraphs, fromEntry, isKind, linkInto, Walker, wireOf } from "./trace.js";
@@ -28,7 +28,7 @@ export class Remover {
 
   /** Whether there is anything to take out. */
   get needed() {
-    return this.open.some((graph) => steeringIn(graph).length || graph.nodes.some((node) => servesNobody(graph, node)));
+    return this.open.some((graph) => steeringIn(graph).length || graph.nodes.some((node) => isUnused(graph, node)));
   }
 
   /** Take all steering out, one round after the other: what goes in one graph can leave something spare in another. */
@@ -36,23 +36,23 @@ export class Remover {
     let before;
     do {
       before = this.changes;
-      this.open.forEach((graph) => this.mend(graph));
+      this.open.forEach((graph) => this.removeFrom(graph));
     } while (this.changes > before);
     delete this.root.extra?.[RECORD];
   }
 
   /** Take steering out of one graph, as far as nothing outside of it needs it. */
-  mend(graph) {
+  removeFrom(graph) {
     for (const node of steeringIn(graph)) {
-      this.leadPast(graph, node);
+      this.reconnectAround(graph, node);
       this.drop(graph, node);
     }
-    for (let spare; (spare = graph.nodes.find((node) => servesNobody(graph, node))); ) this.drop(graph, spare);
+    for (let spare; (spare = graph.nodes.find((node) => isUnused(graph, node))); ) this.drop(graph, spare);
     if (graph !== this.root) this.dropSpareSockets(graph);
   }
 
-  /** Let the wire into a steering node end where the output of its passage led. */
-  leadPast(graph, node) {
+  /** Let the wire into a steering node end where the output it passed through led. */
+  reconnectAround(graph, node) {
     const [input, output] = STEERING[node.type];
     const incoming = linkInto(graph, node.inputs.find((socket) => socket.name === input));
     if (!incoming) return;
@@ -111,14 +111,14 @@ export class Remover {
 }
 
 /** Return the steering nodes of a graph, but those that tell of a block. */
-const steeringIn = (graph) => graph.nodes.filter((node) => node.type in STEERING && !tellsOfBlock(graph, node));
+const steeringIn = (graph) => graph.nodes.filter((node) => node.type in STEERING && !reportsOnBlock(graph, node));
 
 const slotOf = (node, { name }) => node.outputs.findIndex((socket) => socket.name === name);
 
 const carriesDirection = (socket) => DIRECTIONS.some((kind) => isKind(socket, kind));
 
 /** Tell whether a node only served steering: nothing takes what it gives. */
-function servesNobody(graph, node) {
+function isUnused(graph, node) {
   const outputs = node.outputs ?? [];
   if (!SUPPLYING.includes(node.type) && !(node.type === "Reroute" && outputs.some(carriesDirection))) return false;
   return !outputs.some((_, slot) => linksFrom(graph, node, slot).length);

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ...alignment.align_direction import AlignSettings, align
 from ...alignment.anchors import AnchorStates
+from ...categories import GLOBAL
 from ...directions.aligned import AlignedDirection
-from ...directions.source import GLOBAL, SafetyDirection
+from ...directions.source import SafetyDirection
 from ...errors import DataError
 from ...steering.presets import PRESETS
 from ...steering.steer_conditioning import SteerSettings, steer_conditioning

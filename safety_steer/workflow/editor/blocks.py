@@ -34,7 +34,7 @@ def blocks(document: Document) -> Iterator[tuple[Graph, Json]]:
                     yield graph, node
 
 
-def tells_of_block(document: Document, graph: Graph, node: Json) -> bool:
+def reports_on_block(document: Document, graph: Graph, node: Json) -> bool:
     """Tell whether a node is a report or a score of what a block does."""
     if node["type"] not in (REPORTING, SCORING):
         return False
