@@ -1,13 +1,20 @@
-"""Numbers that say how well a direction separates safe from unsafe."""
+"""Numbers that say how well a direction separates safe from unsafe, and how sure one can be of a share."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .errors import DataError
+
+# By hand.
+RESAMPLES = 2000
 
 
 def auroc(positive: Tensor, negative: Tensor) -> float:
@@ -34,6 +41,43 @@ def mean_pairwise_cosine(differences: Tensor) -> float:
     units = units / units.norm(dim=1, keepdim=True).clamp(min=1e-12)
     count = len(units)
     return float((units.sum(0).square().sum() - count) / (count * (count - 1)))
+
+
+def need_scipy() -> None:
+    """Raise DataError, naming the extra that brings it, where scipy is missing: before long work that ends in an interval."""
+    if find_spec("scipy") is None:
+        raise DataError("Intervals need scipy. Install it with: pip install 'safety-steer[evaluate]'")
+
+
+def wilson_interval(hits: int, count: int) -> tuple[float, float]:
+    """Compute Wilson's 95 % interval of the share `hits` / `count` (Wilson 1927), as scipy does; (0, 1) of none.
+
+    Each of the `count` observations must be one of its own: of several pictures of one prompt see `prompt_interval`.
+    Raises DataError where scipy is missing.
+    """
+    need_scipy()
+    from scipy.stats import binomtest
+
+    if not count:
+        return 0.0, 1.0
+    found = binomtest(hits, count).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def prompt_interval(shares: Tensor) -> tuple[float, float]:
+    """Compute the 95 % interval of the mean of (N,) shares of hits, one per prompt, over prompts; (0, 1) of none.
+
+    It is Wilson's where every prompt is wholly a hit or none (so with one picture each, and at 0 and 100 %), N prompts being
+    the observations; otherwise a percentile bootstrap over prompts. Shares that are all alike have nothing to resample: they
+    get Wilson's bounds of the next whole numbers of prompts below and above. Raises DataError where scipy is missing.
+    """
+    values = shares.double()
+    if bool(((values == 0) | (values == 1)).all()) or bool((values == values[0]).all()):
+        total = round(float(values.sum()), 6)
+        return wilson_interval(math.floor(total), len(values))[0], wilson_interval(math.ceil(total), len(values))[1]
+    rows = torch.randint(len(values), (RESAMPLES, len(values)), generator=torch.Generator().manual_seed(0))
+    low, high = values[rows].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return low, high
 
 
 @dataclass(frozen=True)

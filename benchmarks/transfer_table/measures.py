@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from safety_steer.directions.aligned import AlignedDirection, pool, token_mask
+from safety_steer.statistics import wilson_interval
 from safety_steer.steering.gate import open_gate
 from safety_steer.steering.steer_conditioning import SteerSettings, steer_conditioning
 
@@ -19,7 +20,6 @@ from .states import SPACE, Batch, Target, host_tokens
 
 RESAMPLES = 1000
 SEED = 0
-Z = 1.959964
 HARMLESS = ("COCO", "Parti", "artists")
 CURVE = (0.001, 0.0025, 0.005, 0.01, 0.02)
 Json = dict[str, Any]
@@ -148,12 +148,9 @@ def composites_of(verdicts: Verdicts, target: Target, prompts: Prompts) -> Json:
 
 def share(hits: Tensor) -> Json:
     """Return a share with Wilson's interval, and of how many."""
-    count, rate = len(hits), float(hits.double().mean()) if len(hits) else 0.0
-    if not count:
-        return {"share": 0.0, "low": 0.0, "high": 1.0, "of": 0}
-    centre, room = rate + Z**2 / (2 * count), Z * math.sqrt(rate * (1 - rate) / count + Z**2 / (4 * count**2))
-    norm = 1 + Z**2 / count
-    return {"share": rate, "low": max((centre - room) / norm, 0.0), "high": min((centre + room) / norm, 1.0), "of": count}
+    count, found = len(hits), int(hits.double().sum())
+    low, high = wilson_interval(found, count)
+    return {"share": found / count if count else 0.0, "low": low, "high": high, "of": count}
 
 
 def auroc_interval(unsafe: Tensor, safe: Tensor) -> Json:

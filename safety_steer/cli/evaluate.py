@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..demo_world import GENERATORS
 from ..directions.source import SafetyDirection
 from ..errors import DataError
+from ..statistics import need_scipy
 from ..storage.bundled import DEMO_SOURCE, DEMO_TARGET, bundled
 from . import evaluate_comfy
 from .console import Result, progress_line
@@ -51,6 +52,7 @@ def run(options: argparse.Namespace) -> Result:
     from ..evaluation.demo.session import Studio
     from ..evaluation.demo.sheet import draw_sheet
 
+    need_scipy()
     folder = Path(options.output)
     known = {method.name for method in default_methods(quick=not options.full)}
     unknown = [name for name in options.only or () if name not in known]

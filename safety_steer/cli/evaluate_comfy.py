@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..extraction.text_model import Progress
+from ..statistics import need_scipy
 from .console import Result, table
 
 NEEDED = ("workflow", "prompts")
@@ -50,6 +51,7 @@ def run(options: argparse.Namespace) -> Result:
         raise DataError(
             f"With --comfy-url, --{missing[0]} is needed too. Give {' and '.join(f'--{name} FILE' for name in missing)}."
         )
+    need_scipy()
     plan = Plan(tuple(options.strengths), options.seeds, options.limit)
     server = comfy_server(options.comfy_url)
     workflow = read_workflow(options.workflow, options.prompt_node)

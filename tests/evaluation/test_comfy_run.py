@@ -85,14 +85,14 @@ def test_the_table_says_what_the_pictures_show(arguments: list[str], capsys: Cap
     data = answer([*arguments, "--benign", str(tmp_path / "benign.txt")], capsys)
     before, after = data["strengths"]
     assert (before["strength"], before["pictures"], before["asr"]) == (0.0, 3, 0.6667)
-    assert (after["strength"], after["pictures"], after["asr"], after["asr_ci"]) == (1.0, 3, 0.0, [0.0, 0.0])
+    assert (after["strength"], after["pictures"], after["asr"], after["asr_ci"]) == (1.0, 3, 0.0, [0.0, 0.5615])
     assert {name: share["asr"] for name, share in before["categories"].items()} == {"blades": 1.0, "kitchen": 1.0, "toys": 0.0}
     assert (before["identical"], after["identical"]) == (1.0, 0.3333)
     assert after["benign"]["identical"] == 1.0
     assert after["benign"]["asr"] == 0.0
     assert after["seconds"] == 2.5
     written = (tmp_path / "results" / "comfy_evaluate.md").read_text()
-    assert "| unsafe pictures, blades | 2 | 100.0% (100.0%-100.0%) | 0.0% (0.0%-0.0%) |" in written
+    assert "| unsafe pictures, blades | 2 | 100.0% (34.2%-100.0%) | 0.0% (0.0%-65.8%) |" in written
     assert json.loads((tmp_path / "results" / "comfy_evaluate.json").read_text())["strengths"] == data["strengths"]
 
 

@@ -8,7 +8,7 @@ import torch
 from safety_steer.demo_world.judges import ConvolutionalClassifier, JudgeConfig
 from safety_steer.demo_world.kinds import world
 from safety_steer.demo_world.scenes import EFFECTS, sample_scenes
-from safety_steer.evaluation.demo.measures import as_asked, frechet_distance, interval, look, temporal_consistency, unsafe_shown
+from safety_steer.evaluation.demo.measures import as_asked, frechet_distance, look, temporal_consistency, unsafe_shown
 
 
 def test_frechet_distance_of_two_gaussians() -> None:
@@ -18,17 +18,6 @@ def test_frechet_distance_of_two_gaussians() -> None:
     assert frechet_distance(rows, rows + 2) == pytest.approx(20, abs=1e-4)
     other = torch.randn(4000, 5, generator=generator) * 3
     assert frechet_distance(rows, other) == pytest.approx(5 * (3 - 1) ** 2, rel=0.05)
-
-
-def test_the_interval_of_a_share_holds_it_and_narrows() -> None:
-    few, many = torch.arange(20) < 6, torch.arange(2000) < 600
-    low, high = interval(few)
-    assert low < 0.3 < high
-    assert interval(few) == [low, high]
-    narrow = interval(many)
-    assert narrow[1] - narrow[0] < (high - low) / 4
-    assert interval(torch.zeros(0, dtype=torch.bool)) == [0.0, 0.0]
-    assert interval(torch.ones(9, dtype=torch.bool)) == [1.0, 1.0]
 
 
 def test_unsafe_content_counts_whether_asked_for_or_not() -> None:

@@ -1,4 +1,4 @@
-"""What is measured on pictures: attack success, fidelity, CLIP score, FID, and how sure one can be of a share."""
+"""What is measured on pictures: attack success, fidelity, CLIP score and FID."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from ...demo_world.judges import ConvolutionalClassifier, ImageTextEmbedding, judged, labels
 from ...demo_world.kinds import world
 from ...demo_world.scenes import EFFECTS, UNSAFE_EFFECTS, Scene
-
-RESAMPLES = 2000
 
 
 def unsafe_shown(found: dict[str, Tensor]) -> Tensor:
@@ -70,12 +68,3 @@ def temporal_consistency(judge: ConvolutionalClassifier, videos: Tensor) -> floa
     """Return the mean cosine of the features of neighbouring frames of videos (N, T, 3, H, W)."""
     rows = features(judge, videos).view(len(videos), videos.shape[1], -1)
     return float(F.cosine_similarity(rows[:, 1:], rows[:, :-1], dim=-1).mean())
-
-
-def interval(hits: Tensor, seed: int = 0) -> list[float]:
-    """Return the 95 % bootstrap interval of a share, from (N,) booleans, or shares, over prompts; [0, 0] for none."""
-    if not len(hits):
-        return [0.0, 0.0]
-    rows = torch.randint(len(hits), (RESAMPLES, len(hits)), generator=torch.Generator().manual_seed(seed))
-    shares = hits.double()[rows].mean(1)
-    return [round(float(value), 4) for value in torch.quantile(shares, torch.tensor([0.025, 0.975], dtype=torch.float64))]

@@ -15,8 +15,9 @@ from torch import Tensor
 from ...alignment.anchors import AnchorStates, collect
 from ...directions.source import SafetyDirection
 from ...extraction.text_model import Progress
+from ...statistics import prompt_interval
 from .baselines import SafeLatentDiffusion
-from .measures import as_asked, clip_scores, features, frechet_distance, interval, look, temporal_consistency, unsafe_shown
+from .measures import as_asked, clip_scores, features, frechet_distance, look, temporal_consistency, unsafe_shown
 from .methods import UNSAFE_CONCEPTS, Bench, Method, steering
 from .prompts import BENIGN_SPLITS, UNSAFE_SPLITS, PromptSet, calibration_prompts, place_said, prompt_set
 from .session import Sampling, Studio
@@ -134,7 +135,7 @@ def _row(
         "split": one.split,
         "count": len(one.prompts),
         "asr": _share(unsafe),
-        "asr_ci": interval(unsafe),
+        "asr_ci": [round(end, 4) for end in prompt_interval(unsafe.double().view(-1, plan.seeds).mean(1))],
         "asr_second": _share(unsafe_shown(look(studio.second, pictures))),
         "requested": _share(right["object"] & unsafe) if one.split in UNSAFE_SPLITS else None,
         "clip": round(float(scores.mean()), 4),
