@@ -29,8 +29,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch when it is asked for, so that a workflow can be edited without waiting for it."""
-    homes = {"aligned": ("AlignedDirection", "AlignedSpace"), "direction": ("SafetyDirection",)}
-    homes["apply"] = ("Outcome", "SteerSettings", "steer_conditioning")
+    homes = {"directions.aligned": ("AlignedDirection", "AlignedSpace"), "directions.source": ("SafetyDirection",)}
+    homes["steering.steer_conditioning"] = ("Outcome", "SteerSettings", "steer_conditioning")
     for home, names in homes.items():
         if name in names:
             return getattr(import_module(f".{home}", __name__), name)
