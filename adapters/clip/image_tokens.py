@@ -31,7 +31,7 @@ SAME = 1e-3
 
 def takes_pictures(clip: CLIP) -> bool:
     """Say whether a CLIP takes pictures into the prompt, as they are or as what CLIP vision made of them."""
-    return _sees(clip) or _hears_of(clip)
+    return _accepts_images(clip) or _accepts_image_embeddings(clip)
 
 
 def samples(text: ClipText, prompts: Sequence[str]) -> dict[str, list[PictureSample]]:
@@ -40,9 +40,9 @@ def samples(text: ClipText, prompts: Sequence[str]) -> dict[str, list[PictureSam
     A space has no samples where image rows cannot be assigned; so has one whose pictures come from CLIP vision, as a CLIP
     alone does not say what those look like.
     """
-    if not _sees(text.clip):
+    if not _accepts_images(text.clip):
         reached = [name for name, place in text.places.items() if place.key == layout.STATES]
-        return {name: [] for name in reached if _hears_of(text.clip)}
+        return {name: [] for name in reached if _accepts_image_embeddings(text.clip)}
     found: dict[str, list[PictureSample]] = {}
     for number, prompt in enumerate(prompts[:PROMPTS]):
         comfy.model_management.throw_exception_if_processing_interrupted()
@@ -69,7 +69,7 @@ def picture(number: int) -> Tensor:
     return made
 
 
-def _sees(clip: CLIP) -> bool:
+def _accepts_images(clip: CLIP) -> bool:
     """Say whether a CLIP puts a picture it is given among its tokens."""
     try:
         return _place(_with_picture(clip, "a", picture(0))) is not None
@@ -77,7 +77,7 @@ def _sees(clip: CLIP) -> bool:
         return False
 
 
-def _hears_of(clip: CLIP) -> bool:
+def _accepts_image_embeddings(clip: CLIP) -> bool:
     """Say whether a CLIP takes embeddings of pictures."""
     return "image_embeds" in inspect.signature(clip.tokenizer.tokenize_with_weights).parameters
 

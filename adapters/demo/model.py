@@ -72,11 +72,11 @@ class SceneModel(comfy.model_base.BaseModel):
         conds: dict[str, Any] = super().extra_conds(**kwargs)
         text = kwargs.get("cross_attn")
         if text is not None:
-            conds["c_crossattn"] = Alone(text)
+            conds["c_crossattn"] = UnbatchedText(text)
         return conds
 
 
-class Alone(comfy.conds.CONDRegular):
+class UnbatchedText(comfy.conds.CONDRegular):
     """Text that shares no pass with other text, so that a picture never depends on how much memory was free."""
 
     def can_concat(self, other: comfy.conds.CONDRegular) -> bool:  # noqa: ARG002

@@ -27,7 +27,7 @@ def wires(data: Json) -> dict[str, object]:
     }
 
 
-def removed_data(data: Json) -> Json:
+def without_steering(data: Json) -> Json:
     """Remove where the record cannot help, and check that no trace is left."""
     removal = remove(data)
     assert not removal.exact
@@ -41,7 +41,7 @@ def test_without_the_record_every_wire_is_as_before(name: str) -> None:
     data, _ = SHAPES[name]
     result = add(data).data
     del result["extra"]["safety_steer"]
-    assert wires(removed_data(result)) == wires(data)
+    assert wires(without_steering(result)) == wires(data)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -51,7 +51,7 @@ def test_after_an_edit_of_the_wires_the_edit_stays(name: str) -> None:
     for counter in (result, result.get("state", {})):
         counter.update({key: number for key in ("last_node_id", "lastNodeId") if key in counter})
     result["nodes"].append({"id": number, "type": "Note", "pos": [0, 900], "size": [100, 100], "inputs": [], "outputs": []})
-    after = removed_data(result)
+    after = without_steering(result)
     assert any(one["id"] == number for one in after["nodes"])
 
 
@@ -78,18 +78,18 @@ def test_the_removed_node_of_a_sampler_that_was_wired_otherwise_goes_too() -> No
     wire = next(link for link in result["links"] if link[3] == 3 and link[5] == "MODEL")
     next(one for one in result["nodes"] if one["type"] == "ApplySafetySteer")["outputs"][0]["links"] = []
     wire[1], other["outputs"][0]["links"] = 50, [wire[0]]
-    assert Wiring(removed_data(result)).source("3", "model") == ("50", 0)
+    assert Wiring(without_steering(result)).source("3", "model") == ("50", 0)
 
 
 def test_nodes_placed_by_hand_go_and_their_wires_lead_on() -> None:
-    after = Wiring(removed_data(by_hand.in_a_row()))
+    after = Wiring(without_steering(by_hand.in_a_row()))
     assert sorted(path for path, _ in after.nodes()) == ["1", "2", "3", "4"]
     assert {after.source(path, "model") for path in ("3", "4")} == {("1", 0)}
     assert {after.source(path, "positive") for path in ("3", "4")} == {("2", 0)}
 
 
 def test_reports_and_scores_go_and_what_passed_through_them_leads_on() -> None:
-    after = Wiring(removed_data(by_hand.with_reports()))
+    after = Wiring(without_steering(by_hand.with_reports()))
     assert sorted(path for path, _ in after.nodes()) == ["1", "2", "3", "31", "32", "34"]
     assert after.source("3", "model") == ("1", 0)
     assert after.source("31", "samples") == ("3", 0)
@@ -105,7 +105,7 @@ def test_a_direction_that_is_saved_stays() -> None:
 
 
 def test_sockets_of_a_subgraph_that_only_fed_steering_go_and_later_ones_keep_their_wires() -> None:
-    after = removed_data(by_hand.fed_into_a_subgraph())
+    after = without_steering(by_hand.fed_into_a_subgraph())
     assert [one["name"] for one in after["definitions"]["subgraphs"][0]["inputs"]] == ["model", "clip"]
     assert [one["name"] for one in after["nodes"][1]["inputs"]] == ["model", "clip"]
     assert after["nodes"][1]["properties"]["proxyWidgets"] == [["3", "seed"]]
@@ -114,7 +114,7 @@ def test_sockets_of_a_subgraph_that_only_fed_steering_go_and_later_ones_keep_the
 
 
 def test_a_model_that_only_went_through_a_subgraph_to_be_steered_goes_around_it() -> None:
-    after = removed_data(by_hand.steering_in_a_subgraph_with_more())
+    after = without_steering(by_hand.steering_in_a_subgraph_with_more())
     assert {Wiring(after).source(path, "model") for path in ("3", "4")} == {("1", 0)}
     inside = after["definitions"]["subgraphs"][0]
     assert [link["origin_id"] for link in inside["links"]] == [25]
@@ -141,7 +141,7 @@ def test_a_model_that_only_went_through_a_subgraph_to_be_steered_goes_around_it(
 def test_a_record_that_cannot_be_true_is_not_followed(record_: object) -> None:
     result = add(plain()).data
     result["extra"]["safety_steer"] = record_
-    assert wires(removed_data(result)) == wires(plain())
+    assert wires(without_steering(result)) == wires(plain())
 
 
 def test_adding_after_adding_is_taken_back_in_one_go() -> None:
@@ -156,7 +156,7 @@ def test_adding_after_adding_is_taken_back_in_one_go() -> None:
     later["last_link_id"] = number
     twice = add(later).data
     assert len(Wiring(twice).steered()) == 2
-    assert {"4 positive": ("2", 0)}.items() <= wires(removed_data(twice)).items()
+    assert {"4 positive": ("2", 0)}.items() <= wires(without_steering(twice)).items()
 
 
 values = st.recursive(

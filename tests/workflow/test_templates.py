@@ -106,7 +106,7 @@ def test_a_second_run_changes_nothing_and_removing_gives_back_the_original(templ
             assert STEERED in {verdict.state for verdict in again.verdicts}, name
 
 
-def test_without_the_record_the_wires_are_mended(templates: list[tuple[str, Json]]) -> None:
+def test_without_the_record_the_wires_are_reconnected(templates: list[tuple[str, Json]]) -> None:
     for name, data in templates:
         change = add(data)
         if not change.changed:
