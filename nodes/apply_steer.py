@@ -14,7 +14,7 @@ from ..adapters.kept_text import kept_text
 from ..adapters.sampling import answers, cross_attention, step_windows, unet_blocks
 from ..adapters.sampling.entries import Steer, each_with_text, sharing, steer_copies, steer_entries, steer_text
 from ..adapters.sampling.fade_curve import Curve
-from ..adapters.sampling.step_windows import Entry
+from ..adapters.sampling.step_windows import Entry, Window
 from ..safety_steer.directions.aligned import AlignedDirection
 from ..safety_steer.errors import DataError, MismatchError
 from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings
@@ -126,7 +126,7 @@ class ApplySafetySteer(io.ComfyNode):
 
 
 def steer_positive(
-    direction: AlignedDirection, steering: SteerSettings, window: settings.Window, steer: Steer = steer_text
+    direction: AlignedDirection, steering: SteerSettings, window: Window, steer: Steer = steer_text
 ) -> Replace:
     """Return how the conditioning site replaces positive entries: by steered ones, for the steps of the window."""
     cut = partial(step_windows.cut_family, window=window)
