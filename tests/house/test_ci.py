@@ -32,7 +32,9 @@ def checkout(folder: Path, version: str, result: str | None, code: int = 0) -> P
 
 def run(home: Path, said: str = "", **named: str) -> tuple[int, list[str]]:
     """Run with a make whose tests say this."""
-    script(home / "bin" / "make", f"[ \"$1\" != test ] || echo '{said}'\nexit ${{MAKE_CODE:-0}}")
+    script(home / "bin" / "npm", "exit 0")
+    installs = '[ "$1" != node_modules/.installed ] || [ -z "${NO_REGISTRY:-}" ] || exit 2'
+    script(home / "bin" / "make", f"{installs}\n[ \"$1\" != test ] || echo '{said}'\nexit ${{MAKE_CODE:-0}}")
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("COMFYUI_", "REQUIRE_"))}
     settings |= {"HOME": str(home), "PATH": f"{home / 'bin'}:{os.environ['PATH']}", "ORDER": str(home / "order"), **named}
     done = subprocess.run(["bash", str(RUN)], env=settings, capture_output=True, text=True, timeout=60, check=False)
@@ -129,6 +131,15 @@ def test_the_end_says_whether_tests_ran_in_a_browser(said: str, code: int, tmp_p
     done, lines = run(tmp_path, said, REQUIRE_BROWSER="1")
     assert done == code
     assert ("Expected, but not run: the tests in a browser." in lines) == bool(code)
+
+
+def test_javascript_is_checked_where_npm_can_install_and_said_where_not(tmp_path: Path) -> None:
+    code, lines = run(tmp_path)
+    assert code == 0
+    assert "== JavaScript: checked by tsc and eslint" in lines
+    code, lines = run(tmp_path, NO_REGISTRY="1")
+    assert code == 0
+    assert "== JavaScript: not checked by tsc and eslint, npm could not install them" in lines
 
 
 def test_a_failing_step_of_make_fails_the_run(tmp_path: Path) -> None:
