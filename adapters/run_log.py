@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
-from ..nodes import settings
-from ..nodes.sockets import ReportSocket
 from ..safety_steer.directions.aligned import AlignedDirection
 from ..safety_steer.reports.safety_report import Record, record
 from ..safety_steer.steering.steer_conditioning import Outcome
+from .sampling.step_windows import Window
 
+ReportSocket = io.Custom("SAFETY_REPORT")
 MAX_RECORDS = 32  # of one sampler in one queue: an upscaler by tiles samples hundreds of times
 
 
@@ -88,7 +88,7 @@ def records_of(outcomes: Sequence[Outcome], used: bool = True) -> list[Record]:
     return [record(one, used) for outcome, own in zip(outcomes, further, strict=True) for one in (outcome, *own)]
 
 
-def any_step(window: settings.Window) -> bool:
+def any_step(window: Window) -> bool:
     """Say whether a window holds a step at all."""
     return window.start < window.end
 

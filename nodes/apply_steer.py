@@ -16,11 +16,10 @@ from ..adapters.sampling.entries import Steer, each_with_text, sharing, steer_co
 from ..adapters.sampling.fade_curve import Curve
 from ..adapters.sampling.step_windows import Entry
 from ..safety_steer.directions.aligned import AlignedDirection
-from ..safety_steer.errors import DataError, MismatchError
+from ..safety_steer.errors import MismatchError
 from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings
 from . import settings
-from .aliases import search_aliases
-from .sockets import CATEGORY, AlignedDirectionSocket
+from .inputs import CATEGORY, AlignedDirectionSocket, checked_choice, search_aliases
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -103,8 +102,7 @@ class ApplySafetySteer(io.ComfyNode):
     ) -> io.NodeOutput:
         """Return a clone of the model that steers; the model itself is not changed."""
         steering, window = settings.read(**values)
-        if site not in SITES:
-            raise DataError(f"Expected site {' or '.join(SITES)}, but got '{site[:40]}'. Change site on Apply Safety Steer.")
+        checked_choice("site", site, SITES, "Apply Safety Steer")
         patched = model.clone()
         if site == SITES[0]:
             replace, follow = (steer_positive(direction, steering, window, steer) for steer in (steer_text, steer_copies))
@@ -126,7 +124,7 @@ class ApplySafetySteer(io.ComfyNode):
 
 
 def steer_positive(
-    direction: AlignedDirection, steering: SteerSettings, window: settings.Window, steer: Steer = steer_text
+    direction: AlignedDirection, steering: SteerSettings, window: step_windows.Window, steer: Steer = steer_text
 ) -> Replace:
     """Return how the conditioning site replaces positive entries: by steered ones, for the steps of the window."""
     cut = partial(step_windows.cut_family, window=window)

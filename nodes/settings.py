@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from comfy_api.latest import io
 
+from ..adapters.sampling.step_windows import Window
 from ..safety_steer.errors import DataError
 from ..safety_steer.steering.gate import MODES
 from ..safety_steer.steering.operators import OPERATORS
 from ..safety_steer.steering.presets import PRESETS
 from ..safety_steer.steering.steer_conditioning import SteerSettings
+from .inputs import checked_choice
 
 MAX_STRENGTH = 10.0
 AS_SET = "as set"
-
-
-@dataclass(frozen=True)
-class Window:
-    """The share of the sampling steps that are steered: 0 is the first step, 1 the end."""
-
-    start: float
-    end: float
-
-    @property
-    def whole(self) -> bool:
-        """Whether all steps are inside."""
-        return self.start == 0 and self.end == 1
 
 
 def inputs() -> list[io.Input]:
@@ -103,11 +90,9 @@ def read(
     preset: str = AS_SET,
 ) -> tuple[SteerSettings, Window]:
     """Check the values of `inputs` and `preset_input`; raises DataError naming the input to change."""
-    # Not every ComfyUI checks a dropdown against its list.
     choices = (("operator", operator, OPERATORS), ("gate", gate, MODES), ("preset", preset, (AS_SET, *PRESETS)))
     for name, value, allowed in choices:
-        if value not in allowed:
-            raise DataError(f"Expected {name} {', '.join(allowed)}, but got '{value[:40]}'. Change {name} on the node.")
+        checked_choice(name, value, allowed, "the node")
     if start_percent > end_percent:
         raise DataError(
             f"Expected start_percent to come before end_percent, but got {start_percent} and {end_percent}. "

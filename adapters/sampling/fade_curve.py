@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...nodes.settings import Window
-from .step_windows import EDGE
+from .step_windows import EDGE, Window
 
 Knots = tuple[float, float, float, float]
 

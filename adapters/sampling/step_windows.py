@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from ...nodes.settings import Window
 from ...safety_steer.errors import MismatchError
 
 Entry = dict[str, Any]
@@ -21,6 +20,19 @@ Cut = Callable[[Entry, Entry], list[Entry]]
 
 EDGE = 1e-5
 KEY = "safety_steer_family"
+
+
+@dataclass(frozen=True)
+class Window:
+    """The share of the sampling steps that are steered: 0 is the first step, 1 the end."""
+
+    start: float
+    end: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether all steps are inside."""
+        return self.start == 0 and self.end == 1
 
 
 @dataclass(frozen=True, eq=False)
