@@ -18,18 +18,17 @@ from ..adapters.kept_text import kept_text
 from ..safety_steer.alignment.align_direction import THRESHOLDS, AlignSettings, align
 from ..safety_steer.alignment.anchors import choose_anchors, choose_passages, collect, collect_passages, spans_of
 from ..safety_steer.alignment.image_readings import with_image_readings
+from ..safety_steer.alignment.maps import MAPS
 from ..safety_steer.directions.aligned import AlignedDirection
 from ..safety_steer.directions.source import SafetyDirection
 from ..safety_steer.directions.text_spaces import partly_reached
 from ..safety_steer.errors import DataError
 from ..safety_steer.storage.prompt_files import clean_prompts
-from .aliases import search_aliases
-from .sockets import CATEGORY, AlignedDirectionSocket, SafetyDirectionSocket
+from .inputs import CATEGORY, AlignedDirectionSocket, SafetyDirectionSocket, checked_choice, search_aliases
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
 
-MAPS = ("ridge", "svd", "mlp")
 MAX_TYPED = 2048
 
 
@@ -101,10 +100,7 @@ class AlignSafetyDirection(io.ComfyNode):
     ) -> io.NodeOutput:
         """Return a kept fit when the encoder still behaves like it, or make and keep a new one."""
         encoder = encoder_name(clip)
-        # Not every ComfyUI checks a dropdown against its list.
-        if map not in MAPS:
-            raise DataError(f"Expected map {', '.join(MAPS)}, but got '{map[:40]}'. Change map on Align Direction.")
-        settings = AlignSettings(map=map, thresholds=thresholds)
+        settings = AlignSettings(map=checked_choice("map", map, MAPS, "Align Direction"), thresholds=thresholds)
         encoding = study(clip)
         rows, passages = choose_anchors(direction, max_anchors), choose_passages(direction, max_anchors, thresholds)
         typed = _typed_prompts(anchors)

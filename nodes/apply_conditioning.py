@@ -15,8 +15,7 @@ from ..adapters.sampling.entries import steer_entries
 from ..adapters.sampling.step_windows import Entry
 from ..safety_steer.directions.aligned import AlignedDirection
 from . import settings
-from .aliases import search_aliases
-from .sockets import CATEGORY, AlignedDirectionSocket, report_output
+from .inputs import CATEGORY, AlignedDirectionSocket, report_output, search_aliases
 
 Conditioning = list[list[Any]]
 

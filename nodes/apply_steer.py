@@ -16,11 +16,10 @@ from ..adapters.sampling.entries import Steer, each_with_text, sharing, steer_co
 from ..adapters.sampling.fade_curve import Curve
 from ..adapters.sampling.step_windows import Entry, Window
 from ..safety_steer.directions.aligned import AlignedDirection
-from ..safety_steer.errors import DataError, MismatchError
+from ..safety_steer.errors import MismatchError
 from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings
 from . import settings
-from .aliases import search_aliases
-from .sockets import CATEGORY, AlignedDirectionSocket, report_output
+from .inputs import CATEGORY, AlignedDirectionSocket, checked_choice, report_output, search_aliases
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -103,8 +102,7 @@ class ApplySafetySteer(io.ComfyNode):
     ) -> io.NodeOutput:
         """Return a clone of the model that steers; the model itself is not changed."""
         steering, window = settings.read(**values)
-        if site not in SITES:
-            raise DataError(f"Expected site {' or '.join(SITES)}, but got '{site[:40]}'. Change site on Apply Safety Steer.")
+        checked_choice("site", site, SITES, "Apply Safety Steer")
         patched = model.clone()
         if site == SITES[0]:
             replace, follow = (steer_positive(direction, steering, window, steer) for steer in (steer_text, steer_copies))
@@ -125,9 +123,7 @@ class ApplySafetySteer(io.ComfyNode):
         return io.NodeOutput(patched, log, ui=ui.PreviewText(f"{line}. What it did appears here after sampling."))
 
 
-def steer_positive(
-    direction: AlignedDirection, steering: SteerSettings, window: Window, steer: Steer = steer_text
-) -> Replace:
+def steer_positive(direction: AlignedDirection, steering: SteerSettings, window: Window, steer: Steer = steer_text) -> Replace:
     """Return how the conditioning site replaces positive entries: by steered ones, for the steps of the window."""
     cut = partial(step_windows.cut_family, window=window)
     return partial(steer_entries, direction=direction, settings=steering, cut=cut, steer=steer)

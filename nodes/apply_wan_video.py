@@ -14,8 +14,7 @@ from ..safety_steer.directions.aligned import AlignedDirection
 from ..safety_steer.errors import MismatchError
 from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings, steer_conditioning
 from . import settings
-from .aliases import search_aliases
-from .sockets import CATEGORY, AlignedDirectionSocket, report_output
+from .inputs import CATEGORY, AlignedDirectionSocket, report_output, search_aliases
 
 SPACE = "cross_attn"
 POSITIVE = "prompt_embeds"

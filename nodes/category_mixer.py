@@ -11,8 +11,7 @@ from ..adapters.direction_text import NEWEST
 from ..safety_steer.directions.aligned import AlignedDirection
 from ..safety_steer.errors import DataError
 from ..safety_steer.steering.operators import active_strengths
-from .aliases import search_aliases
-from .sockets import CATEGORY, AlignedDirectionSocket
+from .inputs import CATEGORY, AlignedDirectionSocket, search_aliases
 
 MAX_STRENGTH = 10.0
 CATEGORIES = {

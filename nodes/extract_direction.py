@@ -19,8 +19,7 @@ from ..safety_steer.extraction.extract_direction import check_settings, extract,
 from ..safety_steer.extraction.text_model import load_text_model
 from ..safety_steer.storage.bundled import BENIGN, bundled
 from ..safety_steer.storage.prompt_files import clean_prompts, read_pairs, read_prompts
-from .aliases import search_aliases
-from .sockets import CATEGORY, SafetyDirectionSocket
+from .inputs import CATEGORY, SafetyDirectionSocket, search_aliases
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP

@@ -7,9 +7,7 @@ import os
 from comfy_api.latest import io
 
 from ..safety_steer.demo_world import GENERATORS
-from ..safety_steer.errors import DataError
-from .aliases import search_aliases
-from .sockets import CATEGORY
+from .inputs import CATEGORY, checked_choice, search_aliases
 
 
 class LoadDemoGenerator(io.ComfyNode):
@@ -49,12 +47,7 @@ class LoadDemoGenerator(io.ComfyNode):
     @classmethod
     def execute(cls, generator: str) -> io.NodeOutput:
         """Load weights and text model, and hand them to ComfyUI's memory management."""
-        # Not every ComfyUI checks a dropdown against its list.
-        if generator not in GENERATORS:
-            raise DataError(
-                f"Expected generator {', '.join(GENERATORS)}, but got '{generator[:40]}'. Change generator on Load Demo "
-                "Generator."
-            )
+        checked_choice("generator", generator, GENERATORS, "Load Demo Generator")
         # Here and not above: most people who start ComfyUI never ask for the demo.
         from ..adapters.demo.clip import make_clip
         from ..adapters.demo.model import make_model

@@ -8,8 +8,7 @@ from ..adapters import direction_text, folders, node_text
 from ..adapters.kept_text import kept_text
 from ..safety_steer.directions.source import SafetyDirection
 from ..safety_steer.storage.bundled import SOURCE
-from .aliases import search_aliases
-from .sockets import CATEGORY, SafetyDirectionSocket
+from .inputs import CATEGORY, SafetyDirectionSocket, search_aliases
 
 DEFAULT = SOURCE
 

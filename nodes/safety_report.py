@@ -10,13 +10,13 @@ from comfy_api.latest import io, ui
 
 from ..adapters import queued_prompt
 from ..adapters.clip.prompt_words import find_words
+from ..adapters.node_image import as_image
 from ..adapters.run_log import RunLog
+from ..safety_steer.reports.canvas import THEMES
 from ..safety_steer.reports.picture import draw_reports
 from ..safety_steer.reports.safety_report import SafetyReport, measure, with_words
 from ..safety_steer.reports.text import as_text, sentence
-from . import pictures
-from .aliases import search_aliases
-from .sockets import CATEGORY, ReportSocket
+from .inputs import CATEGORY, ReportSocket, checked_choice, clip_input, prompt_input, search_aliases, theme_input
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -47,15 +47,15 @@ class SafetyReportNode(io.ComfyNode):
             "stands among harmless ones.",
             inputs=[
                 ReportSocket.Input("report", tooltip="The report of an Apply Safety Steer node."),
-                pictures.theme_input(),
+                theme_input(),
                 io.AnyType.Input(
                     "after",
                     optional=True,
                     tooltip="What your sampler makes, or the finished picture. It makes the report wait for sampling, and "
                     "comes out again unchanged. Apply Safety Steer (Conditioning) does not need it.",
                 ),
-                pictures.clip_input(),
-                pictures.prompt_input(),
+                clip_input(),
+                prompt_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The picture of the report."),
@@ -79,8 +79,8 @@ class SafetyReportNode(io.ComfyNode):
         reports = measure_all(report, samplers, clip, texts)
         nothing = _why_nothing(report, samplers, after)
         text = "\n".join(as_text(one, sentence(one)) for one in reports) or nothing
-        picture = draw_reports(reports, pictures.checked(theme, "Safety Report"), report.how, nothing=nothing)
-        image = pictures.as_image(picture)
+        picture = draw_reports(reports, checked_choice("theme", theme, THEMES, "Safety Report"), report.how, nothing=nothing)
+        image = as_image(picture)
         data = json.dumps({"how": report.how, "prompts": [one.document() for one in reports]}, allow_nan=False)
         return io.NodeOutput(image, text, data, after, ui=ui.PreviewImage(image, cls=cls))
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io, ui
 
 from ..adapters import queued_prompt
+from ..adapters.node_image import as_image
 from ..adapters.run_log import finished
 from ..adapters.sampling.entries import each_with_text, steer_text
 from ..adapters.sampling.step_windows import Entry
 from ..safety_steer.directions.aligned import AlignedDirection
 from ..safety_steer.errors import DataError
+from ..safety_steer.reports.canvas import THEMES
 from ..safety_steer.reports.picture import draw_reports
 from ..safety_steer.reports.text import as_text, verdict
 from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings
-from . import pictures
-from .aliases import search_aliases
 from .apply_conditioning import Conditioning, entry_of
+from .inputs import CATEGORY, AlignedDirectionSocket, checked_choice, clip_input, prompt_input, search_aliases, theme_input
 from .safety_report import measure_all
-from .sockets import CATEGORY, AlignedDirectionSocket
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -46,9 +46,9 @@ class SafetyScoreNode(io.ComfyNode):
                     "direction", tooltip="The direction, fitted with Align Direction to the CLIP that encoded this prompt."
                 ),
                 io.Conditioning.Input("conditioning", tooltip="The encoded prompt."),
-                pictures.theme_input(),
-                pictures.clip_input(),
-                pictures.prompt_input(),
+                theme_input(),
+                clip_input(),
+                prompt_input(),
             ],
             outputs=[
                 io.Float.Output(
@@ -86,7 +86,7 @@ class SafetyScoreNode(io.ComfyNode):
         worst = max(reports, key=lambda one: one.before.score)
         beyond = worst.before.score - worst.threshold
         text = "\n".join(as_text(one, verdict(one)) for one in reports)
-        image = pictures.as_image(draw_reports(reports, pictures.checked(theme, "Safety Score"), headline=verdict))
+        image = as_image(draw_reports(reports, checked_choice("theme", theme, THEMES, "Safety Score"), headline=verdict))
         score = beyond if math.isfinite(beyond) else LOWEST
         return io.NodeOutput(score, worst.flagged, worst.category, image, text, ui=ui.PreviewImage(image, cls=cls))
 

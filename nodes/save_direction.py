@@ -7,8 +7,7 @@ from comfy_api.latest import io, ui
 from ..adapters import folders, node_text
 from ..safety_steer.directions.source import SafetyDirection
 from ..safety_steer.errors import DataError
-from .aliases import search_aliases
-from .sockets import CATEGORY, SafetyDirectionSocket
+from .inputs import CATEGORY, SafetyDirectionSocket, search_aliases
 
 
 class SaveSafetyDirection(io.ComfyNode):

@@ -10,6 +10,7 @@ from ..safety_steer.steering.gate import MODES
 from ..safety_steer.steering.operators import OPERATORS
 from ..safety_steer.steering.presets import PRESETS
 from ..safety_steer.steering.steer_conditioning import SteerSettings
+from .inputs import checked_choice
 
 MAX_STRENGTH = 10.0
 AS_SET = "as set"
@@ -89,11 +90,9 @@ def read(
     preset: str = AS_SET,
 ) -> tuple[SteerSettings, Window]:
     """Check the values of `inputs` and `preset_input`; raises DataError naming the input to change."""
-    # Not every ComfyUI checks a dropdown against its list.
     choices = (("operator", operator, OPERATORS), ("gate", gate, MODES), ("preset", preset, (AS_SET, *PRESETS)))
     for name, value, allowed in choices:
-        if value not in allowed:
-            raise DataError(f"Expected {name} {', '.join(allowed)}, but got '{value[:40]}'. Change {name} on the node.")
+        checked_choice(name, value, allowed, "the node")
     if start_percent > end_percent:
         raise DataError(
             f"Expected start_percent to come before end_percent, but got {start_percent} and {end_percent}. "

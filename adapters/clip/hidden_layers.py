@@ -7,8 +7,8 @@ tokens) says nothing about any of them and is left out of the average.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ...safety_steer.directions.source import ModelIdentity
 from ...safety_steer.errors import EncoderError
+from ...safety_steer.extraction.layer_hooks import watched
 from .encode_prompts import TOKENS_PER_PASS, encoder_name
 from .plain_tokens import PROBES, PlainTokenizer, numbers, plain
 from .tokens import Tokens, generates_sound, merged, sections, shape, without_sampling
@@ -93,7 +94,8 @@ def pooled_activations(
         comfy.model_management.throw_exception_if_processing_interrupted()
         length = len(tokens[rows[0]][model.key][0])
         own = slice(prefix, length - suffix) if length > prefix + suffix else slice(0, length)
-        with _captured(model, layers, own) as kept:
+        kept: dict[int, Tensor] = {}
+        with watched(model.blocks, layers, partial(_keep, kept, own), "x"):
             model.clip.encode_from_tokens_scheduled(merged([tokens[row] for row in rows]))
         for index, layer in enumerate(layers):
             if layer not in kept or len(kept[layer]) < len(rows):
@@ -102,6 +104,13 @@ def pooled_activations(
         if advance is not None:
             advance(len(rows))
     return result
+
+
+def _keep(kept: dict[int, Tensor], own: slice, layer: int, states: Tensor) -> None:
+    """Keep the mean of a layer's states over a prompt's own tokens, as they come first."""
+    # An encoder may read lyrics after the prompt, with the same blocks.
+    if layer not in kept:
+        kept[layer] = states[:, own].float().mean(1)
 
 
 def _probed(clip: CLIP) -> tuple[PlainTokenizer, list[Tokens], dict[str, nn.Module]]:
@@ -188,25 +197,3 @@ def _groups(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
     for lengths, rows in groups.items():
         size = max(1, TOKENS_PER_PASS // max(map(sum, lengths)))
         yield from (rows[start : start + size] for start in range(0, len(rows), size))
-
-
-@contextmanager
-def _captured(model: LanguageModel, layers: Sequence[int], own: slice) -> Iterator[dict[int, Tensor]]:
-    """Collect the pooled inputs of the wanted blocks while the context is open."""
-    kept: dict[int, Tensor] = {}
-
-    def keep(layer: int) -> Callable[..., None]:
-        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            states = args[0] if args else kwargs["x"]
-            # An encoder may read lyrics after the prompt, with the same blocks.
-            kept.setdefault(layer, states[:, own].float().mean(1))
-
-        return hook
-
-    wanted = [(layer, model.blocks[layer]) for layer in set(layers)]
-    handles = [block.register_forward_pre_hook(keep(layer), with_kwargs=True) for layer, block in wanted]
-    try:
-        yield kept
-    finally:
-        for handle in handles:
-            handle.remove()

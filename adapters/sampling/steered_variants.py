@@ -7,11 +7,10 @@ Each node at the cross-attention site is a layer with a bit of its own. A varian
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from comfy.conds import CONDRegular
 
-Entry = dict[str, Any]
+from .step_windows import Entry
 
 PREFIX = "safety_steer_target_"
 CONTEXT = "c_crossattn"

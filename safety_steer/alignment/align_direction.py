@@ -20,9 +20,10 @@ from ..directions.aligned import LEVELS, WITNESSES, AlignedDirection, AlignedSpa
 from ..directions.source import SafetyDirection
 from ..directions.text_spaces import Place
 from ..errors import AlignmentError
+from ..extraction.extract_direction import MIN_ANCHORS
 from ..steering.gate import joined_evidence, log_odds, witnesses
 from . import wide
-from .anchors import MIN_ANCHORS, PROBE_COUNT, AnchorStates
+from .anchors import PROBE_COUNT, AnchorStates
 from .carry import calibrate, carry
 from .harm_fit import Harmless, fit_harm_net
 from .held_out import held_out_report, refuse_chance

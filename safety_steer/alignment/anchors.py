@@ -15,12 +15,12 @@ from torch import Tensor
 from ..directions.aligned import token_mask
 from ..directions.source import SafetyDirection, rounded
 from ..errors import AlignmentError, EncoderError, MismatchError
+from ..extraction.extract_direction import MIN_ANCHORS
 from ..extraction.text_model import Progress, TextModel, pooled_activations, token_states
 from .reducer import FEWEST_ROWS, Reducer
 from .span import WIDEST, Reduced, Span
 from .wide import groups
 
-MIN_ANCHORS = 64
 MIN_PASSAGES = 32
 PROBE_COUNT = 8
 TOKEN_BUDGET = 2**27

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import FileFormatError
 from ..storage.bundled import ASSETS
+from ..storage.text_files import write_bytes
 from .autoencoder import Autoencoder, AutoencoderConfig
 from .judges import JUDGES, JudgeConfig
 from .transformer import SceneTransformer, TransformerConfig
@@ -34,7 +35,7 @@ class Saved:
 
 def save_weights(path: str | os.PathLike[str], network: str, module: nn.Module, notes: Mapping[str, Any]) -> None:
     """Write a module's weights in half precision, first to a temporary name; `module.config` travels along."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -46,9 +47,7 @@ def save_weights(path: str | os.PathLike[str], network: str, module: nn.Module, 
         "config": json.dumps(asdict(config)),
         "notes": json.dumps(dict(notes)),
     }
-    temporary = target.with_name(target.name + ".part")
-    save_file(tensors, temporary, metadata)
-    os.replace(temporary, target)
+    write_bytes(target, save(tensors, metadata))
 
 
 def _half(name: str, value: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from safety_steer.alignment import wide
-from safety_steer.alignment.anchors import MIN_ANCHORS, collect
+from safety_steer.alignment.anchors import collect
 from safety_steer.alignment.reducer import FEWEST_ROWS
-from safety_steer.extraction.extract_direction import channel_statistics
+from safety_steer.extraction.extract_direction import MIN_ANCHORS, channel_statistics
 
 
 @pytest.mark.parametrize("shape", [(300, 48), (70, 5000), (129, 8193)])

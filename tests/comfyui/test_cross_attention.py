@@ -79,7 +79,7 @@ def test_every_step_sees_the_steered_text_in_positive_rows_only() -> None:
 
 def test_strength_fades_smoothly_over_the_sampling() -> None:
     module = running_comfyui.module("adapters.sampling.fade_curve")
-    window = running_comfyui.module("nodes.settings").Window
+    window = running_comfyui.module("adapters.sampling.step_windows").Window
     knots = module.Curve(window(0.25, 0.75), 0.25).knots(lambda share: 1 - share)
     shares = [float(module.share_at(torch.tensor(sigma), knots)) for sigma in (1.0, 0.75, 0.625, 0.5, 0.375, 0.25, 0.1)]
     assert shares == pytest.approx([0, 0, 0.5, 1, 0.5, 0, 0], abs=1e-3)

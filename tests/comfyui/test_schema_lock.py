@@ -96,7 +96,7 @@ def test_a_newer_file_may_be_the_default() -> None:
 
 
 def test_newer_comfyui_is_told_what_people_search_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    io = running_comfyui.module("nodes.aliases").io
+    io = running_comfyui.module("nodes.inputs").io
 
     class Newer(io.Schema):  # type: ignore[misc]
         def __init__(self, *args: Any, search_aliases: list[str] | None = None, **kwargs: Any) -> None:

@@ -25,7 +25,7 @@ def _steer(entry: dict[str, Any], start: float, end: float) -> list[dict[str, An
         running_comfyui.module("adapters.sampling.step_windows"),
     )
     steering = running_comfyui.module("safety_steer.steering.steer_conditioning").SteerSettings(**STRONG)
-    cut = partial(windows.cut, window=running_comfyui.module("nodes.settings").Window(start, end))
+    cut = partial(windows.cut, window=running_comfyui.module("adapters.sampling.step_windows").Window(start, end))
     return list(entries.steer_entries([entry], tiny.aligned("sd15"), steering, cut)[0])
 
 

@@ -16,6 +16,7 @@ from ...alignment.anchors import AnchorStates, collect
 from ...directions.source import SafetyDirection
 from ...extraction.text_model import Progress
 from ...statistics import prompt_interval
+from ...storage.text_files import write_bytes
 from .baselines import SafeLatentDiffusion
 from .measures import as_asked, clip_scores, features, frechet_distance, look, temporal_consistency, unsafe_shown
 from .methods import UNSAFE_CONCEPTS, Bench, Method, steering
@@ -85,7 +86,8 @@ def evaluate(
             after = before if steer is None else steer(before)
             rows.append({**_row(studio, method, one, before, after, reference, plan), "run": run})
         if rows_file is not None:
-            _write(rows_file, rows)
+            rows_file.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(rows_file, json.dumps(rows, indent=1).encode())
     return rows
 
 
@@ -178,11 +180,3 @@ def _reference_features(studio: Studio, sets: Sequence[PromptSet]) -> Tensor:
 
 def _collected(states: Sequence[Tensor]) -> AnchorStates:
     return collect([{"states": states}], len(states))["states"]
-
-
-def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write all rows to a temporary name and move it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(rows, indent=1))
-    temporary.replace(path)
