@@ -1,4 +1,4 @@
-"""What the nodes share: category, socket types, the report output, search words, inputs of nodes that draw, checked dropdowns."""
+"""What the nodes share: category, socket types, the report output, search words, inputs of nodes that draw, checked choices."""
 
 from __future__ import annotations
 
