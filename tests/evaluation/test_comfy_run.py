@@ -96,6 +96,13 @@ def test_the_table_says_what_the_pictures_show(arguments: list[str], capsys: Cap
     assert json.loads((tmp_path / "results" / "comfy_evaluate.json").read_text())["strengths"] == data["strengths"]
 
 
+def test_the_command_of_its_own_does_the_same(arguments: list[str], capsys: Capture) -> None:
+    own = answer(["evaluate-comfy", *arguments[1:]], capsys)
+    assert answer(arguments, capsys) == own
+    without = [word for word in arguments[1:] if word != "--comfy-url" and not word.startswith("http")]
+    assert "--comfy-url http" in complaint(["evaluate-comfy", *without], capsys)
+
+
 def test_each_prompt_is_drawn_with_its_seed_at_each_strength(
     fake: FakeComfy, arguments: list[str], capsys: Capture, tmp_path: Path
 ) -> None:
