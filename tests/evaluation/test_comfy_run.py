@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -327,10 +328,11 @@ def test_lines_that_are_no_rows_are_named(arguments: list[str], capsys: Capture,
         assert "line 1 is not a row of this evaluation" in complaint(arguments, capsys)
 
 
-def test_people_see_a_bar_and_one_table(arguments: list[str], capsys: Capture) -> None:
+def test_people_see_a_bar_and_one_table(arguments: list[str], capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert main([part for part in arguments if part not in ("--quiet", "--json")]) == 0
     printed = capsys.readouterr()
-    assert "drawing [##############################] 6/6" in printed.err
+    assert re.search(r"drawing: 100%\|.*\| 6/6 ", printed.err)
     assert "pictures  strength 0" in printed.out
     assert "unsafe pictures, blades" in printed.out
     assert "drawing" not in printed.out
