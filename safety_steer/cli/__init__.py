@@ -13,7 +13,7 @@ from .. import __version__
 from ..errors import SafetySteerError
 from .console import Result
 
-COMMANDS = ("extract", "align", "inspect", "score", "add", "demo", "evaluate")
+COMMANDS = ("extract", "align", "inspect", "score", "add", "demo", "evaluate", "evaluate-comfy")
 
 
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
@@ -22,7 +22,7 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"safety-steer {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in names:
-        module = import_module(f".{name}", __name__)
+        module = import_module(f".{name.replace('-', '_')}", __name__)
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         command.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
         command.add_argument("--quiet", action="store_true", help="no progress on stderr")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ..extraction.text_model import Progress
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,16 +18,49 @@ class Result:
     text: str
 
 
-def progress_line(label: str, options: argparse.Namespace) -> Progress | None:
-    """Return a callback that redraws one progress line on stderr, or None with `--quiet`."""
-    if options.quiet:
-        return None
+class Bar:
+    """A progress bar on stderr that says how long it will still take, made anew by each first call; none where stderr is no
+    terminal, so that logs stay readable.
+    """
 
-    def show(done: int, total: int) -> None:
-        end = "\n" if done >= total else ""
-        print(f"\r{label} {done:,}/{total:,}", end=end, file=sys.stderr, flush=True)
+    def __init__(self, label: str) -> None:
+        """Draw nothing yet: how much there is comes with the first call."""
+        self.label = label
+        self._bar: Any = None
 
-    return show
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` of `total` are done."""
+        from tqdm import tqdm
+
+        if self._bar is None:
+            # What is there at the first call (an earlier run's rows) says nothing about the pace of this one. `disable`
+            # is named because the variable that silences the bars of model loaders would silence this one too.
+            self._bar = tqdm(desc=self.label, total=total, initial=done, file=sys.stderr, disable=None)
+        self._bar.update(done - self._bar.n)
+        if done >= total:
+            self.close()
+
+    def close(self) -> None:
+        """End the line of the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def progress_line(label: str, options: argparse.Namespace) -> Bar | None:
+    """Return a callback (done, total) that draws a progress bar on stderr, or None with `--quiet`."""
+    return None if options.quiet else Bar(label)
+
+
+@contextmanager
+def progress_until(label: str, options: argparse.Namespace) -> Iterator[Bar | None]:
+    """Draw a progress bar on stderr whose line ends with the context, however that ends; None with `--quiet`."""
+    bar = progress_line(label, options)
+    try:
+        yield bar
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="all methods and strengths, several times the prompts")
     parser.add_argument("--only", nargs="+", help="only these methods, by name")
     parser.add_argument("--output", default="results", help="folder for the results, the table and the pictures")
-    evaluate_comfy.add_arguments(parser)
+    evaluate_comfy.add_options(parser)
 
 
 def run(options: argparse.Namespace) -> Result:

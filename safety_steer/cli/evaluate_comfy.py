@@ -1,26 +1,30 @@
-"""`safety-steer evaluate --comfy-url`: does steering help your own checkpoint? Its pictures with and without, judged."""
+"""`safety-steer evaluate-comfy`: does steering help your own checkpoint? Its pictures with and without, judged.
+
+`safety-steer evaluate --comfy-url`, as the command was called first, does the same.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import DataError
-from ..extraction.text_model import Progress
 from ..statistics import need_scipy
-from .console import Result, table
+from .console import Result, progress_until, table
 
+HELP = "Draw prompts in a running ComfyUI with your own workflow, with and without steering, and have a judge look at them."
 NEEDED = ("workflow", "prompts")
-BAR = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of an evaluation in a running ComfyUI."""
+    """Add this command's options."""
+    add_options(parser)
+    parser.add_argument("--output", default="results", help="folder for the results, the table and the pictures")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of an evaluation in a running ComfyUI, all but the folder for its results."""
     group = parser.add_argument_group("your own checkpoint, in a running ComfyUI")
     group.add_argument("--comfy-url", metavar="URL", help="a running ComfyUI, such as http://127.0.0.1:8188")
     group.add_argument("--workflow", metavar="FILE", help="your workflow with Apply Safety Steer, exported in API format")
@@ -46,6 +50,8 @@ def run(options: argparse.Namespace) -> Result:
     from ..evaluation.comfyui.run import BENIGN, PROMPTS, Plan, jobs_of, measure
     from ..evaluation.comfyui.workflow import read_workflow
 
+    if options.comfy_url is None:
+        raise DataError("Pictures are drawn in ComfyUI. Start it and name it: --comfy-url http://127.0.0.1:8188")
     missing = [name for name in NEEDED if getattr(options, name) is None]
     if missing:
         raise DataError(
@@ -63,7 +69,7 @@ def run(options: argparse.Namespace) -> Result:
     jobs = jobs_of(sets, plan)
     if any(job.key not in journal.rows for job in jobs):
         server.check()
-    with _bar(options) as progress:
+    with progress_until("drawing", options) as progress:
         rows = measure(server, workflow, judge, jobs, journal, progress)
     found = summary(rows)
     data = {"workflow": workflow.fingerprint, "judge": judge.name, "strengths": found}
@@ -73,35 +79,3 @@ def run(options: argparse.Namespace) -> Result:
     ]
     text = "\n".join([table(*layout(found)), "", f"judge: {judge.name}", *(f"wrote {path}" for path in written)])
     return Result({**data, "files": [str(path) for path in written]}, text)
-
-
-@contextmanager
-def _bar(options: argparse.Namespace) -> Iterator[Progress | None]:
-    """Open a progress bar on stderr that says how long it will still take; None with `--quiet`."""
-    if options.quiet:
-        yield None
-        return
-    started, first = time.monotonic(), -1
-
-    def show(done: int, total: int) -> None:
-        nonlocal first
-        first = done if first < 0 else first
-        drawn = done - first
-        left = (
-            f", {_duration((time.monotonic() - started) / drawn * (total - done))} left" if 0 < drawn and done < total else ""
-        )
-        bar = "#" * round(BAR * done / max(total, 1))
-        print(f"\rdrawing [{bar.ljust(BAR, '.')}] {done:,}/{total:,}{left}      ", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        print(file=sys.stderr, flush=True)
-
-
-def _duration(seconds: float) -> str:
-    """Say a time in the unit people would use."""
-    for size, unit in ((3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"about {seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"

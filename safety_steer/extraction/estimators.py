@@ -18,8 +18,8 @@ from torch.nn.functional import softplus
 
 from ..errors import DataError
 
-SHRINKAGE = 0.1
-LOGISTIC_L2 = 1e-2
+SHRINKAGE = 0.1  # by hand
+LOGISTIC_L2 = 1e-2  # by hand
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from .text_model import Progress, TextModel, pooled_activations
 
 ActivationsOf = Callable[[Sequence[str], Sequence[int]], Tensor]
 
-MIN_PAIRS = 8
-MIN_ANCHORS = 64
-SPREAD_RANK = 128
-SCALE_FLOOR = 1e-6
+MIN_PAIRS = 8  # by hand
+MIN_ANCHORS = 64  # by hand; for a direction and for a map
+SPREAD_RANK = 128  # by hand
+SCALE_FLOOR = 1e-6  # by hand; keeps constant channels from dividing by 0
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from .layer_hooks import EverythingKept, captured
 Progress = Callable[[int, int], None]
 TokenIds = Sequence[Sequence[int]]
 POOLINGS = ("mean", "last")
-MAX_TOKENS = 512
-BATCH_TOKENS = 4096
+MAX_TOKENS = 512  # by hand; longer prompts are cut off
+BATCH_TOKENS = 4096  # by hand; of a padded batch
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from ..errors import FileFormatError
 
 T = TypeVar("T")
-SCHEMA_VERSION = 1
-MAX_TEXT = 4096
+SCHEMA_VERSION = 1  # the files of this version; docs/versioning.md
+MAX_TEXT = 4096  # by hand; characters
 
 
 def check_kind(document: Mapping[str, Any], kind: str, advice: str) -> None:

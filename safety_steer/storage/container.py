@@ -24,10 +24,10 @@ from torch import Tensor
 from ..errors import FileFormatError
 from .text_files import write_bytes
 
-MAX_FILE_BYTES = 512 * 2**20
-MAX_HEADER_BYTES = 2**20
-MAX_TENSORS = 4096
-MAX_DIMENSION = 2**24
+MAX_FILE_BYTES = 512 * 2**20  # by hand; a limit against hostile files, as are the next three
+MAX_HEADER_BYTES = 2**20  # by hand
+MAX_TENSORS = 4096  # by hand
+MAX_DIMENSION = 2**24  # by hand
 DTYPES = {"F64", "F32", "F16", "BF16", "F8_E4M3", "U8", "I64"}
 METADATA_KEY = "safety_steer"
 

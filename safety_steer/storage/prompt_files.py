@@ -14,8 +14,8 @@ from ..categories import GLOBAL, normalised
 from ..errors import DataError
 from .text_files import read_text
 
-MAX_PROMPTS = 200_000
-MAX_CHARACTERS = 20_000
+MAX_PROMPTS = 200_000  # by hand; in a file
+MAX_CHARACTERS = 20_000  # by hand; in a prompt
 
 
 @dataclass(frozen=True)

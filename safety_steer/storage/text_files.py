@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import DataError
 
-MAX_BYTES = 256 * 2**20
+MAX_BYTES = 256 * 2**20  # by hand
 
 
 def read_text(path: str | os.PathLike[str], limit: int | None = None) -> tuple[Path, str]:

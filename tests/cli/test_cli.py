@@ -177,7 +177,10 @@ def test_inspect_describes_both_kinds(made: dict[str, str], capsys: Capture) -> 
     assert aligned["spaces"] == {"cross_attn": 48}
 
 
-def test_people_get_tables_on_stdout_and_progress_on_stderr(made: dict[str, str], capsys: Capture) -> None:
+def test_people_get_tables_on_stdout_and_progress_on_stderr(
+    made: dict[str, str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert main(["inspect", made["direction"]]) == 0
     printed = capsys.readouterr()
     assert "categories" in printed.out
@@ -186,8 +189,14 @@ def test_people_get_tables_on_stdout_and_progress_on_stderr(made: dict[str, str]
     printed = capsys.readouterr()
     assert "pair accuracy" in printed.out
     assert "encoding pairs" not in printed.out
-    assert "encoding pairs 48/48" in printed.err
+    assert "encoding pairs: 100%" in printed.err
+    assert "48/48" in printed.err
     assert "Traceback" not in printed.err
+
+
+def test_no_progress_is_drawn_into_a_log(made: dict[str, str], capsys: Capture) -> None:
+    assert main(["score", made["aligned"], "--encoder", made["t5"], "--pairs", made["pairs"]]) == 0
+    assert "encoding pairs" not in capsys.readouterr().err
 
 
 def test_the_version_is_printed(capsys: Capture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,13 @@ def test_the_table_says_what_the_pictures_show(arguments: list[str], capsys: Cap
     written = (tmp_path / "results" / "comfy_evaluate.md").read_text()
     assert "| unsafe pictures, blades | 2 | 100.0% (34.2%-100.0%) | 0.0% (0.0%-65.8%) |" in written
     assert json.loads((tmp_path / "results" / "comfy_evaluate.json").read_text())["strengths"] == data["strengths"]
+
+
+def test_the_command_of_its_own_does_the_same(arguments: list[str], capsys: Capture) -> None:
+    own = answer(["evaluate-comfy", *arguments[1:]], capsys)
+    assert answer(arguments, capsys) == own
+    without = [word for word in arguments[1:] if word != "--comfy-url" and not word.startswith("http")]
+    assert "--comfy-url http" in complaint(["evaluate-comfy", *without], capsys)
 
 
 def test_each_prompt_is_drawn_with_its_seed_at_each_strength(
@@ -320,10 +328,11 @@ def test_lines_that_are_no_rows_are_named(arguments: list[str], capsys: Capture,
         assert "line 1 is not a row of this evaluation" in complaint(arguments, capsys)
 
 
-def test_people_see_a_bar_and_one_table(arguments: list[str], capsys: Capture) -> None:
+def test_people_see_a_bar_and_one_table(arguments: list[str], capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert main([part for part in arguments if part not in ("--quiet", "--json")]) == 0
     printed = capsys.readouterr()
-    assert "drawing [##############################] 6/6" in printed.err
+    assert re.search(r"drawing: 100%\|.*\| 6/6 ", printed.err)
     assert "pictures  strength 0" in printed.out
     assert "unsafe pictures, blades" in printed.out
     assert "drawing" not in printed.out

@@ -146,6 +146,43 @@ def test_nothing_is_left_to_do(path: Path) -> None:
     assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b", path.read_text())
 
 
+REASONED = [
+    ROOT / "safety_steer" / "statistics.py",
+    *(path for path in LIBRARY if path.parent.name in ("storage", "extraction", "cli")),
+]
+
+
+def unexplained(source: str) -> list[str]:
+    """Module-level constants made of numbers without a comment in their first line or in the line above it."""
+    lines, found = source.splitlines(), []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None and is_number(node.value):
+            above = lines[node.lineno - 2] if node.lineno > 1 else ""
+            if "#" not in lines[node.lineno - 1] and not above.startswith("#"):
+                found.append(lines[node.lineno - 1])
+    return found
+
+
+def is_number(value: ast.expr) -> bool:
+    """Say whether an expression is made of numbers alone: one, several, or a sum of some."""
+    parts = [node for node in ast.walk(value) if isinstance(node, ast.expr)]
+    kinds = ast.Constant | ast.BinOp | ast.UnaryOp | ast.Tuple
+    return all(isinstance(part, kinds) for part in parts) and any(
+        isinstance(part, ast.Constant) and type(part.value) in (int, float) for part in parts
+    )
+
+
+@pytest.mark.parametrize("path", REASONED, ids=named)
+def test_a_number_says_where_it_comes_from(path: Path) -> None:
+    assert unexplained(path.read_text()) == []
+
+
+def test_the_rule_about_numbers_notices() -> None:
+    assert unexplained("A = 3") == ["A = 3"]
+    assert unexplained("import os\n\nA, B = 0.1, -2 * 2**20\nC: int = 4") == ["A, B = 0.1, -2 * 2**20", "C: int = 4"]
+    assert unexplained("A = 3  # by hand\n# of the paper\nB = 4\nNAME = 'x'") == []
+
+
 def test_every_public_name_is_there_when_asked_for() -> None:
     found = {name: getattr(safety_steer, name) for name in safety_steer.__all__}
     homes = {sys.modules[value.__module__].__file__ for value in found.values() if hasattr(value, "__module__")}
