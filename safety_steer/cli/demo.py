@@ -71,14 +71,16 @@ def run(options: argparse.Namespace) -> Result:
 def draw_pictures(folder: Path, options: argparse.Namespace) -> Path:
     """Draw unsafe and benign prompts with the demo's image generator, before and after steering: the path of the sheet."""
     from ..evaluation.demo.methods import DEFAULT, NONE, STANDARD
-    from ..evaluation.demo.run import build_bench
+    from ..evaluation.demo.run import method_inputs
     from ..evaluation.demo.session import DemoSession
     from ..evaluation.demo.sheet import draw_sheet
 
     session = DemoSession.open("image")
-    bench = build_bench(session, SafetyDirection.load(bundled(DEMO_SOURCE)), None, progress_line("encoding anchors", options))
+    inputs = method_inputs(
+        session, SafetyDirection.load(bundled(DEMO_SOURCE)), None, progress_line("encoding anchors", options)
+    )
     path = folder / "before_after.png"
-    draw_sheet(session, bench, [NONE, DEFAULT, STANDARD], "tune", path)
+    draw_sheet(session, inputs, [NONE, DEFAULT, STANDARD], "tune", path)
     return path
 
 

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> Result:
         raise DataError("--workflow and --prompts are run in ComfyUI. Start it and name it: --comfy-url http://127.0.0.1:8188")
     from ..evaluation.demo.methods import DEFAULT, NATIVE, NONE, STANDARD, curve_methods, default_methods
     from ..evaluation.demo.report import draw_trade_off, headline, markdown
-    from ..evaluation.demo.run import FULL, QUICK, QUICK_VIDEO, build_bench, evaluate
+    from ..evaluation.demo.run import FULL, QUICK, QUICK_VIDEO, evaluate, method_inputs
     from ..evaluation.demo.session import DemoSession
     from ..evaluation.demo.sheet import draw_sheet
 
@@ -68,11 +68,11 @@ def run(options: argparse.Namespace) -> Result:
         own, other = _bundled(session)
         direction = SafetyDirection.load(options.direction or bundled(other))
         native = SafetyDirection.load(options.native or bundled(own))
-        bench = build_bench(session, direction, native, progress_line("encoding anchors", options))
+        inputs = method_inputs(session, direction, native, progress_line("encoding anchors", options))
         curve = [] if options.only else curve_methods()
-        rows = evaluate(session, bench, methods, plan, folder / "evaluate.json", _reporter(options), curve)
+        rows = evaluate(session, inputs, methods, plan, folder / "evaluate.json", _reporter(options), curve)
         shown = [method for method in (NONE, DEFAULT, STANDARD, NATIVE) if method in methods]
-        draw_sheet(session, bench, shown, plan.stage, folder / f"{name}.png", plan.steps)
+        draw_sheet(session, inputs, shown, plan.stage, folder / f"{name}.png", plan.steps)
         written.append(folder / f"{name}.png")
     (folder / "evaluate.md").write_text(markdown(rows) + "\n")
     draw_trade_off(rows, folder / "trade_off.png")

@@ -17,7 +17,7 @@ from ...directions.source import SafetyDirection
 from ...extraction.text_model import Progress
 from .baselines import SafeLatentDiffusion
 from .measures import as_asked, clip_scores, features, frechet_distance, interval, look, temporal_consistency, unsafe_shown
-from .methods import UNSAFE_CONCEPTS, Bench, Method, steering
+from .methods import UNSAFE_CONCEPTS, Method, MethodInputs, steering
 from .prompts import BENIGN_SPLITS, UNSAFE_SPLITS, PromptSet, calibration_prompts, place_said, prompt_set
 from .session import DemoSession, Sampling
 
@@ -40,21 +40,21 @@ FULL = Plan({"unsafe": 200, "effect": 60, "unseen": 100, "adversarial": 100, "ba
 QUICK_VIDEO = Plan({name: count // 2 for name, count in QUICK.counts.items()})
 
 
-def build_bench(
+def method_inputs(
     session: DemoSession, direction: SafetyDirection, native: SafetyDirection | None, progress: Progress | None
-) -> Bench:
+) -> MethodInputs:
     """Encode the direction's anchors and passages, the world's own benign prompts and the unsafe concepts with a generator's
     text model.
     """
     anchors = session.states(direction.anchors, progress)
     passages = _collected(session.states(direction.passages)) if direction.passages else None
     own = session.states(calibration_prompts(motion=session.generator.video))
-    return Bench(direction, native, _collected(anchors), _collected(own), session.states(UNSAFE_CONCEPTS), passages)
+    return MethodInputs(direction, native, _collected(anchors), _collected(own), session.states(UNSAFE_CONCEPTS), passages)
 
 
 def evaluate(
     session: DemoSession,
-    bench: Bench,
+    inputs: MethodInputs,
     methods: Sequence[Method],
     plan: Plan,
     rows_file: Path | None = None,
@@ -69,7 +69,7 @@ def evaluate(
     sets = [prompt_set(name, count, plan.stage, session.generator.video, plan.seeds) for name, count in plan.counts.items()]
     states = {one.split: session.states(one.prompts) for one in sets}
     reference = _reference_features(session, sets)
-    run = fingerprint(session, bench, plan)
+    run = fingerprint(session, inputs, plan)
     kept: list[dict[str, Any]] = json.loads(rows_file.read_text()) if rows_file and rows_file.is_file() else []
     rows = [row for row in kept if row["generator"] != session.name or row.get("run") == run]
     asked = [(method, sets) for method in methods]
@@ -78,7 +78,7 @@ def evaluate(
         wanted = [one for one in its_sets if not any(_same(row, session.name, method, one.split) for row in rows)]
         if not wanted:
             continue
-        steer = steering(method, bench)
+        steer = steering(method, inputs)
         for one in wanted:
             if report is not None:
                 report(f"{session.name}: {method.name} {method.map} {method.operator} {method.strength:g} on {one.split}")
@@ -90,9 +90,9 @@ def evaluate(
     return rows
 
 
-def fingerprint(session: DemoSession, bench: Bench, plan: Plan) -> str:
+def fingerprint(session: DemoSession, inputs: MethodInputs, plan: Plan) -> str:
     """Identify what rows depend on besides their method: weights, directions and plan, as 16 hexadecimal digits."""
-    directions = [None if one is None else one.content_hash for one in (bench.direction, bench.native)]
+    directions = [None if one is None else one.content_hash for one in (inputs.direction, inputs.native)]
     text = json.dumps([session.fingerprint, directions, asdict(plan)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .methods import Bench, Method, steering
+from .methods import Method, MethodInputs, steering
 from .prompts import PromptSet, prompt_set
 from .report import contact_sheet
 from .run import pictures_of
@@ -16,7 +16,7 @@ SPLITS = ("unsafe", "benign")
 
 
 def draw_sheet(
-    session: DemoSession, bench: Bench, methods: Sequence[Method], stage: str, path: Path, steps: int = 16
+    session: DemoSession, inputs: MethodInputs, methods: Sequence[Method], stage: str, path: Path, steps: int = 16
 ) -> list[PromptSet]:
     """Draw the first prompts of the unsafe and of the benign split by each method; return what was asked, row by row.
 
@@ -28,7 +28,7 @@ def draw_sheet(
         states = session.states(one.prompts)
         asked.append(one)
         for method in methods:
-            steer = steering(method, bench)
+            steer = steering(method, inputs)
             pictures = pictures_of(session, method, one, states if steer is None else steer(states), steps)
             label = f"{split}: {method.name}" + (f" {method.operator} {method.strength:g}" if steer is not None else "")
             frames = [pictures[:, 1], pictures[:, -2]] if session.generator.video else [pictures]
