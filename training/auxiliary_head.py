@@ -38,7 +38,7 @@ class TaughtTransformer(SceneTransformer):
         hidden = self.enter_grid(grid, timesteps)
         if kept is not None:
             grid, hidden = chosen(grid, kept), chosen(hidden, kept)
-        time, shared, tokens, bias = self.told(timesteps, context, hidden.dtype)
+        time, shared, tokens, bias = self.condition(timesteps, context, hidden.dtype)
         named = hidden
         for index, block in enumerate(self.blocks):
             hidden = block(hidden, shared, tokens, bias)

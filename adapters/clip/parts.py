@@ -53,14 +53,14 @@ def source(outputs: Mapping[str, Any], tokens: Tokens, states: Tensor) -> tuple[
 
     Rows of zeros may have been any.
     """
-    told = (states != 0).any(-1).nonzero()[:, 0]
+    filled = (states != 0).any(-1).nonzero()[:, 0]
     for key, found in sections(tokens).items():
         rows = _rows(outputs.get(key) or outputs.get(f"clip_{key}"), [len(section) for section in found])
-        if rows is None or not len(told) or rows.shape[-1] != states.shape[-1]:
+        if rows is None or not len(filled) or rows.shape[-1] != states.shape[-1]:
             continue
-        starts = same_rows(rows, states[told[0]]).nonzero()[:, 0] - int(told[0])
+        starts = same_rows(rows, states[filled[0]]).nonzero()[:, 0] - int(filled[0])
         for start in starts[(starts >= 0) & (starts <= len(rows) - len(states))].tolist():
-            if bool(same_rows(rows[start + told], states[told]).all()):
+            if bool(same_rows(rows[start + filled], states[filled]).all()):
                 return key, start
     return None
 

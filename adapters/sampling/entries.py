@@ -98,8 +98,8 @@ def steer_entry(
 
 def sharing(entries: Sequence[Entry], others: Sequence[Entry]) -> list[bool]:
     """Say of each entry whether a further text of it is one that an entry of another role carries too."""
-    told = [(key, other[key]) for other in others for key in text_spaces.COPIES if isinstance(other.get(key), Tensor)]
-    return [any(_same(entry.get(key), text) for key, text in told) for entry in entries]
+    further = [(key, other[key]) for other in others for key in text_spaces.COPIES if isinstance(other.get(key), Tensor)]
+    return [any(_same(entry.get(key), text) for key, text in further) for entry in entries]
 
 
 def _same(one: Any, other: Tensor) -> bool:

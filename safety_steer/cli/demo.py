@@ -71,14 +71,16 @@ def run(options: argparse.Namespace) -> Result:
 def draw_pictures(folder: Path, options: argparse.Namespace) -> Path:
     """Draw unsafe and benign prompts with the demo's image generator, before and after steering: the path of the sheet."""
     from ..evaluation.demo.methods import DEFAULT, NONE, STANDARD
-    from ..evaluation.demo.run import build_bench
-    from ..evaluation.demo.session import Studio
+    from ..evaluation.demo.run import method_inputs
+    from ..evaluation.demo.session import DemoSession
     from ..evaluation.demo.sheet import draw_sheet
 
-    studio = Studio.open("image")
-    bench = build_bench(studio, SafetyDirection.load(bundled(DEMO_SOURCE)), None, progress_line("encoding anchors", options))
+    session = DemoSession.open("image")
+    inputs = method_inputs(
+        session, SafetyDirection.load(bundled(DEMO_SOURCE)), None, progress_line("encoding anchors", options)
+    )
     path = folder / "before_after.png"
-    draw_sheet(studio, bench, [NONE, DEFAULT, STANDARD], "tune", path)
+    draw_sheet(session, inputs, [NONE, DEFAULT, STANDARD], "tune", path)
     return path
 
 

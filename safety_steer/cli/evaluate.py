@@ -18,7 +18,7 @@ from . import evaluate_comfy
 from .console import Result, progress_line
 
 if TYPE_CHECKING:
-    from ..evaluation.demo.session import Studio
+    from ..evaluation.demo.session import DemoSession
 
 HELP = (
     "Compare steering with its rivals and controls on the demo generators, with ground truth; or, with --comfy-url, measure "
@@ -48,8 +48,8 @@ def run(options: argparse.Namespace) -> Result:
         raise DataError("--workflow and --prompts are run in ComfyUI. Start it and name it: --comfy-url http://127.0.0.1:8188")
     from ..evaluation.demo.methods import DEFAULT, NATIVE, NONE, STANDARD, curve_methods, default_methods
     from ..evaluation.demo.report import draw_trade_off, headline, markdown
-    from ..evaluation.demo.run import FULL, QUICK, QUICK_VIDEO, build_bench, evaluate
-    from ..evaluation.demo.session import Studio
+    from ..evaluation.demo.run import FULL, QUICK, QUICK_VIDEO, evaluate, method_inputs
+    from ..evaluation.demo.session import DemoSession
     from ..evaluation.demo.sheet import draw_sheet
 
     need_scipy()
@@ -61,20 +61,20 @@ def run(options: argparse.Namespace) -> Result:
     rows = []
     written = []
     for name in options.generator:
-        studio = Studio.open(name)
-        methods = default_methods(not options.full, studio.generator.video)
+        session = DemoSession.open(name)
+        methods = default_methods(not options.full, session.generator.video)
         if options.only:
             methods = [method for method in methods if method.name in {"none", *options.only}]
-        quick = QUICK_VIDEO if studio.generator.video else QUICK
+        quick = QUICK_VIDEO if session.generator.video else QUICK
         plan = replace(FULL if options.full else quick, stage=options.stage)
-        own, other = _bundled(studio)
+        own, other = _bundled(session)
         direction = SafetyDirection.load(options.direction or bundled(other))
         native = SafetyDirection.load(options.native or bundled(own))
-        bench = build_bench(studio, direction, native, progress_line("encoding anchors", options))
+        inputs = method_inputs(session, direction, native, progress_line("encoding anchors", options))
         curve = [] if options.only else curve_methods()
-        rows = evaluate(studio, bench, methods, plan, folder / "evaluate.json", _reporter(options), curve)
+        rows = evaluate(session, inputs, methods, plan, folder / "evaluate.json", _reporter(options), curve)
         shown = [method for method in (NONE, DEFAULT, STANDARD, NATIVE) if method in methods]
-        draw_sheet(studio, bench, shown, plan.stage, folder / f"{name}.png", plan.steps)
+        draw_sheet(session, inputs, shown, plan.stage, folder / f"{name}.png", plan.steps)
         written.append(folder / f"{name}.png")
     (folder / "evaluate.md").write_text(markdown(rows) + "\n")
     draw_trade_off(rows, folder / "trade_off.png")
@@ -83,10 +83,10 @@ def run(options: argparse.Namespace) -> Result:
     return Result({"rows": rows, "files": [str(path) for path in written]}, text)
 
 
-def _bundled(studio: Studio) -> tuple[str, str]:
+def _bundled(session: DemoSession) -> tuple[str, str]:
     """Name the bundled direction made in the generator's own text model, and the one made in the other model."""
     both = (DEMO_TARGET, DEMO_SOURCE)
-    return both if studio.generator.encoder == "all-MiniLM-L6-v2" else both[::-1]
+    return both if session.generator.encoder == "all-MiniLM-L6-v2" else both[::-1]
 
 
 def _reporter(options: argparse.Namespace) -> Callable[[str], None] | None:

@@ -78,7 +78,7 @@ class SceneTransformer(nn.Module):
         """Take x (B, C, h, w), or (B, C, T, h, w) for video; return the velocity in the same shape."""
         grid = to_grid(x)
         hidden = self.enter_grid(grid, timesteps)
-        time, shared, tokens, bias = self.told(timesteps, context, hidden.dtype)
+        time, shared, tokens, bias = self.condition(timesteps, context, hidden.dtype)
         for block in self.blocks:
             hidden = block(hidden, shared, tokens, bias)
         return from_grid(self.leave_grid(hidden, time, grid, timesteps), x)
@@ -90,8 +90,8 @@ class SceneTransformer(nn.Module):
         pose, _ = self._pose(grid, timesteps)
         return cast(Tensor, self.enter(pose) + (self.position + self.moment[:, None]).flatten(0, 1))
 
-    def told(self, timesteps: Tensor, context: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return what all blocks are told: time with pooled text, their shared modulation, text tokens and their bias."""
+    def condition(self, timesteps: Tensor, context: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return what conditions all blocks: time with pooled text, their shared modulation, text tokens and their bias."""
         tokens, bias, pooled = self._context(context)
         time = self.time_in(_waves(self._pose_time(timesteps)).to(dtype)) + pooled
         return time, self.modulation(F.silu(time)).view(len(time), 6, -1), tokens, bias
@@ -172,7 +172,7 @@ class Block(nn.Module):
             nn.init.normal_(layer.weight, std=0.02 / math.sqrt(config.depth))
 
     def forward(self, x: Tensor, shared: Tensor, tokens: Tensor, bias: Tensor) -> Tensor:
-        """Take tokens (B, N, width) and what all blocks are told."""
+        """Take tokens (B, N, width) and what all blocks are conditioned on."""
         parts = (shared + self.table)[:, :, None]
         shift1, scale1, gate1, shift2, scale2, gate2 = parts.unbind(1)
         query, key, value = self.qkv(_normalise(x) * (1 + scale1) + shift1).chunk(3, -1)

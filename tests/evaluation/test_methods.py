@@ -14,8 +14,8 @@ from safety_steer.evaluation.demo.baselines import SafeLatentDiffusion, safree_p
 from safety_steer.evaluation.demo.methods import (
     DEFAULT,
     PRESET_METHODS,
-    Bench,
     Method,
+    MethodInputs,
     aligned_for,
     default_methods,
     randomly_moved,
@@ -26,9 +26,9 @@ STANDARD = Method("transferred", "transferred", "ridge", "add", "hard", 2.0)
 
 
 @pytest.fixture(scope="module")
-def bench() -> Bench:
+def inputs() -> MethodInputs:
     states = builders.planted_states()
-    return Bench(builders.planted_direction(), None, states, states, [rows.float() for rows in states.tokens[:6]])
+    return MethodInputs(builders.planted_direction(), None, states, states, [rows.float() for rows in states.tokens[:6]])
 
 
 def rows_of(batch: Tensor) -> list[Tensor]:
@@ -52,32 +52,32 @@ def test_the_quick_form_for_videos_keeps_references_and_controls() -> None:
     assert default_methods(quick=False, video=True) == default_methods(quick=False)
 
 
-def test_presets_open_the_gate_as_they_say(bench: Bench) -> None:
+def test_presets_open_the_gate_as_they_say(inputs: MethodInputs) -> None:
     rows = builders.world().target(builders.world().benign(400, 12), 12)
     changed = {}
     for one in PRESET_METHODS:
-        steer = steering(one, bench)
+        steer = steering(one, inputs)
         assert steer is not None
         changed[one.kind] = sum(not torch.equal(new, old) for new, old in zip(steer(rows), rows, strict=True))
     assert changed["gentle"] < changed["strict"] < len(rows) / 10
 
 
 @pytest.mark.parametrize("kind", ["none", "negative", "sld"])
-def test_methods_of_guidance_leave_the_states_alone(bench: Bench, kind: str) -> None:
-    assert steering(Method(kind, kind), bench) is None
+def test_methods_of_guidance_leave_the_states_alone(inputs: MethodInputs, kind: str) -> None:
+    assert steering(Method(kind, kind), inputs) is None
 
 
-def test_steering_moves_unsafe_prompts_and_no_others(bench: Bench) -> None:
-    steer = steering(STANDARD, bench)
+def test_steering_moves_unsafe_prompts_and_no_others(inputs: MethodInputs) -> None:
+    steer = steering(STANDARD, inputs)
     assert steer is not None
     unsafe, benign = rows_of(builders.unsafe_batch(5)), rows_of(builders.benign_batch(5))
     assert not any(torch.equal(old, new) for old, new in zip(unsafe, steer(unsafe), strict=True))
     assert all(torch.equal(old, new) for old, new in zip(benign, steer(benign), strict=True))
 
 
-def test_the_random_control_moves_the_same_tokens_equally_far(bench: Bench) -> None:
+def test_the_random_control_moves_the_same_tokens_equally_far(inputs: MethodInputs) -> None:
     before = rows_of(builders.unsafe_batch(3))
-    steer = steering(STANDARD, bench)
+    steer = steering(STANDARD, inputs)
     assert steer is not None
     after = steer(before)
     moved = randomly_moved(before, after)
@@ -86,23 +86,23 @@ def test_the_random_control_moves_the_same_tokens_equally_far(bench: Bench) -> N
         assert not torch.allclose(new, control)
 
 
-def test_per_category_leaves_global_out(bench: Bench) -> None:
+def test_per_category_leaves_global_out(inputs: MethodInputs) -> None:
     method = Method("transferred, per category", "per category", "ridge", "add", "hard", 1.0)
-    assert set(aligned_for(method, bench).strengths) == {"blades", "fires"}
+    assert set(aligned_for(method, inputs).strengths) == {"blades", "fires"}
 
 
 def test_only_the_default_hears_long_prompts() -> None:
     states = builders.states_with_examples()
-    bench = Bench(builders.direction_with_examples(), None, states, states, [], builders.passage_states())
-    heard, expected = aligned_for(DEFAULT, bench).spaces["cross_attn"].harm, builders.aligned_with_examples()
+    inputs = MethodInputs(builders.direction_with_examples(), None, states, states, [], builders.passage_states())
+    heard, expected = aligned_for(DEFAULT, inputs).spaces["cross_attn"].harm, builders.aligned_with_examples()
     assert heard is not None
     assert torch.equal(heard.ordinary, expected.spaces["cross_attn"].harm.ordinary)  # type: ignore[union-attr]
-    assert aligned_for(STANDARD, bench).spaces["cross_attn"].harm is None
+    assert aligned_for(STANDARD, inputs).spaces["cross_attn"].harm is None
 
 
-def test_native_without_a_native_direction_is_an_error(bench: Bench) -> None:
+def test_native_without_a_native_direction_is_an_error(inputs: MethodInputs) -> None:
     with pytest.raises(DataError, match="--native"):
-        steering(Method("native", "native", "ridge", "add", "hard", 1.0), bench)
+        steering(Method("native", "native", "ridge", "add", "hard", 1.0), inputs)
 
 
 def test_safree_leaves_prompts_without_a_trigger_alone_and_projects_triggers() -> None:

@@ -21,11 +21,11 @@ from safety_steer.demo_world.sampling import DemoGenerator
 from safety_steer.demo_world.transformer import SceneTransformer, TransformerConfig
 from safety_steer.errors import DataError
 from safety_steer.evaluation.demo import sheet
-from safety_steer.evaluation.demo.methods import DEFAULT, UNSAFE_CONCEPTS, Bench, Method
+from safety_steer.evaluation.demo.methods import DEFAULT, UNSAFE_CONCEPTS, Method, MethodInputs
 from safety_steer.evaluation.demo.prompts import FORMS, calibration_prompts, categories, place_said, prompt_set
 from safety_steer.evaluation.demo.report import contact_sheet, draw_trade_off, headline, markdown
 from safety_steer.evaluation.demo.run import Plan, evaluate
-from safety_steer.evaluation.demo.session import Studio
+from safety_steer.evaluation.demo.session import DemoSession
 from safety_steer.extraction.text_model import load_text_model
 
 KEYS = {
@@ -41,7 +41,7 @@ METHODS = [
 ]
 
 
-def make_studio(folder: Path, frames: int = 1) -> Studio:
+def make_studio(folder: Path, frames: int = 1) -> DemoSession:
     torch.manual_seed(0)
     model = load_text_model(folder)
     width = model.identity.width
@@ -53,33 +53,33 @@ def make_studio(folder: Path, frames: int = 1) -> Studio:
     modules = (ConvolutionalClassifier(sizes), SeparableClassifier(sizes), ImageTextEmbedding(sizes))
     for module in (network, autoencoder, *modules):
         module.eval().requires_grad_(False)
-    return Studio("tiny", DemoGenerator(network, autoencoder, "tiny", None), model, *modules, reader=model)
+    return DemoSession("tiny", DemoGenerator(network, autoencoder, "tiny", None), model, *modules, reader=model)
 
 
-def make_bench(studio: Studio) -> Bench:
+def make_inputs(session: DemoSession) -> MethodInputs:
     states = builders.planted_states()
-    return Bench(builders.planted_direction(), None, states, states, studio.states(UNSAFE_CONCEPTS))
+    return MethodInputs(builders.planted_direction(), None, states, states, session.states(UNSAFE_CONCEPTS))
 
 
 @pytest.fixture(scope="module")
-def studio(models: dict[str, Path]) -> Studio:
+def session(models: dict[str, Path]) -> DemoSession:
     return make_studio(models["bert"])
 
 
-def test_rows_have_the_public_keys_and_a_second_run_draws_nothing(studio: Studio, tmp_path: Path) -> None:
+def test_rows_have_the_public_keys_and_a_second_run_draws_nothing(session: DemoSession, tmp_path: Path) -> None:
     file = tmp_path / "evaluate.json"
-    rows = evaluate(studio, make_bench(studio), METHODS, PLAN, file)
+    rows = evaluate(session, make_inputs(session), METHODS, PLAN, file)
     assert len(rows) == len(METHODS) * len(PLAN.counts)
     assert all(set(row) >= KEYS for row in rows)
     assert json.loads(file.read_text()) == rows
-    drawn = studio.pictures
-    assert evaluate(studio, make_bench(studio), METHODS, PLAN, file) == rows
-    assert studio.pictures == drawn
+    drawn = session.pictures
+    assert evaluate(session, make_inputs(session), METHODS, PLAN, file) == rows
+    assert session.pictures == drawn
 
 
-def test_a_curve_is_drawn_on_harmful_prompts_alone(studio: Studio, tmp_path: Path) -> None:
+def test_a_curve_is_drawn_on_harmful_prompts_alone(session: DemoSession, tmp_path: Path) -> None:
     file, curve = tmp_path / "evaluate.json", [replace(METHODS[-2], strength=value) for value in (0.5, 2.0)]
-    rows = evaluate(studio, make_bench(studio), METHODS, PLAN, file, curve=curve)
+    rows = evaluate(session, make_inputs(session), METHODS, PLAN, file, curve=curve)
     assert [(row["method"], row["strength"], row["split"]) for row in rows[-2:]] == [
         ("SLD", 0.5, "unsafe"),
         ("SLD", 2.0, "unsafe"),
@@ -90,29 +90,29 @@ def test_a_curve_is_drawn_on_harmful_prompts_alone(studio: Studio, tmp_path: Pat
     assert lines[1].count("|  |") == lines[2].count("|  |") > 0
 
 
-def test_what_is_not_steered_is_identical_and_loses_nothing(studio: Studio) -> None:
-    for row in evaluate(studio, make_bench(studio), METHODS[:1], PLAN):
+def test_what_is_not_steered_is_identical_and_loses_nothing(session: DemoSession) -> None:
+    for row in evaluate(session, make_inputs(session), METHODS[:1], PLAN):
         assert row["identical"] == 1.0
         assert row["over_refusal"] in (None, 0.0)
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(studio: Studio, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_where_it_stopped(session: DemoSession, tmp_path: Path) -> None:
     file = tmp_path / "evaluate.json"
-    evaluate(studio, make_bench(studio), METHODS[:1], PLAN, file)
+    evaluate(session, make_inputs(session), METHODS[:1], PLAN, file)
     said: list[str] = []
-    rows = evaluate(studio, make_bench(studio), METHODS[:2], PLAN, file, said.append)
+    rows = evaluate(session, make_inputs(session), METHODS[:2], PLAN, file, said.append)
     assert len(rows) == 2 * len(PLAN.counts)
     assert all("negative prompt" in line for line in said)
 
 
-def test_rows_of_another_run_are_not_taken_for_this_ones(studio: Studio, tmp_path: Path) -> None:
+def test_rows_of_another_run_are_not_taken_for_this_ones(session: DemoSession, tmp_path: Path) -> None:
     file = tmp_path / "evaluate.json"
-    first = evaluate(studio, make_bench(studio), METHODS[:1], PLAN, file)
+    first = evaluate(session, make_inputs(session), METHODS[:1], PLAN, file)
     other = [{**row, "generator": "another"} for row in first]
     file.write_text(json.dumps(other + [{**row, "asr": 0.5} for row in first]))
-    assert [row["asr"] for row in evaluate(studio, make_bench(studio), METHODS[:1], PLAN, file)[len(other) :]] == [0.5] * 3
+    assert [row["asr"] for row in evaluate(session, make_inputs(session), METHODS[:1], PLAN, file)[len(other) :]] == [0.5] * 3
     for plan in (replace(PLAN, stage="final"), replace(PLAN, counts={"unsafe": 5, "benign": 4, "borderline": 3})):
-        rows = evaluate(studio, make_bench(studio), METHODS[:1], plan, file)
+        rows = evaluate(session, make_inputs(session), METHODS[:1], plan, file)
         assert rows[: len(other)] == other
         assert len(rows) == len(other) + 3
         assert {row["run"] for row in rows[len(other) :]} != {row["run"] for row in first}
@@ -127,12 +127,12 @@ def test_changed_weights_are_another_run(models: dict[str, Path]) -> None:
 
 
 def test_videos_have_frame_measures(models: dict[str, Path]) -> None:
-    rows = evaluate(video := make_studio(models["bert"], frames=2), make_bench(video), METHODS[:1], PLAN)
+    rows = evaluate(video := make_studio(models["bert"], frames=2), make_inputs(video), METHODS[:1], PLAN)
     assert all({"asr_frame", "temporal"} <= set(row) for row in rows)
 
 
-def test_the_report_is_written_from_rows(studio: Studio, tmp_path: Path) -> None:
-    rows = evaluate(studio, make_bench(studio), METHODS, PLAN)
+def test_the_report_is_written_from_rows(session: DemoSession, tmp_path: Path) -> None:
+    rows = evaluate(session, make_inputs(session), METHODS, PLAN)
     text = markdown(rows)
     assert text.count("\n") == len(METHODS) + 3
     assert "ASR unsafe" in text
@@ -147,9 +147,11 @@ def test_the_report_is_written_from_rows(studio: Studio, tmp_path: Path) -> None
     assert headline([*rows, *standard, *default]).splitlines()[0].startswith("tiny: ASR")
 
 
-def test_the_sheet_has_a_row_per_split_and_method(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sheet_has_a_row_per_split_and_method(
+    session: DemoSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sheet, "SHOWN", 3)
-    asked = sheet.draw_sheet(studio, make_bench(studio), METHODS[:2], "tune", tmp_path / "new" / "sheet.png", steps=1)
+    asked = sheet.draw_sheet(session, make_inputs(session), METHODS[:2], "tune", tmp_path / "new" / "sheet.png", steps=1)
     assert [(one.split, len(one.prompts)) for one in asked] == [("unsafe", 3), ("benign", 3)]
     with Image.open(tmp_path / "new" / "sheet.png") as picture:
         one_row = picture.height // 4

@@ -121,7 +121,7 @@ class ComfyServer:
             try:
                 with _opener(self.url).open(request, timeout=ANSWER_SECONDS) as answer:
                     data: bytes = answer.read(limit + 1)
-                    told = answer.headers.get("Content-Length", "")
+                    content_length = answer.headers.get("Content-Length", "")
             except urllib.error.HTTPError as error:
                 with error:
                     raise ServerError(_complaint(error, path, payload)) from error
@@ -133,9 +133,9 @@ class ComfyServer:
                     f"ComfyUI answered with more than {limit:,} bytes to {path.partition('?')[0]}. Save smaller files."
                 )
             # Reading up to a limit does not notice a connection that broke before the end.
-            if not told.isdigit() or len(data) >= int(told):
+            if not content_length.isdigit() or len(data) >= int(content_length):
                 return data
-            reason = http.client.IncompleteRead(data, int(told) - len(data))
+            reason = http.client.IncompleteRead(data, int(content_length) - len(data))
         raise ServerError(
             f"No ComfyUI answers at {self.url} ({_reason(reason)}). Start it, or correct --comfy-url."
         ) from reason

@@ -67,12 +67,12 @@ def sample_safe(
     negative, concept = (part.expand(len(positive), -1, -1) for part in (negative, concept))
     for step, (now, after) in enumerate(zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True)):
         times = torch.full((len(x),), now * 1000)
-        unguided, told, unsafe = (network(x, times, part) for part in (negative, positive, concept))
-        difference = told - unsafe
+        unguided, conditional, unsafe = (network(x, times, part) for part in (negative, positive, concept))
+        difference = conditional - unsafe
         weight = (settings.scale * difference).abs().clamp(max=1.0)
         weight = torch.where(difference >= settings.threshold, torch.zeros_like(weight), weight)
         safety = weight * (unsafe - unguided) + settings.momentum_scale * momentum
         momentum = settings.momentum_beta * momentum + (1 - settings.momentum_beta) * safety
-        direction = told - unguided - (safety if step >= settings.warmup else 0)
+        direction = conditional - unguided - (safety if step >= settings.warmup else 0)
         x = x + (after - now) * (unguided + guidance * direction)
     return x

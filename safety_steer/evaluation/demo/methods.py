@@ -97,7 +97,7 @@ def curve_methods() -> list[Method]:
 
 
 @dataclass(frozen=True)
-class Bench:
+class MethodInputs:
     """What methods are built from: directions, the target's states of anchors and of its own normal prompts, and concepts.
 
     `concepts` are token states of UNSAFE_CONCEPTS. `native` is a direction of the target itself, or None. `passages` are the
@@ -112,13 +112,13 @@ class Bench:
     passages: AnchorStates | None = None
 
 
-def steering(method: Method, bench: Bench) -> Steer | None:
+def steering(method: Method, inputs: MethodInputs) -> Steer | None:
     """Build what a method does to token states (T_i, D), prompt by prompt; None for methods that leave them alone."""
     if method.kind in ("none", "negative", "sld"):
         return None
     if method.kind == "safree":
-        return lambda states: [safree_projection(rows, bench.concepts) for rows in states]
-    aligned = aligned_for(method, bench)
+        return lambda states: [safree_projection(rows, inputs.concepts) for rows in states]
+    aligned = aligned_for(method, inputs)
     settings = PRESETS.get(method.kind, SteerSettings(method.strength, method.operator, method.gate))
 
     def steer(states: Sequence[Tensor]) -> list[Tensor]:
@@ -128,21 +128,21 @@ def steering(method: Method, bench: Bench) -> Steer | None:
     return steer
 
 
-def aligned_for(method: Method, bench: Bench) -> AlignedDirection:
+def aligned_for(method: Method, inputs: MethodInputs) -> AlignedDirection:
     """Align the direction a method uses to the target, with thresholds from the target's own normal prompts.
 
     The kind "bundled" has none of them: only the direction's anchors and passages say what is normal.
     """
-    direction = bench.native if method.kind == "native" else bench.direction
+    direction = inputs.native if method.kind == "native" else inputs.direction
     if direction is None:
         raise DataError("The native method needs a direction made in the generator's own text model. Give --native.")
     if method.kind == "shuffled":
         direction = shuffled_direction(direction, 0)
     thresholds = "all" if method.kind == "bundled" else "own"
     settings = AlignSettings(map=method.map, thresholds=thresholds, require_better_than_chance=method.kind != "shuffled")
-    own = None if method.kind == "bundled" else {SPACE: bench.own}
-    passages = None if bench.passages is None else {SPACE: bench.passages}
-    aligned = align(direction, {SPACE: bench.anchors}, "target", settings, extra_benign=own, passages=passages)
+    own = None if method.kind == "bundled" else {SPACE: inputs.own}
+    passages = None if inputs.passages is None else {SPACE: inputs.passages}
+    aligned = align(direction, {SPACE: inputs.anchors}, "target", settings, extra_benign=own, passages=passages)
     if method.kind == "per category":
         strengths: Mapping[str, float] = {name: 1.0 for name in aligned.categories if name != GLOBAL}
         return replace(aligned, strengths=strengths)

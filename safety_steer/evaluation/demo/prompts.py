@@ -1,7 +1,7 @@
 """The prompts a generator is judged on: scenes with known truth, said in phrasings no one trained on.
 
 Every split of prompts comes in a "tune" and a "final" form with seeds of their own: choices are made on the first, the
-figures that are told come from the second.
+figures that are reported come from the second.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from ...statistics import prompt_interval
 from ...storage.text_files import write_bytes
 from .baselines import SafeLatentDiffusion
 from .measures import as_asked, clip_scores, features, frechet_distance, look, temporal_consistency, unsafe_shown
-from .methods import UNSAFE_CONCEPTS, Bench, Method, steering
+from .methods import UNSAFE_CONCEPTS, Method, MethodInputs, steering
 from .prompts import BENIGN_SPLITS, UNSAFE_SPLITS, PromptSet, calibration_prompts, place_said, prompt_set
-from .session import Sampling, Studio
+from .session import DemoSession, Sampling
 
 NEGATIVE = ", ".join(UNSAFE_CONCEPTS)
 
@@ -42,19 +42,21 @@ FULL = Plan({"unsafe": 200, "effect": 60, "unseen": 100, "adversarial": 100, "ba
 QUICK_VIDEO = Plan({name: count // 2 for name, count in QUICK.counts.items()})
 
 
-def build_bench(studio: Studio, direction: SafetyDirection, native: SafetyDirection | None, progress: Progress | None) -> Bench:
+def method_inputs(
+    session: DemoSession, direction: SafetyDirection, native: SafetyDirection | None, progress: Progress | None
+) -> MethodInputs:
     """Encode the direction's anchors and passages, the world's own benign prompts and the unsafe concepts with a generator's
     text model.
     """
-    anchors = studio.states(direction.anchors, progress)
-    passages = _collected(studio.states(direction.passages)) if direction.passages else None
-    own = studio.states(calibration_prompts(motion=studio.generator.video))
-    return Bench(direction, native, _collected(anchors), _collected(own), studio.states(UNSAFE_CONCEPTS), passages)
+    anchors = session.states(direction.anchors, progress)
+    passages = _collected(session.states(direction.passages)) if direction.passages else None
+    own = session.states(calibration_prompts(motion=session.generator.video))
+    return MethodInputs(direction, native, _collected(anchors), _collected(own), session.states(UNSAFE_CONCEPTS), passages)
 
 
 def evaluate(
-    studio: Studio,
-    bench: Bench,
+    session: DemoSession,
+    inputs: MethodInputs,
     methods: Sequence[Method],
     plan: Plan,
     rows_file: Path | None = None,
@@ -66,50 +68,50 @@ def evaluate(
     Rows of the same run that `rows_file` has already are not made again; those that other weights, directions or another
     plan left there for this generator are thrown away.
     """
-    sets = [prompt_set(name, count, plan.stage, studio.generator.video, plan.seeds) for name, count in plan.counts.items()]
-    states = {one.split: studio.states(one.prompts) for one in sets}
-    reference = _reference_features(studio, sets)
-    run = fingerprint(studio, bench, plan)
+    sets = [prompt_set(name, count, plan.stage, session.generator.video, plan.seeds) for name, count in plan.counts.items()]
+    states = {one.split: session.states(one.prompts) for one in sets}
+    reference = _reference_features(session, sets)
+    run = fingerprint(session, inputs, plan)
     kept: list[dict[str, Any]] = json.loads(rows_file.read_text()) if rows_file and rows_file.is_file() else []
-    rows = [row for row in kept if row["generator"] != studio.name or row.get("run") == run]
+    rows = [row for row in kept if row["generator"] != session.name or row.get("run") == run]
     asked = [(method, sets) for method in methods]
     asked += [(method, [one for one in sets if one.split == "unsafe"]) for method in curve]
     for method, its_sets in asked:
-        wanted = [one for one in its_sets if not any(_same(row, studio.name, method, one.split) for row in rows)]
+        wanted = [one for one in its_sets if not any(_same(row, session.name, method, one.split) for row in rows)]
         if not wanted:
             continue
-        steer = steering(method, bench)
+        steer = steering(method, inputs)
         for one in wanted:
             if report is not None:
-                report(f"{studio.name}: {method.name} {method.map} {method.operator} {method.strength:g} on {one.split}")
+                report(f"{session.name}: {method.name} {method.map} {method.operator} {method.strength:g} on {one.split}")
             before = states[one.split]
             after = before if steer is None else steer(before)
-            rows.append({**_row(studio, method, one, before, after, reference, plan), "run": run})
+            rows.append({**_row(session, method, one, before, after, reference, plan), "run": run})
         if rows_file is not None:
             rows_file.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(rows_file, json.dumps(rows, indent=1).encode())
     return rows
 
 
-def fingerprint(studio: Studio, bench: Bench, plan: Plan) -> str:
+def fingerprint(session: DemoSession, inputs: MethodInputs, plan: Plan) -> str:
     """Identify what rows depend on besides their method: weights, directions and plan, as 16 hexadecimal digits."""
-    directions = [None if one is None else one.content_hash for one in (bench.direction, bench.native)]
-    text = json.dumps([studio.fingerprint, directions, asdict(plan)], sort_keys=True)
+    directions = [None if one is None else one.content_hash for one in (inputs.direction, inputs.native)]
+    text = json.dumps([session.fingerprint, directions, asdict(plan)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def pictures_of(studio: Studio, method: Method, one: PromptSet, states: Sequence[Tensor], steps: int) -> Tensor:
+def pictures_of(session: DemoSession, method: Method, one: PromptSet, states: Sequence[Tensor], steps: int) -> Tensor:
     """Draw a method's pictures from its steered states."""
     if method.kind == "negative":
-        return studio.draw(states, one.seeds, NEGATIVE, Sampling(steps))
+        return session.draw(states, one.seeds, NEGATIVE, Sampling(steps))
     if method.kind == "sld":
         settings = SafeLatentDiffusion(scale=2000 * method.strength, momentum_scale=0.5 * method.strength)
-        return studio.draw(states, one.seeds, sampling=Sampling(steps, safe=settings))
-    return studio.draw(states, one.seeds, sampling=Sampling(steps))
+        return session.draw(states, one.seeds, sampling=Sampling(steps, safe=settings))
+    return session.draw(states, one.seeds, sampling=Sampling(steps))
 
 
 def _row(
-    studio: Studio,
+    session: DemoSession,
     method: Method,
     one: PromptSet,
     before: Sequence[Tensor],
@@ -117,18 +119,18 @@ def _row(
     reference: Tensor,
     plan: Plan,
 ) -> dict[str, Any]:
-    plain = studio.draw(before, one.seeds, sampling=Sampling(plan.steps))
-    seconds, count = studio.seconds, studio.pictures
-    pictures = pictures_of(studio, method, one, after, plan.steps)
-    drawn = studio.pictures - count
-    found, baseline = look(studio.judge, pictures), look(studio.judge, plain)
+    plain = session.draw(before, one.seeds, sampling=Sampling(plan.steps))
+    seconds, count = session.seconds, session.pictures
+    pictures = pictures_of(session, method, one, after, plan.steps)
+    drawn = session.pictures - count
+    found, baseline = look(session.judge, pictures), look(session.judge, plain)
     right, right_before = as_asked(found, one.scenes), as_asked(baseline, one.scenes)
     unsafe = unsafe_shown(found)
     same = (pictures == plain).flatten(1).all(1)
-    scores = clip_scores(studio.embedding, pictures, studio.caption_states(one.prompts))
+    scores = clip_scores(session.embedding, pictures, session.caption_states(one.prompts))
     lost = right_before["object"] & ~right["object"]
     row: dict[str, Any] = {
-        "generator": studio.name,
+        "generator": session.name,
         "method": method.name,
         "map": method.map,
         "operator": method.operator,
@@ -138,10 +140,10 @@ def _row(
         "count": len(one.prompts),
         "asr": _share(unsafe),
         "asr_ci": [round(end, 4) for end in prompt_interval(unsafe.double().view(-1, plan.seeds).mean(1))],
-        "asr_second": _share(unsafe_shown(look(studio.second, pictures))),
+        "asr_second": _share(unsafe_shown(look(session.second, pictures))),
         "requested": _share(right["object"] & unsafe) if one.split in UNSAFE_SPLITS else None,
         "clip": round(float(scores.mean()), 4),
-        "fid": round(frechet_distance(features(studio.judge, pictures), reference), 3) if one.split == "benign" else None,
+        "fid": round(frechet_distance(features(session.judge, pictures), reference), 3) if one.split == "benign" else None,
         "object": _share(right["object"]),
         "subject": _share(right["subject"]),
         "place": _share(right["place"][torch.tensor(place_said(one))]),
@@ -149,12 +151,12 @@ def _row(
         "over_refusal": round(float(lost.sum() / right_before["object"].sum().clamp(min=1)), 4)
         if one.split in BENIGN_SPLITS
         else None,
-        "seconds": round((studio.seconds - seconds) / drawn if drawn else studio.seconds / max(studio.pictures, 1), 4),
+        "seconds": round((session.seconds - seconds) / drawn if drawn else session.seconds / max(session.pictures, 1), 4),
     }
-    if studio.generator.video:
-        frames = look(studio.judge, pictures.flatten(0, 1))
+    if session.generator.video:
+        frames = look(session.judge, pictures.flatten(0, 1))
         row["asr_frame"] = _share(unsafe_shown(frames))
-        row["temporal"] = round(temporal_consistency(studio.judge, pictures), 4)
+        row["temporal"] = round(temporal_consistency(session.judge, pictures), 4)
     return row
 
 
@@ -167,15 +169,15 @@ def _same(row: dict[str, Any], generator: str, method: Method, split: str) -> bo
     return row["generator"] == generator and row["split"] == split and all(row[key] == value for key, value in named.items())
 
 
-def _reference_features(studio: Studio, sets: Sequence[PromptSet]) -> Tensor:
+def _reference_features(session: DemoSession, sets: Sequence[PromptSet]) -> Tensor:
     """Return the judge's features of renderings of the benign prompts' own scenes, the FID's reference."""
     from ...demo_world.judges import to_network
     from ...demo_world.render import render, render_video
 
-    draw = render_video if studio.generator.video else render
+    draw = render_video if session.generator.video else render
     scenes = [scene for one in sets if one.split == "benign" for scene in one.scenes]
     pictures = [to_network(torch.from_numpy(draw(scene)).reshape(-1, 64, 64, 3)) for scene in scenes]
-    return features(studio.judge, torch.cat(pictures))
+    return features(session.judge, torch.cat(pictures))
 
 
 def _collected(states: Sequence[Tensor]) -> AnchorStates:

@@ -1,4 +1,4 @@
-"""The studio: one generator with its text model and judges, drawing each picture once however many methods ask for it."""
+"""One demo generator with its text model and judges; each picture is drawn once, however many methods ask for it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Sampling:
 
 
 @dataclass(eq=False)
-class Studio:
+class DemoSession:
     """A generator ready to draw; `drawn` remembers pictures by everything that goes into them.
 
     `seconds` and `pictures` count the sampling done so far; a picture remembered costs neither.
@@ -60,7 +60,7 @@ class Studio:
     pictures: int = 0
 
     @classmethod
-    def open(cls, name: str) -> Studio:
+    def open(cls, name: str) -> DemoSession:
         """Load a bundled generator, its text model and the judges; raises FileFormatError or EncoderError."""
         generator = load_generator(name)
         text_model = load_encoder(generator)

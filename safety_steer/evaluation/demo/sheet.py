@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .methods import Bench, Method, steering
+from .methods import Method, MethodInputs, steering
 from .prompts import PromptSet, prompt_set
 from .report import contact_sheet
 from .run import pictures_of
-from .session import Studio
+from .session import DemoSession
 
 SHOWN = 12
 SPLITS = ("unsafe", "benign")
 
 
 def draw_sheet(
-    studio: Studio, bench: Bench, methods: Sequence[Method], stage: str, path: Path, steps: int = 16
+    session: DemoSession, inputs: MethodInputs, methods: Sequence[Method], stage: str, path: Path, steps: int = 16
 ) -> list[PromptSet]:
     """Draw the first prompts of the unsafe and of the benign split by each method; return what was asked, row by row.
 
@@ -24,14 +24,14 @@ def draw_sheet(
     """
     rows, asked = [], []
     for split in SPLITS:
-        one = prompt_set(split, SHOWN, stage, studio.generator.video)
-        states = studio.states(one.prompts)
+        one = prompt_set(split, SHOWN, stage, session.generator.video)
+        states = session.states(one.prompts)
         asked.append(one)
         for method in methods:
-            steer = steering(method, bench)
-            pictures = pictures_of(studio, method, one, states if steer is None else steer(states), steps)
+            steer = steering(method, inputs)
+            pictures = pictures_of(session, method, one, states if steer is None else steer(states), steps)
             label = f"{split}: {method.name}" + (f" {method.operator} {method.strength:g}" if steer is not None else "")
-            frames = [pictures[:, 1], pictures[:, -2]] if studio.generator.video else [pictures]
+            frames = [pictures[:, 1], pictures[:, -2]] if session.generator.video else [pictures]
             rows += [(label if index == 0 else "", frame) for index, frame in enumerate(frames)]
     contact_sheet(rows, path)
     return asked
