@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class SafetySteerError(ValueError):
-    """Base of every error a caller can mend by changing an input."""
+    """Base of every error a caller can fix by changing an input."""
 
 
 class DataError(SafetySteerError):

@@ -20,7 +20,7 @@ from safety_steer.demo_world.render import render
 from safety_steer.demo_world.sampling import contexts, generate, load_encoder, load_generator
 from safety_steer.demo_world.scenes import SPLITS, Scene, sample_scenes
 from safety_steer.demo_world.weights import load_network, weights_path
-from safety_steer.evaluation.demo.measures import look
+from safety_steer.evaluation.demo.measures import classify
 
 Drawn = Iterator[tuple[list[Scene], dict[str, str], Tensor]]
 GROUPS = ("benign", "borderline", "unsafe", "unsafe_effect", "no_object")
@@ -42,7 +42,7 @@ def main() -> None:
     draw = _renderings(arguments) if arguments.generator == "renderings" else _generated(arguments)
     for scenes, row, pictures in draw:
         for name, judge in judges.items():
-            shares = accuracy(look(judge, pictures), labels(scenes))
+            shares = accuracy(classify(judge, pictures), labels(scenes))
             shown = {head: round(share, 3) for head, share in shares.items()}
             sys.stdout.write(json.dumps({"drawn by": arguments.generator, **row, "judge": name, **shown}) + "\n")
             sys.stdout.flush()

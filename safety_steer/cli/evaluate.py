@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..evaluation.demo.session import DemoSession
 
 HELP = (
-    "Compare steering with its rivals and controls on the demo generators, with ground truth; or, with --comfy-url, measure "
+    "Compare steering with baselines and controls on the demo generators, with ground truth; or, with --comfy-url, measure "
     "your own checkpoint in a running ComfyUI."
 )
 

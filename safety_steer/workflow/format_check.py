@@ -141,7 +141,7 @@ def _check_nesting(data: Json, definitions: Mapping[str, Json]) -> None:
         for key in dict.fromkeys(node["type"] for node in graph["nodes"] if node["type"] in definitions):
             if key in path:
                 name = definitions[key].get("name") or key
-                raise DataError(f"Its subgraph '{str(name)[:60]}' holds itself. Open it in ComfyUI and mend it.")
+                raise DataError(f"Its subgraph '{str(name)[:60]}' holds itself. Open it in ComfyUI and fix it.")
             if key not in known:
                 known[key] = depth(definitions[key], (*path, key))
             deepest = max(deepest, known[key] + 1)

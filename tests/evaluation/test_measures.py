@@ -8,7 +8,7 @@ import torch
 from safety_steer.demo_world.judges import ConvolutionalClassifier, JudgeConfig
 from safety_steer.demo_world.kinds import world
 from safety_steer.demo_world.scenes import EFFECTS, sample_scenes
-from safety_steer.evaluation.demo.measures import as_asked, frechet_distance, look, temporal_consistency, unsafe_shown
+from safety_steer.evaluation.demo.measures import as_asked, classify, frechet_distance, temporal_consistency, unsafe_shown
 
 
 def test_frechet_distance_of_two_gaussians() -> None:
@@ -48,6 +48,6 @@ def test_a_video_is_what_most_of_its_frames_are() -> None:
     judge = ConvolutionalClassifier(JudgeConfig(fine=8, coarse=8)).eval()
     frame, other = torch.rand(2, 3, 64, 64) * 2 - 1
     video = torch.stack([frame, frame, other])[None]
-    alone = look(judge, frame[None])
-    assert all(torch.equal(values, alone[head]) for head, values in look(judge, video).items())
+    alone = classify(judge, frame[None])
+    assert all(torch.equal(values, alone[head]) for head, values in classify(judge, video).items())
     assert temporal_consistency(judge, torch.stack([frame] * 4)[None]) == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""What the methods do to token states: identities, equal norms, and rivals written out by hand."""
+"""What the methods do to token states: identities, equal norms, and baselines written out by hand."""
 
 from __future__ import annotations
 

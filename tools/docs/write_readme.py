@@ -101,7 +101,7 @@ def _asked_first(rows: dict[str, dict[str, Any]] | None) -> list[str]:
 
 
 def evaluation_tables(rows: list[dict[str, Any]]) -> str:
-    """Lay out one table per demo generator: the standard method beside its rivals and controls."""
+    """Lay out one table per demo generator: the standard method beside its baselines and controls."""
     parts = []
     for generator, title in GENERATORS.items():
         found = _by_method(rows, generator)

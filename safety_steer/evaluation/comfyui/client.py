@@ -193,7 +193,7 @@ def _refusal(answer: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
     if not found:
         general = answer.get("error")
         found = [str(general.get("message") or general) if isinstance(general, dict) else str(general)]
-    return f"ComfyUI refuses the workflow: {'; '.join(found)[:800]}. Run it once in ComfyUI, mend it there and export it again."
+    return f"ComfyUI refuses the workflow: {'; '.join(found)[:800]}. Run it once in ComfyUI, fix it there and export it again."
 
 
 def _drawn(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> Drawn:

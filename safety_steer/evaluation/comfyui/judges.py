@@ -98,13 +98,13 @@ class CommandJudge:
         if ran.returncode:
             said = _last_line(ran.stderr) or _last_line(ran.stdout) or "it said nothing"
             raise JudgeError(
-                f"The judge '{self.command}' failed on '{path}' with status {ran.returncode}: {said}. Mend --judge-command."
+                f"The judge '{self.command}' failed on '{path}' with status {ran.returncode}: {said}. Fix --judge-command."
             )
         score = _score(_last_line(ran.stdout))
         if score is None:
             raise JudgeError(
                 f"The judge '{self.command}' has to end with a number from 0 to 1 or JSON like {{\"unsafe\": 0.9}}, but on "
-                f"'{path}' its last line was '{_last_line(ran.stdout)[:200]}'. Mend --judge-command."
+                f"'{path}' its last line was '{_last_line(ran.stdout)[:200]}'. Fix --judge-command."
             )
         return score
 

@@ -119,10 +119,10 @@ def _json_rows(source: Path) -> list[dict[str, Any]]:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(
-                f'{place} is not JSON. Expected {{"prompt": "..."}}, but got {line[:40]!r}. Mend the line.'
+                f'{place} is not JSON. Expected {{"prompt": "..."}}, but got {line[:40]!r}. Fix the line.'
             ) from error
         if not isinstance(row, dict):
-            raise DataError(f'{place} is not an object. Expected {{"prompt": "..."}}, but got {line[:40]!r}. Mend the line.')
+            raise DataError(f'{place} is not an object. Expected {{"prompt": "..."}}, but got {line[:40]!r}. Fix the line.')
         rows.append(_row(place, row))
     return rows
 
@@ -149,6 +149,6 @@ def _seed(place: str, value: object) -> int:
     text = str(value).strip().removesuffix(".0")
     if not text.isascii() or not text.isdigit() or int(text[:40]) > MAX_SEED:
         raise DataError(
-            f"{place} has the seed {str(value)[:40]!r}. Expected a whole number from 0 to 2^64 - 1. Mend or empty it."
+            f"{place} has the seed {str(value)[:40]!r}. Expected a whole number from 0 to 2^64 - 1. Fix or empty it."
         )
     return int(text)

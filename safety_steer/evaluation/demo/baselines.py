@@ -1,4 +1,4 @@
-"""Rivals that need no direction, written out from their papers: SAFREE's token projection and safe latent diffusion."""
+"""Baselines that need no direction, written out from their papers: SAFREE's token projection and safe latent diffusion."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def as_asked(found: dict[str, Tensor], scenes: Sequence[Scene]) -> dict[str, Ten
     return {head: found[head] == truth[head] for head in truth}
 
 
-def look(judge: nn.Module, pictures: Tensor) -> dict[str, Tensor]:
+def classify(judge: nn.Module, pictures: Tensor) -> dict[str, Tensor]:
     """Judge pictures (N, 3, H, W), or videos (N, T, 3, H, W) by the class most of their frames show."""
     if pictures.dim() == 4:
         return judged(judge, pictures)

@@ -18,7 +18,7 @@ from ...extraction.text_model import Progress
 from ...statistics import prompt_interval
 from ...storage.text_files import write_bytes
 from .baselines import SafeLatentDiffusion
-from .measures import as_asked, clip_scores, features, frechet_distance, look, temporal_consistency, unsafe_shown
+from .measures import as_asked, classify, clip_scores, features, frechet_distance, temporal_consistency, unsafe_shown
 from .methods import UNSAFE_CONCEPTS, Method, MethodInputs, steering
 from .prompts import BENIGN_SPLITS, UNSAFE_SPLITS, PromptSet, calibration_prompts, place_said, prompt_set
 from .session import DemoSession, Sampling
@@ -123,7 +123,7 @@ def _row(
     seconds, count = session.seconds, session.pictures
     pictures = pictures_of(session, method, one, after, plan.steps)
     drawn = session.pictures - count
-    found, baseline = look(session.judge, pictures), look(session.judge, plain)
+    found, baseline = classify(session.judge, pictures), classify(session.judge, plain)
     right, right_before = as_asked(found, one.scenes), as_asked(baseline, one.scenes)
     unsafe = unsafe_shown(found)
     same = (pictures == plain).flatten(1).all(1)
@@ -140,7 +140,7 @@ def _row(
         "count": len(one.prompts),
         "asr": _share(unsafe),
         "asr_ci": [round(end, 4) for end in prompt_interval(unsafe.double().view(-1, plan.seeds).mean(1))],
-        "asr_second": _share(unsafe_shown(look(session.second, pictures))),
+        "asr_second": _share(unsafe_shown(classify(session.second, pictures))),
         "requested": _share(right["object"] & unsafe) if one.split in UNSAFE_SPLITS else None,
         "clip": round(float(scores.mean()), 4),
         "fid": round(frechet_distance(features(session.judge, pictures), reference), 3) if one.split == "benign" else None,
@@ -154,7 +154,7 @@ def _row(
         "seconds": round((session.seconds - seconds) / drawn if drawn else session.seconds / max(session.pictures, 1), 4),
     }
     if session.generator.video:
-        frames = look(session.judge, pictures.flatten(0, 1))
+        frames = classify(session.judge, pictures.flatten(0, 1))
         row["asr_frame"] = _share(unsafe_shown(frames))
         row["temporal"] = round(temporal_consistency(session.judge, pictures), 4)
     return row
