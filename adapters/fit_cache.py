@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..safety_steer import __version__
-from ..safety_steer.directions.aligned import AlignedDirection, pool
+from ..safety_steer.directions.aligned import AlignedDirection
+from ..safety_steer.directions.pooling import pool
 from ..safety_steer.directions.text_spaces import Place
 from ..safety_steer.errors import MismatchError, SafetySteerError
 from . import folders, node_text

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..safety_steer.directions.aligned import AlignedDirection
-from ..safety_steer.steering.steer_conditioning import Outcome, summary
+from ..safety_steer.reports.summary import summary
+from ..safety_steer.steering.steer_conditioning import Outcome
 
 LOGGER = logging.getLogger("safety_steer")
 

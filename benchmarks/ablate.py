@@ -23,7 +23,8 @@ from torch import Tensor
 from safety_steer.alignment.align_direction import WITNESS_WEIGHTS, AlignSettings, align
 from safety_steer.alignment.anchors import AnchorStates, collect
 from safety_steer.cli.console import table
-from safety_steer.directions.aligned import AlignedSpace, pool
+from safety_steer.directions.aligned import AlignedSpace
+from safety_steer.directions.pooling import pool
 from safety_steer.directions.source import SafetyDirection
 from safety_steer.extraction.extract_direction import fit_direction
 from safety_steer.extraction.text_model import load_text_model, pooled_activations, token_states

@@ -30,7 +30,8 @@ from safety_steer.alignment.align_direction import AlignSettings, align, align_s
 from safety_steer.alignment.anchors import AnchorStates, encode_anchors
 from safety_steer.cli.align import target_layer
 from safety_steer.cli.console import table
-from safety_steer.directions.aligned import LEVELS, AlignedSpace
+from safety_steer.directions.aligned import AlignedSpace
+from safety_steer.directions.quantiles import LEVELS
 from safety_steer.directions.source import ModelIdentity, SafetyDirection
 from safety_steer.extraction.extract_direction import extract, fit_direction
 from safety_steer.extraction.text_model import BATCH_TOKENS, TextModel, batches, load_text_model, token_ids

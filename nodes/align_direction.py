@@ -21,8 +21,8 @@ from ..safety_steer.alignment.image_readings import with_image_readings
 from ..safety_steer.alignment.maps import MAPS
 from ..safety_steer.directions.aligned import AlignedDirection
 from ..safety_steer.directions.source import SafetyDirection
-from ..safety_steer.directions.text_spaces import partly_reached
 from ..safety_steer.errors import DataError
+from ..safety_steer.reports.text import partly_reached
 from ..safety_steer.storage.prompt_files import clean_prompts
 from .inputs import CATEGORY, AlignedDirectionSocket, SafetyDirectionSocket, checked_choice, search_aliases
 

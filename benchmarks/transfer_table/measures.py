@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from safety_steer.directions.aligned import AlignedDirection, pool, token_mask
+from safety_steer.directions.aligned import AlignedDirection
+from safety_steer.directions.pooling import pool, token_mask
 from safety_steer.statistics import wilson_interval
 from safety_steer.steering.gate import open_gate
 from safety_steer.steering.steer_conditioning import SteerSettings, steer_conditioning

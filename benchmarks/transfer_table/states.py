@@ -12,7 +12,7 @@ from torch import Tensor
 
 from safety_steer.alignment.anchors import AnchorStates, collect
 from safety_steer.cli.align import target_layer
-from safety_steer.directions.aligned import pool
+from safety_steer.directions.pooling import pool
 from safety_steer.extraction.text_model import TextModel, pooled_activations, token_ids, token_states
 
 from .prompts import Composite, Prompts, texts_of

@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..directions.aligned import LEVELS, WITNESSES, AlignedDirection, AlignedSpace, trust
+from ..directions.aligned import WITNESSES, AlignedDirection, AlignedSpace
+from ..directions.pooling import trust
+from ..directions.quantiles import LEVELS, fit_quantiles
 from ..directions.source import SafetyDirection
 from ..directions.text_spaces import Place
 from ..errors import AlignmentError
@@ -29,7 +31,7 @@ from .harm_fit import Harmless, fit_harm_net
 from .held_out import held_out_report, refuse_chance
 from .maps import Map, fit_map
 from .span import joined
-from .token_readings import calibrate_readings, quantiles, token_discriminant
+from .token_readings import calibrate_readings, token_discriminant
 
 FLOAT64_LIMIT = 2**21
 FIT_LIMIT = 3.0
@@ -177,9 +179,9 @@ def align_space(
         vectors=vectors.float(),
         readings=calibrated.readings.float(),
         offsets=calibrated.offsets.float(),
-        token_quantiles=quantiles(calibrated.tokens),
-        prompt_quantiles=quantiles(calibrated.token_peaks),
-        phrase_quantiles=quantiles(calibrated.phrase_peaks),
+        token_quantiles=fit_quantiles(calibrated.tokens),
+        prompt_quantiles=fit_quantiles(calibrated.token_peaks),
+        phrase_quantiles=fit_quantiles(calibrated.phrase_peaks),
         prompt_readings=(carried.readings.double() / scale).float(),
         gate_weights=weights.float(),
         gate_biases=(carried.gate_biases.double() - weights @ mean).float(),
@@ -195,8 +197,8 @@ def align_space(
     space.fit_limit.copy_(torch.maximum(2 * distances.max(), FIT_LIMIT * trust(counts).median()))
     highest = calibrated.token_peaks.float(), calibrated.phrase_peaks.float()
     heard = witnesses(space, log_odds(space, normal.pooled), *highest)
-    space.gate_quantiles[:WITNESSES] = quantiles(heard)
-    space.gate_quantiles[WITNESSES:] = quantiles(joined_evidence(space, heard)[:, None])
+    space.gate_quantiles[:WITNESSES] = fit_quantiles(heard)
+    space.gate_quantiles[WITNESSES:] = fit_quantiles(joined_evidence(space, heard)[:, None])
     return space, report, Fit(lambda rows: mapped(rows - middle), target - mapped(source))
 
 

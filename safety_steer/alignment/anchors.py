@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..directions.aligned import token_mask
+from ..directions.pooling import token_mask
 from ..directions.source import SafetyDirection, rounded
 from ..errors import AlignmentError, EncoderError, MismatchError
 from ..extraction.extract_direction import MIN_ANCHORS

@@ -22,8 +22,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, gelu
 from ..directions.gate_examples import GateExamples
 from ..directions.harm_net import HarmNet, join
 from ..directions.passages import Passages, cut
+from ..directions.quantiles import fit_quantiles
 from .maps import Map, principal_axes
-from .token_readings import quantiles
 from .wide import BLOCK_BYTES
 
 FOLDS, TWINS = 3, 2
@@ -156,8 +156,8 @@ def fit_harm_net(
     units = torch.tensor([middle, max((high - middle) / math.log(10), 1e-6), passage_level, passage_fold])
     joint = join(units, unseen, unseen_passages, found).evidence
     short = ordinary & (counts == 0)
-    levels = quantiles(joint[short if int(short.sum()) >= MIN_SHORT else ordinary][:, None])[0]
-    hard = quantiles(joint[harmless.hard][:, None])[0] if int(harmless.hard.sum()) >= MIN_HARD else levels.clone()
+    levels = fit_quantiles(joint[short if int(short.sum()) >= MIN_SHORT else ordinary][:, None])[0]
+    hard = fit_quantiles(joint[harmless.hard][:, None])[0] if int(harmless.hard.sum()) >= MIN_HARD else levels.clone()
     inner, bias = _widened(of_prompts)
     inner_passage, bias_passage = _widened(of_passages)
     own_part, contrast = (frame.raw(part.contiguous()) for part in inner_passage.chunk(2, dim=1))

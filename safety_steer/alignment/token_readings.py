@@ -6,21 +6,19 @@ in a row, a phrase.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..directions.aligned import LEVELS
+from ..directions.pooling import phrase_means
 from ..extraction.estimators import solve_shrunk
 from .wide import BLOCK_BYTES, groups
 
 CHUNK = 64
 SKETCH_ROWS = 2048
 EXACT_WIDTH = 1024
-PHRASE = 4  # tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,33 +44,8 @@ def calibrate_readings(weights: Tensor, tokens: Sequence[Tensor]) -> CalibratedR
     unsafe = offsets - along / spread
     prompts = [part if len(part) else unsafe.amin(0, keepdim=True) for part in unsafe.split(lengths)]
     highest = torch.stack([part.amax(0) for part in prompts])
-    phrases = torch.stack([_phrase_means(part).amax(0) for part in prompts])
+    phrases = torch.stack([phrase_means(part).amax(0) for part in prompts])
     return CalibratedReadings(weights / spread[:, None], offsets, unsafe, highest, phrases)
-
-
-def token_peaks(unsafe: Tensor, mask: Tensor) -> Tensor:
-    """Return the highest reading (B, K) among the tokens of each prompt, given u (B, T, K) and which tokens count (B, T).
-
-    A prompt without tokens has -inf, as one whose tokens do not count.
-    """
-    if not unsafe.shape[1]:
-        return unsafe.new_full((len(unsafe), unsafe.shape[2]), -math.inf)
-    return unsafe.masked_fill(~mask[..., None], -math.inf).amax(1)
-
-
-def phrase_peaks(unsafe: Tensor, mask: Tensor) -> Tensor:
-    """Return the highest mean reading (B, K) of four tokens in a row, or of all tokens of a shorter prompt.
-
-    Tokens that do not count are left out, so that padding before, between or after the text changes nothing.
-    """
-    rows = [_phrase_means(readings[kept]) for readings, kept in zip(unsafe, mask, strict=True)]
-    return torch.stack([row.amax(0) if len(row) else unsafe.new_full(unsafe.shape[-1:], -math.inf) for row in rows])
-
-
-def _phrase_means(readings: Tensor) -> Tensor:
-    if len(readings) <= PHRASE:
-        return readings.mean(0, keepdim=True) if len(readings) else readings
-    return readings.unfold(0, PHRASE, 1).mean(-1)
 
 
 def token_discriminant(vectors: Tensor, tokens: Sequence[Tensor], scale: Tensor, shrinkage: float) -> Tensor:
@@ -105,12 +78,3 @@ def _grouped(tokens: Sequence[Tensor]) -> Iterator[Tensor]:
     """Join token states of some prompts at a time as float32, so that all of them never exist twice."""
     for group in groups(tokens, CHUNK):
         yield torch.cat(group).float()
-
-
-def quantiles(values: Tensor) -> Tensor:
-    """Return quantiles at LEVELS over the first axis of (N, K): (K, Q) float32. Sorts, as N may be in the millions."""
-    ordered = values.double().sort(0).values
-    position = torch.tensor(LEVELS, dtype=torch.float64) * (len(ordered) - 1)
-    low = position.floor().long()
-    high = (low + 1).clamp(max=len(ordered) - 1)
-    return torch.lerp(ordered[low], ordered[high], (position - low)[:, None]).T.contiguous().float()

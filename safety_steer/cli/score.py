@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..alignment.anchors import PROBE_COUNT, check_source, encode_anchors, source_activations
-from ..directions.aligned import AlignedDirection, pool
+from ..directions.aligned import AlignedDirection
+from ..directions.pooling import pool
 from ..directions.source import SafetyDirection
 from ..errors import DataError
 from ..extraction.text_model import TextModel, load_text_model, token_states

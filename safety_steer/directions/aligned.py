@@ -21,13 +21,13 @@ from ..errors import FileFormatError, MismatchError
 from ..storage import checks, container
 from . import tensor_shapes
 from .harm_net import HarmNet
+from .pooling import read_tokens, trust
+from .quantiles import LEVELS
 from .source import ModelIdentity, pack_text, unpack_text
 from .text_spaces import Place
 
 KIND = "aligned-direction"
-LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.9975, 0.999, 1.0)
 MATCH_COSINE = 0.99
-FULL_TRUST = 16
 WITNESSES = 3
 IMAGE_READINGS = 3
 
@@ -81,30 +81,11 @@ class AlignedSpace:
 
         `columns` names the categories wanted, by number and in order; None wants all of them.
         """
-        chosen = range(len(self.offsets)) if columns is None else columns
-        readings = take_rows(self.readings, chosen).to(states.device)
-        return take_rows(self.offsets, chosen).to(states.device) - states.float() @ readings.T
+        return read_tokens(states, self.readings, self.offsets, columns)
 
     def safe_score(self, pooled: Tensor) -> Tensor:
         """Read pooled prompts (N, D) along every category, benign mean 0, + is safe: (N, K) float32."""
         return (pooled.float() - self.mean.to(pooled.device)) @ self.prompt_readings.to(pooled.device).T
-
-    def check(self, states: Tensor, space: str) -> None:
-        """Raise MismatchError when conditioning (B, T, D) cannot have come from the encoder of the alignment."""
-        if states.ndim != 3 or states.shape[-1] != self.width:
-            raise MismatchError(
-                f"This direction was aligned to {space} of width {self.width}, but the conditioning has shape "
-                f"{tuple(states.shape)}. Align the direction with the CLIP that made this conditioning."
-            )
-        if not bool(torch.isfinite(states).all()):
-            raise MismatchError(f"The {space} conditioning holds NaN or Inf. Look at the node that made it.")
-        worst = float(self.distance(pool(states), token_mask(states).sum(-1)).max())
-        if not worst <= float(self.fit_limit):
-            raise MismatchError(
-                f"The {space} conditioning lies {worst:.1f} benign deviations from what this direction was aligned to "
-                f"(limit {float(self.fit_limit):.1f}), so it comes from another text encoder. Align the direction "
-                "with the CLIP that made this conditioning."
-            )
 
     def distance(self, pooled: Tensor, counts: Tensor) -> Tensor:
         """Return how far pooled states (B, D) of `counts` (B,) tokens lie from the benign mean: (B,).
@@ -262,32 +243,3 @@ class AlignedDirection:
 def gate_categories(categories: tuple[str, ...]) -> tuple[str, ...]:
     """Return the categories a gate tells apart: all but "global", or "global" where there is nothing else."""
     return categories[1:] or categories
-
-
-def take_rows(tensor: Tensor, rows: Sequence[int]) -> Tensor:
-    """Return rows of a tensor, as a view where they follow each other: a copy would cost more than one reading."""
-    if rows and rows[-1] - rows[0] == len(rows) - 1 and list(rows) == sorted(rows):
-        return tensor[rows[0] : rows[-1] + 1]
-    return tensor[list(rows)]
-
-
-def trust(counts: Tensor) -> Tensor:
-    """Return how much an average over `counts` tokens says of its encoder: 1 for 16 and more, least for a single one."""
-    share = (counts.clamp(max=FULL_TRUST) / FULL_TRUST).sqrt()
-    return torch.where(counts > 1, share, share / 2)
-
-
-def pool(states: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Average conditioning (B, T, D) over the tokens that are not all zero: (B, D) float32.
-
-    The same rule at alignment and at use, so that both see one space; a row without tokens gives zeros.
-    """
-    kept = token_mask(states) if mask is None else mask
-    weights = kept.to(torch.float32)
-    total = torch.einsum("btd,bt->bd", states.float(), weights)
-    return total / weights.sum(1, keepdim=True).clamp(min=1)
-
-
-def token_mask(states: Tensor) -> Tensor:
-    """Return which tokens of (B, T, D) are not all zero: (B, T) bool. All-zero tokens are padding."""
-    return (states != 0).any(-1)

@@ -11,7 +11,7 @@ another encoder. Hidden rows are taken apart from the text, for `hidden_rows`, s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -171,19 +171,6 @@ def copies(entry: Mapping[str, Any], places: Mapping[str, Place]) -> list[str]:
 def second_ways(keys: Iterable[str]) -> list[str]:
     """Return the keys that carry text to the model beside the text states of an entry."""
     return [key for key in keys if key in SECOND_WAYS]
-
-
-def left_alone_lines(keys: Sequence[str]) -> list[str]:
-    """Say why keys of an entry were left alone: for want of an alignment, or because there is nothing to align to."""
-    beside = second_ways(keys)
-    others = [key for key in keys if key not in beside]
-    lines = [f"left alone, because the direction is not aligned to it: {', '.join(others)}"] if others else []
-    return [*lines, partly_reached(beside)] if beside else lines
-
-
-def partly_reached(beside: Sequence[str]) -> str:
-    """Say what carries text past steering."""
-    return f"only partly reached: the model also reads {', '.join(beside)}, which carries text and stays as it is"
 
 
 def only_token_ids(entry: Mapping[str, Any]) -> bool:

@@ -15,7 +15,8 @@ from torch import Tensor
 from ..alignment.align_direction import AlignSettings, align
 from ..alignment.anchors import AnchorStates
 from ..alignment.maps import MAPS
-from ..directions.aligned import AlignedDirection, AlignedSpace, pool
+from ..directions.aligned import AlignedDirection, AlignedSpace
+from ..directions.pooling import pool
 from ..directions.source import ModelIdentity, SafetyDirection, rounded
 from ..extraction.extract_direction import fit_direction
 from ..statistics import auroc

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..directions.aligned import LEVELS
-from ..directions.text_spaces import left_alone_lines
+from ..directions.quantiles import spread
 from .canvas import THEMES, Canvas, blend, fitted, ink_on, width_of, wrapped
 from .safety_report import SafetyReport
-from .text import sentence, standing
+from .text import left_alone_lines, sentence, standing
 from .word_chips import draw_words
 
 WIDTH, MARGIN = 800, 28
@@ -23,6 +22,7 @@ HEADLINE, BODY, SMALL = 32, 23, 20
 MAX_PROMPTS = 8
 LABELS, NUMBERS = 176, 76
 PLOT = 110
+DRAWN = 400  # harmless prompts, whose curve is then as smooth as its quantiles
 GATE = "the gate opens here"
 
 
@@ -129,7 +129,7 @@ def _draw_benign(canvas: Canvas, y: float, report: SafetyReport) -> float:
     theme = canvas.theme
     y = _title(canvas, y, "Among harmless prompts")
     left, right = float(MARGIN), float(WIDTH - MARGIN)
-    scores = _spread(report.benign)
+    scores = spread(report.benign, DRAWN)
     score = report.before.score if math.isfinite(report.before.score) else report.benign[0]
     low, high = report.benign[0], max(report.benign[-1], score, report.threshold)
     low, high = low - 0.12 * (high - low), high + 0.08 * (high - low)
@@ -154,11 +154,6 @@ def _draw_benign(canvas: Canvas, y: float, report: SafetyReport) -> float:
     canvas.text(left, base + 6, "more harmless", SMALL, theme.muted)
     y = base + 34
     return _paragraph(canvas, y, standing(report)[0].upper() + standing(report)[1:] + ".", SMALL, theme.muted) + 4
-
-
-def _spread(benign: Sequence[float]) -> Any:
-    """Return scores spread like those of harmless prompts, from their quantiles."""
-    return np.interp((np.arange(400) + 0.5) / 400, LEVELS, benign)
 
 
 def _mark(canvas: Canvas, x: float, y: float, base: float, label: str, colour: Any) -> None:

@@ -12,14 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..categories import GLOBAL
-from ..directions.aligned import LEVELS, AlignedDirection, AlignedSpace, gate_categories, token_mask
+from ..directions.aligned import AlignedDirection, AlignedSpace, gate_categories
+from ..directions.pooling import token_mask
+from ..directions.quantiles import at_quantile, share_below
+from ..steering.erase import WORD_QUANTILE
 from ..steering.gate import FALSE_POSITIVE_RATE, GateDecision, gate_threshold, harmless_scores, open_gate, opening_log_odds
-from ..steering.operators import WORD_QUANTILE, active_strengths, at_quantile
+from ..steering.operators import active_strengths
 from ..steering.steer_conditioning import Outcome, as_tokens
 from ..storage import checks
 from .token_words import Word
@@ -210,7 +212,7 @@ def _tokens(
 
 def _heard(decision: GateDecision, row: int, benign: Sequence[float]) -> Evidence:
     score = float(decision.scores[row])
-    return Evidence(score, float(np.interp(score, benign, LEVELS)), tuple(decision.by_category[row].tolist()))
+    return Evidence(score, share_below(benign, score), tuple(decision.by_category[row].tolist()))
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
-from ..directions.text_spaces import left_alone_lines
+from ..directions.text_spaces import second_ways
 from .safety_report import SafetyReport, SpaceReport
 from .token_words import Word, numbered
 
@@ -74,6 +74,19 @@ def as_text(report: SafetyReport, headline: str) -> str:
             lines.append(f"  {space.name}: unchanged")
     lines += [f"  {line}" for line in left_alone_lines(report.left_alone)]
     return "\n".join(lines)
+
+
+def left_alone_lines(keys: Sequence[str]) -> list[str]:
+    """Say why keys of an entry were left alone: for want of an alignment, or because there is nothing to align to."""
+    beside = second_ways(keys)
+    others = [key for key in keys if key not in beside]
+    lines = [f"left alone, because the direction is not aligned to it: {', '.join(others)}"] if others else []
+    return [*lines, partly_reached(beside)] if beside else lines
+
+
+def partly_reached(beside: Sequence[str]) -> str:
+    """Say what carries text past steering."""
+    return f"only partly reached: the model also reads {', '.join(beside)}, which carries text and stays as it is"
 
 
 def _what_changed(space: SpaceReport) -> str:

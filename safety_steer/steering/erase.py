@@ -1,4 +1,4 @@
-"""Which tokens say the unsafe thing, and what to put in their place: the half of `erase` that is not turning.
+"""Which tokens of a prompt say the unsafe thing, for `erase` to take out.
 
 A text encoder spreads a word over its neighbours, and of an unsafe phrase often only the adjective stands out ("a *hateful*
 *racist* sign"). So tokens that stand out beyond a strict benign quantile are unsafe words, and those beyond what almost any
@@ -7,12 +7,44 @@ benign prompt ever shows also take their next neighbours with them and whatever 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..directions.aligned import AlignedSpace
+from ..directions.pooling import take_rows
+from ..directions.quantiles import at_quantile
+
 REACH = 1  # tokens on either side
 GAP = 3  # tokens
+WORD_QUANTILE = 0.995  # of benign tokens
+STRIKING_QUANTILE = 0.999  # of the highest tokens of benign prompts
+STANDS_OUT = 0.5  # of its prompt's highest: a strong word raises all tokens, and the subject is not to go with it
+
+
+def word_columns(categories: tuple[str, ...], active: Mapping[str, float]) -> list[int]:
+    """Return the numbers of the categories whose words `erase` finds."""
+    return [number for number, name in enumerate(categories) if name in active or categories[0] in active]
+
+
+def word_standing(unsafe: Tensor, space: AlignedSpace, columns: list[int]) -> Tensor:
+    """Return how far tokens stand out, given their unsafe readings (B, T, K): (B, T), 1 at the strict benign quantile."""
+    limits = at_quantile(take_rows(space.token_quantiles, columns), WORD_QUANTILE).to(unsafe.device)
+    return (unsafe / limits.clamp(min=1e-6)).amax(-1)
+
+
+def word_limit(standing: Tensor) -> Tensor:
+    """Return beyond what a token of each prompt (B, T) is one of its unsafe words: (B, 1)."""
+    return (STANDS_OUT * standing.amax(1, keepdim=True)).clamp(min=1)
+
+
+def erased_words(unsafe: Tensor, space: AlignedSpace, columns: list[int], steered: Tensor, real: Tensor) -> Tensor:
+    """Return the tokens (B, T) to erase, given their unsafe readings (B, T, K), the ones steered and the real ones, (B, T)."""
+    peaks = at_quantile(take_rows(space.prompt_quantiles, columns), STRIKING_QUANTILE).to(unsafe.device)
+    standing = word_standing(unsafe, space, columns).masked_fill(~steered, 0)
+    return unsafe_words(standing > word_limit(standing), (unsafe > peaks).any(-1) & steered, real)
 
 
 def unsafe_words(flagged: Tensor, striking: Tensor, real: Tensor) -> Tensor:
@@ -24,22 +56,6 @@ def unsafe_words(flagged: Tensor, striking: Tensor, real: Tensor) -> Tensor:
     inside = real & _before(real) & _after(real)
     grown = _dilate(striking & inside, REACH)
     return (flagged | _close(grown, GAP)) & inside
-
-
-def fill_from_rest(states: Tensor, erased: Tensor, real: Tensor, share: Tensor, preserve_norm: bool = False) -> Tensor:
-    """Move erased tokens of (B, T, D) toward the mean of their prompt's other tokens, by a share (B,) from 0 to 1.
-
-    A prompt without other tokens is left alone. With `preserve_norm` each token keeps its length. `states` is not written to.
-    """
-    kept = (real & ~erased).to(torch.float32)
-    count = kept.sum(1, keepdim=True)
-    rest = torch.einsum("btd,bt->bd", states.float(), kept) / count.clamp(min=1)
-    amount = (erased & (count > 0)).float() * share.to(states.device)[:, None]
-    moved = torch.lerp(states.float(), rest[:, None].expand_as(states), amount[..., None])
-    if preserve_norm:
-        lengths = states.float().norm(dim=-1, keepdim=True)
-        moved = moved * (lengths / moved.norm(dim=-1, keepdim=True).clamp(min=1e-12))
-    return torch.where((amount > 0)[..., None], moved.to(states.dtype), states)
 
 
 def _before(real: Tensor) -> Tensor:

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..alignment.token_readings import phrase_peaks, token_peaks
-from ..directions.aligned import LEVELS, WITNESSES, AlignedSpace, pool, token_mask
+from ..directions.aligned import WITNESSES, AlignedSpace
 from ..directions.harm_net import hard_rate, hear, reach
+from ..directions.pooling import SpaceReading, phrase_peaks, token_peaks
+from ..directions.quantiles import LEVELS, at_quantile
 from ..errors import DataError
-from .operators import at_quantile
 
 MODES = ("off", "hard", "soft")
 FALSE_POSITIVE_RATE = 0.005
@@ -114,22 +114,26 @@ def harmless_scores(space: AlignedSpace) -> Tensor:
 
 
 def open_gate(states: Tensor, space: AlignedSpace, mode: str = "hard", rate: float = FALSE_POSITIVE_RATE) -> GateDecision:
-    """Decide for each prompt of conditioning (B, T, D) how far to open the gate.
+    """Decide for each prompt of conditioning (B, T, D) how far to open the gate, as `decide` does."""
+    return decide(SpaceReading(space, states), mode, rate)
+
+
+def decide(reading: SpaceReading, mode: str = "hard", rate: float = FALSE_POSITIVE_RATE) -> GateDecision:
+    """Decide for each prompt of a reading how far to open the gate.
 
     "off" is always open (1). "hard" opens fully above the threshold and is closed (exactly 0) below. "soft" is closed
     below it too, and opens in proportion up to half as far again from the benign median.
     """
     if mode not in MODES:
         raise DataError(f"Expected gate {', '.join(MODES)}, but got '{mode}'.")
-    mask = token_mask(states)
-    pooled = pool(states, mask)
-    by_category = log_odds(space, pooled)
+    space, mask = reading.space, reading.real
+    by_category = log_odds(space, reading.pooled)
     within = None
     if space.harm is None:
-        unsafe = space.unsafe_reading(states)
+        unsafe = reading.unsafe()
         scores = joined_evidence(space, witnesses(space, by_category, token_peaks(unsafe, mask), phrase_peaks(unsafe, mask)))
     else:
-        heard = hear(space.harm, pooled, [rows[kept] for rows, kept in zip(states, mask, strict=True)])
+        heard = hear(space.harm, reading.pooled, reading.prompts)
         spoken = mask.any(-1)
         scores, within = heard.evidence.masked_fill(~spoken, -math.inf), reach(heard, mask)
     threshold = gate_threshold(space, rate)

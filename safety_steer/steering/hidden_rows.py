@@ -13,16 +13,19 @@ unsafe ones: most of that is below the limit of words.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from ..directions.aligned import AlignedDirection, AlignedSpace, token_mask
-from .erase import fill_from_rest
-from .operators import TURN, Steered, opening_without_gate, shift, steer, word_columns, word_limit, word_standing
+from ..directions.aligned import AlignedDirection
+from ..directions.pooling import SpaceReading
+from .erase import word_columns, word_limit, word_standing
+from .operators import TURN, Request, Steered, add, fill_from_rest, project
 from .steer_conditioning import Outcome, SteerSettings, as_tokens, strengths_of
+
+HiddenOperator = Callable[[SpaceReading, SpaceReading, Steered, Request], Steered]
 
 
 def steer_hidden(outcome: Outcome, hidden: Mapping[str, Tensor], aligned: AlignedDirection, settings: SteerSettings) -> Outcome:
@@ -34,53 +37,50 @@ def steer_hidden(outcome: Outcome, hidden: Mapping[str, Tensor], aligned: Aligne
         return outcome
     strengths, moved = strengths_of(aligned, settings), dict[str, Steered]()
     for name in (name for name in hidden if name in outcome.spaces):
-        space, words = aligned.spaces[name], as_tokens(outcome.before[name])
-        if settings.gate == "off":
-            opening = opening_without_gate(words, space, aligned.categories, strengths, settings.operator)
-        else:
-            opening = outcome.gate.opening.to(words.device)
-        opening = opening * token_mask(words).any(-1)
+        words = SpaceReading(aligned.spaces[name], as_tokens(outcome.before[name]))
+        done = outcome.spaces[name]
+        opening = done.opening * words.real.any(-1)
         if not bool(opening.any()):
             continue
         images = outcome.images.get(name)
         apart = images and replace(images, given=hidden[name], rows=torch.zeros_like(images.rows))
-        rows = apart.read if apart else hidden[name]
-        steered = _along(rows, words, outcome.spaces[name], space, aligned.categories, strengths, settings, opening)
-        if steered.states is not rows:
+        rows = SpaceReading(words.space, apart.read if apart else hidden[name])
+        request = Request(aligned.categories, strengths, opening, None, settings.token_quantile, settings.preserve_norm)
+        steered = HIDDEN[settings.operator](rows, words, done, request)
+        if steered.states is not rows.states:
             back = apart.put_back(steered.states, steered.flagged) if apart else steered.states
             moved[name] = replace(steered, states=back)
     return replace(outcome, hidden=moved) if moved else outcome
 
 
-def _along(
-    rows: Tensor,
-    words: Tensor,
-    done: Steered,
-    space: AlignedSpace,
-    categories: tuple[str, ...],
-    strengths: Mapping[str, float],
-    settings: SteerSettings,
-    opening: Tensor,
-) -> Steered:
-    """Steer hidden rows (B, T, D) of prompts whose words (B, T, D) became what was `done`, as far as those are open (B,)."""
-    how = settings.token_quantile, settings.preserve_norm
-    if settings.operator != "erase":
-        operator = "project" if settings.operator == "clip" else settings.operator
-        return steer(rows, space, categories, strengths, operator, opening, *how)
-    further = {name: TURN * value for name, value in strengths.items()}
-    turned = shift(rows, space, categories, further, "project", opening, settings.token_quantile, True)
-    if done.erased is None:
+def _project(rows: SpaceReading, _words: SpaceReading, _done: Steered, request: Request) -> Steered:
+    return project(rows, request)
+
+
+def _add(rows: SpaceReading, _words: SpaceReading, _done: Steered, request: Request) -> Steered:
+    return add(rows, request)
+
+
+def _erase(rows: SpaceReading, words: SpaceReading, done: Steered, request: Request) -> Steered:
+    """Turn hidden rows of prompts whose words became what was `done`, and fill those as unsafe as the words erased."""
+    further = {name: TURN * value for name, value in request.strengths.items()}
+    turned = project(rows, replace(request, strengths=further, preserve_norm=True))
+    if done.erased is None or request.opening is None:
         return turned
-    columns = word_columns(categories, strengths)
-    standing = word_standing(space.unsafe_reading(words, columns), space, columns).masked_fill(~done.erased, 0)
-    striking = word_standing(space.unsafe_reading(rows, columns), space, columns) > word_limit(standing)
-    erased = striking & token_mask(rows) & done.erased.any(1, keepdim=True) & (opening > 0)[:, None]
+    columns, opening = word_columns(request.categories, request.strengths), request.opening
+    standing = word_standing(words.unsafe(columns), words.space, columns).masked_fill(~done.erased, 0)
+    striking = word_standing(rows.unsafe(columns), rows.space, columns) > word_limit(standing)
+    erased = striking & rows.real & done.erased.any(1, keepdim=True) & (opening > 0)[:, None]
     if not bool(erased.any()):
         return turned
-    share = (max(strengths.values()) * opening).clamp(0, 1)
+    share = (max(request.strengths.values()) * opening).clamp(0, 1)
     together = torch.cat([done.states, turned.states], 1)
-    real = torch.cat([token_mask(words), torch.zeros_like(erased)], 1)
+    real = torch.cat([words.real, torch.zeros_like(erased)], 1)
     gone = torch.cat([done.erased, erased], 1)
-    filled = fill_from_rest(together, gone, real, share, settings.preserve_norm)[:, words.shape[1] :]
-    after = space.unsafe_reading(filled, [categories.index(name) for name in strengths])
-    return replace(turned, states=filled, after=after, moved=(filled.float() - rows.float()).norm(dim=-1), erased=erased)
+    filled = fill_from_rest(together, gone, real, share, request.preserve_norm)[:, words.states.shape[1] :]
+    after = SpaceReading(rows.space, filled).unsafe(request.columns)
+    return replace(turned, states=filled, after=after, moved=(filled.float() - rows.floats).norm(dim=-1), erased=erased)
+
+
+# No hidden row is a harmless word, so that clip has no limit to wait for.
+HIDDEN: Mapping[str, HiddenOperator] = {"clip": _project, "project": _project, "add": _add, "erase": _erase}

@@ -17,33 +17,58 @@ that overlapping directions are not counted twice. All-zero tokens (padding) are
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ..directions.aligned import LEVELS, AlignedSpace, take_rows, token_mask
+from ..directions.aligned import AlignedSpace
+from ..directions.pooling import SpaceReading, take_rows
+from ..directions.quantiles import LEVELS, at_quantile
 from ..errors import DataError
-from .erase import fill_from_rest, unsafe_words
+from .erase import erased_words, word_columns
 
-OPERATORS = ("clip", "project", "add", "erase")
 PROMPT_QUANTILE = 0.995
 TOKEN_QUANTILE = 0.75
-WORD_QUANTILE = 0.995  # of benign tokens
-STRIKING_QUANTILE = 0.999  # of the highest tokens of benign prompts
-STANDS_OUT = 0.5  # of its prompt's highest: a strong word raises all tokens, and the subject is not to go with it
 TURN = 10.0  # how many times as far as clip does erase turn what it does not erase
 GRAM_RIDGE = 1e-3
 MAX_STRENGTH = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
+class Request:
+    """What an operator is asked: `strengths` that are not 0 of some of a direction's `categories`, and how to move tokens.
+
+    `opening` (B,) in 0..1 scales the strengths of each prompt, None where the operator chooses prompts itself; `reach` (B, T)
+    says which tokens may move, None for all. Raises DataError for a quantile out of range.
+    """
+
+    categories: tuple[str, ...]
+    strengths: Mapping[str, float]
+    opening: Tensor | None = None
+    reach: Tensor | None = None
+    token_quantile: float = TOKEN_QUANTILE
+    preserve_norm: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the quantile."""
+        if not LEVELS[0] <= self.token_quantile <= LEVELS[-1]:
+            raise DataError(f"Expected a token quantile from {LEVELS[0]} to {LEVELS[-1]}, but got {self.token_quantile}.")
+
+    @property
+    def columns(self) -> list[int]:
+        """The numbers of the categories that steer."""
+        return [self.categories.index(name) for name in self.strengths]
+
+
+@dataclass(frozen=True, eq=False)
 class Steered:
     """Steered states (B, T, D), with what was done: unsafe readings before and after (B, T, K'), and moves (B, T).
 
-    `categories` names the K' columns, `limits` (K',) the reading above which a token is flagged, `erased` (B, T) the tokens
-    that gave way to the rest of their prompt, None for none. When nothing moved, `states` is the very tensor that came in.
+    `categories` names the K' columns, `limits` (K',) the reading above which a token is flagged, `opening` (B,) how far each
+    prompt was to be steered, `erased` (B, T) the tokens that gave way to the rest of theirs, None for none. When nothing
+    moved, `states` is the very tensor that came in.
     """
 
     states: Tensor
@@ -52,12 +77,17 @@ class Steered:
     after: Tensor
     moved: Tensor
     limits: Tensor
+    opening: Tensor
     erased: Tensor | None = None
 
     @property
     def flagged(self) -> Tensor:
         """Which tokens moved: (B, T) bool."""
         return self.moved > 0
+
+
+Operator = Callable[[SpaceReading, Request], Steered]
+Solve = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def active_strengths(strengths: Mapping[str, float], categories: tuple[str, ...]) -> dict[str, float]:
@@ -90,47 +120,111 @@ def steer(
     categories, a closed gate and, for clip and erase, no flagged prompt, give back `states` itself.
     Raises DataError for an unknown operator or category, or a quantile out of range.
     """
-    if operator not in OPERATORS:
-        raise DataError(f"Expected operator {', '.join(OPERATORS)}, but got '{operator}'.")
-    active = active_strengths(strengths, categories)
-    if operator == "erase":
-        return _erase(states, space, categories, active, gate, token_quantile, preserve_norm, reach)
-    return shift(states, space, categories, active, operator, gate, token_quantile, preserve_norm, reach)
+    act = operator_named(operator)
+    request = Request(categories, active_strengths(strengths, categories), gate, reach, token_quantile, preserve_norm)
+    return act(SpaceReading(space, states), request)
 
 
-def shift(
-    states: Tensor,
-    space: AlignedSpace,
-    categories: tuple[str, ...],
-    active: Mapping[str, float],
-    operator: str,
-    gate: Tensor | None,
-    token_quantile: float,
-    preserve_norm: bool,
-    reach: Tensor | None = None,
-) -> Steered:
-    """Add, project or clip along the active categories; `steer` is this and `erase`."""
-    columns = [categories.index(name) for name in active]
-    unsafe = space.unsafe_reading(states, columns)
-    limits = _token_limits(space, columns, operator, token_quantile).to(states.device)
-    opened = _opened(states, space, columns, unsafe, operator) if gate is None else gate.to(states.device).float()
-    chosen = ((unsafe > limits) & (opened != 0)[:, None, None]).any(-1)
+def operator_named(name: str) -> Operator:
+    """Return an operator; raises DataError for an unknown one."""
+    if name not in OPERATORS:
+        raise DataError(f"Expected operator {', '.join(OPERATORS)}, but got '{name}'.")
+    return OPERATORS[name]
+
+
+def clip(reading: SpaceReading, request: Request) -> Steered:
+    """Bring back to the benign median what lies beyond a benign token quantile, in flagged prompts."""
+    limits = at_quantile(take_rows(reading.space.token_quantiles, request.columns), request.token_quantile)
+    return _shift(reading, request, _opened(reading, request, request.columns), limits, _back_to_median)
+
+
+def project(reading: SpaceReading, request: Request) -> Steered:
+    """Bring back to the benign median all that lies on its unsafe side."""
+    return _shift(reading, request, _given(reading, request), torch.zeros(len(request.columns)), _back_to_median)
+
+
+def add(reading: SpaceReading, request: Request) -> Steered:
+    """Add the vectors to safe to every token."""
+    limits = torch.full((len(request.columns),), -math.inf)
+    return _shift(reading, request, _given(reading, request), limits, _as_asked)
+
+
+def erase(reading: SpaceReading, request: Request) -> Steered:
+    """Turn tokens away, and fill the places of unsafe words; "global" finds words of any category."""
+    strengths, opening, reach = request.strengths, request.opening, request.reach
+    found = word_columns(request.categories, strengths)
+    if not found or not reading.states.shape[1] or (opening is not None and not bool(opening.any())):
+        return clip(reading, request)
+    opened = _opened(reading, request, found)
+    further = {name: TURN * value for name, value in strengths.items()}
+    turned = clip(reading, replace(request, strengths=further, opening=opened, preserve_norm=True))
+    share = (max(strengths.values()) * opened).clamp(0, 1)
+    steered = (share > 0)[:, None] & reading.real
     if reach is not None:
-        chosen = chosen & reach.to(chosen.device)
-    padding = take_rows(space.offsets, columns).to(states.device)
-    index = _nonzero_rows(states, chosen, unsafe, padding)
+        steered = steered & reach.to(steered.device)
+    erased = erased_words(reading.unsafe(found), reading.space, found, steered, reading.real)
+    if reach is not None:
+        erased = erased & reach.to(erased.device)
+    if not bool(erased.any()):
+        return turned
+    filled = fill_from_rest(turned.states, erased, reading.real, share, request.preserve_norm)
+    after = SpaceReading(reading.space, filled).unsafe(request.columns)
+    moved = _distances(filled, reading.states, (turned.moved != 0) | erased)
+    return replace(turned, states=filled, after=after, moved=moved, erased=erased)
+
+
+OPERATORS: Mapping[str, Operator] = {"clip": clip, "project": project, "add": add, "erase": erase}
+
+
+def fill_from_rest(states: Tensor, erased: Tensor, real: Tensor, share: Tensor, preserve_norm: bool = False) -> Tensor:
+    """Move erased tokens of (B, T, D) toward the mean of their prompt's other tokens, by a share (B,) from 0 to 1.
+
+    A prompt without other tokens is left alone. With `preserve_norm` each token keeps its length. `states` is not written to.
+    """
+    kept = (real & ~erased).to(torch.float32)
+    count = kept.sum(1, keepdim=True)
+    rest = torch.einsum("btd,bt->bd", states.float(), kept) / count.clamp(min=1)
+    share = share.to(states.device)
+    index = (erased & (count > 0) & (share > 0)[:, None]).flatten().nonzero()[:, 0]
+    filled = states.clone(memory_format=torch.contiguous_format)
+    rows = states.flatten(0, 1).index_select(0, index).float()
+    prompt = index // states.shape[1]
+    moved = torch.lerp(rows, rest[prompt], share[prompt][:, None])
+    if preserve_norm:
+        moved = moved * (rows.norm(dim=-1, keepdim=True) / moved.norm(dim=-1, keepdim=True).clamp(min=1e-12))
+    filled.view(-1, filled.shape[-1]).index_copy_(0, index, moved.to(states.dtype))
+    return filled
+
+
+def _distances(after: Tensor, before: Tensor, changed: Tensor) -> Tensor:
+    """Return how far each token went between two states (B, T, D): (B, T), looking only at those `changed` (B, T)."""
+    index = changed.flatten().nonzero()[:, 0]
+    rows = [states.flatten(0, 1).index_select(0, index).float() for states in (after, before)]
+    distances = torch.zeros(changed.shape, device=after.device)
+    distances.view(-1).index_copy_(0, index, (rows[0] - rows[1]).norm(dim=-1))
+    return distances
+
+
+def _shift(reading: SpaceReading, request: Request, opened: Tensor, limits: Tensor, solve: Solve) -> Steered:
+    """Move tokens beyond `limits` (K',) along the categories' vectors, as far as `solve` and `opened` (B,) say."""
+    states, space, columns = reading.states, reading.space, request.columns
+    unsafe, limits = reading.unsafe(columns), limits.to(states.device)
+    chosen = ((unsafe > limits) & (opened != 0)[:, None, None]).any(-1)
+    if request.reach is not None:
+        chosen = chosen & request.reach.to(chosen.device)
+    index = (chosen & reading.real).flatten().nonzero()[:, 0]
     moved = torch.zeros(chosen.shape, device=states.device)
+    names = tuple(request.strengths)
     if not len(index):
-        return Steered(states, tuple(active), unsafe, unsafe, moved, limits)
+        return Steered(states, names, unsafe, unsafe, moved, limits, opened)
     unsafe_rows = unsafe.flatten(0, 1).index_select(0, index)
     vectors = take_rows(space.vectors, columns).to(states.device)
     readings = take_rows(space.readings, columns).to(states.device)
-    amounts = torch.tensor(list(active.values()), device=states.device) * opened[:, None]
-    coefficients = amounts.index_select(0, index // states.shape[1])
-    if operator != "add":
-        coefficients = _back_to_median(unsafe_rows, unsafe_rows > limits, coefficients, readings @ vectors.T)
+    amounts = torch.tensor(list(request.strengths.values()), device=states.device) * opened[:, None]
+    amounts = amounts.index_select(0, index // states.shape[1])
+    coefficients = solve(unsafe_rows, unsafe_rows > limits, amounts, readings @ vectors.T)
     result = states.clone(memory_format=torch.contiguous_format)
-    if preserve_norm:
+    if request.preserve_norm:
         change = _turn(result, index, coefficients, vectors)
         after_rows, moved_rows = unsafe_rows - change @ readings.T, change.norm(dim=-1)
     else:
@@ -140,61 +234,7 @@ def shift(
     after = unsafe.clone()
     after.view(-1, len(columns)).index_copy_(0, index, after_rows)
     moved.view(-1).index_copy_(0, index, moved_rows)
-    return Steered(result, tuple(active), unsafe, after, moved, limits)
-
-
-def _erase(
-    states: Tensor,
-    space: AlignedSpace,
-    categories: tuple[str, ...],
-    active: Mapping[str, float],
-    gate: Tensor | None,
-    token_quantile: float,
-    preserve_norm: bool,
-    reach: Tensor | None = None,
-) -> Steered:
-    """Turn tokens away, and fill the places of unsafe words; "global" finds words of any category."""
-    columns = [categories.index(name) for name in active]
-    found = word_columns(categories, active)
-    if not found or not states.shape[1] or (gate is not None and not bool(gate.any())):
-        return shift(states, space, categories, active, "clip", gate, token_quantile, preserve_norm, reach)
-    unsafe = space.unsafe_reading(states, found)
-    opened = _opened(states, space, found, unsafe, "clip") if gate is None else gate.to(states.device).float()
-    further = {name: TURN * value for name, value in active.items()}
-    turned = shift(states, space, categories, further, "clip", opened, token_quantile, True, reach)
-    share = (max(active.values()) * opened).clamp(0, 1)
-    peaks = at_quantile(take_rows(space.prompt_quantiles, found), STRIKING_QUANTILE).to(states.device)
-    real = token_mask(states)
-    steered = (share > 0)[:, None] & real
-    if reach is not None:
-        steered = steered & reach.to(steered.device)
-    standing = word_standing(unsafe, space, found).masked_fill(~steered, 0)
-    flagged = standing > word_limit(standing)
-    erased = unsafe_words(flagged, (unsafe > peaks).any(-1) & steered, real)
-    if reach is not None:
-        erased = erased & reach.to(erased.device)
-    if not bool(erased.any()):
-        return turned
-    filled = fill_from_rest(turned.states, erased, real, share, preserve_norm)
-    after = space.unsafe_reading(filled, columns)
-    moved = (filled.float() - states.float()).norm(dim=-1)
-    return replace(turned, states=filled, after=after, moved=moved, erased=erased)
-
-
-def word_columns(categories: tuple[str, ...], active: Mapping[str, float]) -> list[int]:
-    """Return the numbers of the categories whose words `erase` finds."""
-    return [number for number, name in enumerate(categories) if name in active or categories[0] in active]
-
-
-def word_standing(unsafe: Tensor, space: AlignedSpace, columns: list[int]) -> Tensor:
-    """Return how far tokens stand out, given their unsafe readings (B, T, K): (B, T), 1 at the strict benign quantile."""
-    limits = at_quantile(take_rows(space.token_quantiles, columns), WORD_QUANTILE).to(unsafe.device)
-    return (unsafe / limits.clamp(min=1e-6)).amax(-1)
-
-
-def word_limit(standing: Tensor) -> Tensor:
-    """Return beyond what a token of each prompt (B, T) is one of its unsafe words: (B, 1)."""
-    return (STANDS_OUT * standing.amax(1, keepdim=True)).clamp(min=1)
+    return Steered(result, names, unsafe, after, moved, limits, opened)
 
 
 def _move(result: Tensor, index: Tensor, coefficients: Tensor, vectors: Tensor) -> None:
@@ -218,62 +258,28 @@ def _turn(result: Tensor, index: Tensor, coefficients: Tensor, vectors: Tensor) 
     return change
 
 
-def _token_limits(space: AlignedSpace, columns: list[int], operator: str, quantile: float) -> Tensor:
-    """Return the unsafe reading above which a token is moved, per active category: (K',)."""
-    if not LEVELS[0] <= quantile <= LEVELS[-1]:
-        raise DataError(f"Expected a token quantile from {LEVELS[0]} to {LEVELS[-1]}, but got {quantile}.")
-    if operator == "add":
-        return torch.full((len(columns),), -math.inf)
-    if operator == "project":
-        return torch.zeros(len(columns))
-    return at_quantile(take_rows(space.token_quantiles, columns), quantile)
+def _given(reading: SpaceReading, request: Request) -> Tensor:
+    """Return how far each prompt is to be steered: (B,), fully where no gate says."""
+    if request.opening is None:
+        return torch.ones(len(reading.states), device=reading.states.device)
+    return request.opening.to(reading.states.device).float()
 
 
-def opening_without_gate(
-    states: Tensor, space: AlignedSpace, categories: tuple[str, ...], active: Mapping[str, float], operator: str
-) -> Tensor:
-    """Return what `steer` takes for the gate where it is given none: 1 for prompts (B, T, D) that it steers, else 0; (B,)."""
-    erases = operator == "erase"
-    columns = word_columns(categories, active) if erases else [categories.index(name) for name in active]
-    return _opened(states, space, columns, space.unsafe_reading(states, columns), "clip" if erases else operator)
-
-
-def _opened(states: Tensor, space: AlignedSpace, columns: list[int], unsafe: Tensor, operator: str) -> Tensor:
-    """Decide without a gate which prompts are steered: all, but for clip those beyond the benign prompts' quantile.
+def _opened(reading: SpaceReading, request: Request, columns: list[int]) -> Tensor:
+    """Return the same where no gate says: only for prompts with a token beyond the benign prompts' quantile.
 
     Several categories share that quantile (Bonferroni), so that more of them do not flag more benign prompts.
     """
-    if operator != "clip" or not columns:
-        return torch.ones(len(states), device=states.device)
+    if request.opening is not None or not columns:
+        return _given(reading, request)
     shared = 1 - (1 - PROMPT_QUANTILE) / len(columns)
-    limits = at_quantile(take_rows(space.prompt_quantiles, columns), shared).to(states.device)
-    index = _nonzero_rows(states, (unsafe > limits).any(-1), unsafe, take_rows(space.offsets, columns).to(states.device))
-    opened = torch.zeros(len(states), device=states.device)
-    opened[index // states.shape[1]] = 1
-    return opened
+    limits = at_quantile(take_rows(reading.space.prompt_quantiles, columns), shared).to(reading.states.device)
+    return ((reading.unsafe(columns) > limits).any(-1) & reading.real).any(-1).float()
 
 
-def at_quantile(quantiles: Tensor, level: float) -> Tensor:
-    """Interpolate quantiles (..., Q) given at LEVELS: (...)."""
-    upper = next(index for index, value in enumerate(LEVELS) if value >= level)
-    if upper == 0:
-        return quantiles[..., 0]
-    share = (level - LEVELS[upper - 1]) / (LEVELS[upper] - LEVELS[upper - 1])
-    return torch.lerp(quantiles[..., upper - 1], quantiles[..., upper], share)
-
-
-def _nonzero_rows(states: Tensor, chosen: Tensor, unsafe: Tensor, padding: Tensor) -> Tensor:
-    """Return the flat numbers of the chosen tokens (B, T) that are not all zero: (M,).
-
-    An all-zero token reads exactly `padding` (K',); only tokens that do are looked at in full.
-    """
-    index = chosen.flatten().nonzero()[:, 0]
-    suspect = (unsafe.flatten(0, 1).index_select(0, index) == padding).all(-1)
-    if bool(suspect.any()):
-        zero = torch.zeros_like(suspect)
-        zero[suspect] = (states.flatten(0, 1).index_select(0, index[suspect]) == 0).all(-1)
-        index = index[~zero]
-    return index
+def _as_asked(_unsafe: Tensor, _over: Tensor, amounts: Tensor, _gram: Tensor) -> Tensor:
+    """Take the amounts (M, K) as they are."""
+    return amounts
 
 
 def _back_to_median(unsafe: Tensor, over: Tensor, amounts: Tensor, gram: Tensor) -> Tensor:

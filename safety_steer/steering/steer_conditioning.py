@@ -6,19 +6,18 @@ same tensors give the same bits.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from ..alignment.image_readings import LeftAlone, left_alone
-from ..directions.aligned import AlignedDirection, gate_categories, token_mask
-from ..directions.text_spaces import left_alone_lines
+from ..directions.aligned import AlignedDirection
+from ..directions.pooling import SpaceReading
 from ..errors import DataError, MismatchError
-from .gate import FALSE_POSITIVE_RATE, GateDecision, open_gate
-from .operators import TOKEN_QUANTILE, Steered, active_strengths, steer
+from .gate import FALSE_POSITIVE_RATE, GateDecision, decide
+from .image_tokens import LeftAlone, left_alone
+from .operators import TOKEN_QUANTILE, Request, Steered, active_strengths, operator_named
 
 
 @dataclass(frozen=True)
@@ -75,44 +74,77 @@ def steer_conditioning(
     a picture, so that text which might hold its rows is rather left alone.
     """
     settings = settings or SteerSettings()
-    known = [name for name in aligned.spaces if name in tensors]
-    if not known:
+    texts = _read(tensors, aligned, pictured)
+    images = {text.name: text.images for text in texts if text.images is not None}
+    spoken = [text for text in texts if bool(text.reading.real.any())] if check or images else texts
+    for text in spoken if check else ():
+        _check(text)
+    decider = (*spoken, *texts)[0]
+    before = {text.name: text.reading.states if text.images else tensors[text.name] for text in (decider, *texts)}
+    rate, strengths = settings.false_positive_rate, strengths_of(aligned, settings)
+    if not strengths:
+        return Outcome(dict(tensors), None, before=before, images=images, false_positive_rate=rate)
+    decision = decide(decider.reading, settings.gate, rate)
+    ungated = settings.gate == "off"
+    opening = None if ungated else decision.opening
+    act, how = operator_named(settings.operator), (settings.token_quantile, settings.preserve_norm)
+    done: dict[str, Steered] = {}
+    for text in texts:
+        reach = None if ungated else reach_in(decision.reach, decider.reading.real, text.reading.real)
+        done[text.name] = act(text.reading, Request(aligned.categories, strengths, opening, reach, *how))
+    result = {text.name: text.put_back(done[text.name]) for text in texts}
+    return Outcome({**tensors, **result}, decision, done, before=before, images=images, false_positive_rate=rate)
+
+
+@dataclass(frozen=True, eq=False)
+class _Text:
+    """One text space of an entry: the tensor `given`, which of its rows are a picture's, and the reading of the others."""
+
+    name: str
+    given: Tensor
+    images: LeftAlone | None
+    reading: SpaceReading
+
+    def put_back(self, done: Steered) -> Tensor:
+        """Return the steered tensor in the shape given; the very tensor where nothing moved."""
+        if done.states is self.reading.states:
+            return self.given
+        states = done.states if self.images is None else self.images.put_back(done.states, done.flagged)
+        return states.reshape(self.given.shape)
+
+
+def _read(tensors: Mapping[str, Tensor], aligned: AlignedDirection, pictured: bool) -> list[_Text]:
+    """Read the tensors of the spaces a direction is aligned to, in its order; raises MismatchError when there is none."""
+    texts = []
+    for name in (name for name in aligned.spaces if name in tensors):
+        states, space = as_tokens(tensors[name]), aligned.spaces[name]
+        images = left_alone(states, space, pictured)
+        texts.append(_Text(name, tensors[name], images, SpaceReading(space, states if images is None else images.read)))
+    if not texts:
         raise MismatchError(
             f"This direction is aligned to {', '.join(aligned.spaces)}, but the conditioning has "
             f"{', '.join(tensors) or 'no text tensors'}. Align the direction with the CLIP of this workflow."
         )
-    given = {name: as_tokens(tensors[name]) for name in known}
-    found = {name: left_alone(given[name], aligned.spaces[name], pictured) for name in known}
-    images = {name: rows for name, rows in found.items() if rows is not None}
-    states = {name: images[name].read if name in images else given[name] for name in known}
-    spoken = [name for name in known if bool(token_mask(states[name]).any())] if check or images else known
-    for name in spoken if check else ():
-        aligned.spaces[name].check(states[name], name)
-    decider = (*spoken, *known)[0]
-    before = {name: states[name] if name in images else tensors[name] for name in (decider, *known)}
-    strengths = strengths_of(aligned, settings)
-    if not strengths:
-        return Outcome(dict(tensors), None, before=before, images=images, false_positive_rate=settings.false_positive_rate)
-    decision = open_gate(states[decider], aligned.spaces[decider], settings.gate, settings.false_positive_rate)
-    result, done = dict(tensors), {}
-    for name in known:
-        done[name] = steer(
-            states[name],
-            aligned.spaces[name],
-            aligned.categories,
-            strengths,
-            settings.operator,
-            None if settings.gate == "off" else decision.opening,
-            settings.token_quantile,
-            settings.preserve_norm,
-            None if settings.gate == "off" else reach_in(decision.reach, states[decider], states[name]),
+    return texts
+
+
+def _check(text: _Text) -> None:
+    """Raise MismatchError when a tensor cannot have come from the encoder of the alignment."""
+    reading, space = text.reading, text.reading.space
+    if reading.states.shape[-1] != space.width:
+        raise MismatchError(
+            f"This direction was aligned to {text.name} of width {space.width}, but the conditioning has shape "
+            f"{tuple(reading.states.shape)}. Align the direction with the CLIP that made this conditioning."
         )
-        if done[name].states is not states[name]:
-            steered = done[name].states
-            if name in images:
-                steered = images[name].put_back(steered, done[name].flagged)
-            result[name] = steered.reshape(tensors[name].shape)
-    return Outcome(result, decision, done, before=before, images=images, false_positive_rate=settings.false_positive_rate)
+    if not reading.finite:
+        raise MismatchError(f"The {text.name} conditioning holds NaN or Inf. Look at the node that made it.")
+    worst, limit = float(space.distance(reading.pooled, reading.real.sum(-1)).max()), float(space.fit_limit)
+    if not worst <= limit:
+        raise MismatchError(
+            f"The {text.name} conditioning lies {worst:.1f} benign deviations from what this direction was aligned to "
+            f"(limit {limit:.1f}), so it comes from another text encoder. Align the direction "
+            "with the CLIP that made this conditioning."
+        )
 
 
 def strengths_of(aligned: AlignedDirection, settings: SteerSettings) -> dict[str, float]:
@@ -121,76 +153,20 @@ def strengths_of(aligned: AlignedDirection, settings: SteerSettings) -> dict[str
     return active_strengths({category: settings.strength * weight for category, weight in weights.items()}, aligned.categories)
 
 
-def reach_in(reach: Tensor | None, deciding: Tensor, states: Tensor) -> Tensor | None:
-    """Carry which tokens may move from the deciding states (B, T, D), given as (B, T), to another space's (B, T', D'): (B, T').
+def reach_in(reach: Tensor | None, deciding: Tensor, real: Tensor) -> Tensor | None:
+    """Carry which tokens of the deciding space may move, (B, T), to another space: (B, T').
 
-    By their share of the way through a prompt's real tokens; a pooled state may move.
+    By their share of the way through a prompt's real tokens, which are `deciding` (B, T) and `real` (B, T'); a pooled state
+    may move.
     """
-    if reach is None or states is deciding:
+    if reach is None or real is deciding:
         return reach
-    within = torch.ones(states.shape[:2], dtype=torch.bool, device=reach.device)
-    for row, theirs, own in zip(range(len(within)), token_mask(deciding), token_mask(states).to(reach.device), strict=True):
+    within = torch.ones(real.shape, dtype=torch.bool, device=reach.device)
+    for row, theirs, own in zip(range(len(within)), deciding, real.to(reach.device), strict=True):
         known, count = reach[row, theirs], int(own.sum())
         if len(known) and count > 1:
             within[row, own] = known[torch.arange(count, device=reach.device) * len(known) // count]
     return within
-
-
-def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
-    """Say in a few lines what steering did to one conditioning entry, for a node, a log or a terminal."""
-    if outcome.gate is None:
-        return "not steered: every strength is 0"
-    lines = []
-    for row in range(len(outcome.gate.scores)):
-        category = gate_categories(aligned.categories)[int(outcome.gate.by_category[row].argmax())]
-        verdict = f"flagged as {category}" if bool(outcome.gate.flagged[row]) else "benign"
-        score = float(outcome.gate.scores[row])
-        told = f"{verdict} (score {score:+.1f}, limit {outcome.gate.threshold:+.1f})"
-        spoken = outcome.changed or score > -math.inf
-        lines.append(f"prompt {row + 1}: {told if spoken else 'nothing to steer, as it has no tokens'}")
-        for name, steered in outcome.spaces.items():
-            moved = steered.moved[row]
-            count = int((moved > 0).sum())
-            if count:
-                share = float(moved.sum() / (steered.states[row].float().norm(dim=-1) * (moved > 0)).sum())
-                lines.append(f"  {name}: {_places(moved)} of {moved.numel()} moved, by {share:.0%} of their length")
-            else:
-                lines.append(f"  {name}: unchanged")
-            lines.extend(_hidden(name, row, outcome.hidden.get(name)))
-            lines.extend(_images(name, row, outcome.images.get(name)))
-    for name, copy in outcome.copies.items():
-        lines += [f"  {name}, which is text too:", *(f"  {line}" for line in summary(copy, aligned).splitlines())]
-    lines += [f"  {line}" for line in left_alone_lines(outcome.left_alone)]
-    return "\n".join(lines)
-
-
-def _hidden(name: str, row: int, hidden: Steered | None) -> list[str]:
-    """Say how many rows behind the mask moved along with one prompt."""
-    count = 0 if hidden is None else int(hidden.flagged[row].sum())
-    return [f"  {name}: {count} more behind its mask moved too, as some models read them"] if count else []
-
-
-def _images(name: str, row: int, images: LeftAlone | None) -> list[str]:
-    """Say what was left alone in one prompt because it is a picture's."""
-    count = 0 if images is None else int(images.rows[row].sum())
-    if images is None or not count:
-        return []
-    if bool(images.unsure[row]):
-        return [f"  {name}: left alone, because the tokens of its image could not be told from its words"]
-    return [f"  {name}: left alone: {count} image tokens"]
-
-
-def _places(moved: Tensor) -> str:
-    """Name the moved tokens by position, runs joined: "3 tokens (2, 5-6)"."""
-    places = moved.nonzero()[:, 0].tolist()
-    runs: list[list[int]] = []
-    for place in places:
-        if runs and runs[-1][-1] == place - 1:
-            runs[-1].append(place)
-        else:
-            runs.append([place])
-    shown = ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs[:8])
-    return f"{len(places)} tokens ({shown}{', ...' if len(runs) > 8 else ''})"
 
 
 def as_tokens(tensor: Tensor) -> Tensor:

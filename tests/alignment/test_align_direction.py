@@ -18,7 +18,8 @@ from safety_steer.alignment.align_direction import AlignSettings, align
 from safety_steer.alignment.anchors import AnchorStates, collect
 from safety_steer.alignment.held_out import held_out_report, refuse_chance
 from safety_steer.alignment.maps import MAPS
-from safety_steer.directions.aligned import AlignedDirection, pool
+from safety_steer.directions.aligned import AlignedDirection
+from safety_steer.directions.pooling import pool
 from safety_steer.directions.source import SafetyDirection
 from safety_steer.errors import AlignmentError, DataError
 from safety_steer.evaluation.transfer import native_direction, shuffled_direction

@@ -10,13 +10,15 @@ import torch
 from support import builders
 
 from safety_steer import SteerSettings, steer_conditioning
-from safety_steer.directions.aligned import AlignedDirection, pool
+from safety_steer.directions.aligned import AlignedDirection
+from safety_steer.directions.pooling import pool
 from safety_steer.reports.picture import draw_reports
 from safety_steer.reports.safety_report import measure, record
+from safety_steer.reports.summary import summary
 from safety_steer.reports.text import as_text, sentence
 from safety_steer.steering.gate import MODES
 from safety_steer.steering.operators import OPERATORS, steer
-from safety_steer.steering.steer_conditioning import Outcome, summary
+from safety_steer.steering.steer_conditioning import Outcome
 
 EMPTY = torch.zeros(2, 0, builders.TARGET_WIDTH)
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from safety_steer.alignment.align_direction import AlignSettings, align
 from safety_steer.alignment.anchors import AnchorStates, check_source, choose_passages, encode_anchors
 from safety_steer.categories import MEANINGS
-from safety_steer.directions.aligned import AlignedDirection, pool
+from safety_steer.directions.aligned import AlignedDirection
 from safety_steer.directions.gate_examples import split_by_length
+from safety_steer.directions.pooling import pool
 from safety_steer.directions.source import SafetyDirection
 from safety_steer.errors import DataError, EncoderError, MismatchError
 from safety_steer.evaluation.transfer import native_direction, random_direction

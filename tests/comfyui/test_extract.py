@@ -81,7 +81,7 @@ def test_a_direction_from_a_clip_says_how_well_it_separates_and_aligns(caplog: p
     scores = []
     for side in ("safe", "unsafe"):
         states = [tiny.encode(clip, getattr(pair, side))[0][0] for pair in words.pairs()]
-        pooled_states = torch.cat([running_comfyui.module("safety_steer.directions.aligned").pool(one) for one in states])
+        pooled_states = torch.cat([running_comfyui.module("safety_steer.directions.pooling").pool(one) for one in states])
         scores.append(same.spaces["cross_attn"].safe_score(pooled_states)[:, 0])
     assert running_comfyui.module("safety_steer.statistics").auroc(*scores) > 0.85
 

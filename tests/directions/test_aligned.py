@@ -14,7 +14,8 @@ from support import builders
 from torch import Tensor
 
 from safety_steer.directions import tensor_shapes
-from safety_steer.directions.aligned import AlignedDirection, AlignedSpace, gate_categories, pool, token_mask
+from safety_steer.directions.aligned import AlignedDirection, AlignedSpace, gate_categories
+from safety_steer.directions.pooling import pool, token_mask
 from safety_steer.errors import FileFormatError, MismatchError, SafetySteerError
 from safety_steer.steering.steer_conditioning import SteerSettings, steer_conditioning
 from safety_steer.storage import container

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from safety_steer.directions.aligned import token_mask
+from safety_steer.directions.pooling import token_mask
 from safety_steer.directions.text_spaces import PICTURES, Place, copies, fits, left_alone, pictured, put_back, take, take_hidden
 from safety_steer.errors import FileFormatError
 

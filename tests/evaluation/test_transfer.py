@@ -10,7 +10,7 @@ import torch
 from support import builders
 
 from safety_steer.alignment import maps
-from safety_steer.directions.aligned import pool
+from safety_steer.directions.pooling import pool
 from safety_steer.directions.source import SafetyDirection
 from safety_steer.evaluation.transfer import (
     Row,

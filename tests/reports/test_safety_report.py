@@ -11,14 +11,15 @@ from support import builders
 from torch import Tensor
 
 from safety_steer import SteerSettings, steer_conditioning
-from safety_steer.alignment.token_readings import phrase_peaks, token_peaks
-from safety_steer.directions.aligned import LEVELS, AlignedDirection, pool
+from safety_steer.directions.aligned import AlignedDirection
+from safety_steer.directions.pooling import phrase_peaks, pool, token_peaks
+from safety_steer.directions.quantiles import LEVELS, at_quantile
 from safety_steer.errors import FileFormatError
 from safety_steer.reports.safety_report import Record, SafetyReport, measure, record, with_words
 from safety_steer.reports.text import as_text, sentence, standing, verdict
 from safety_steer.reports.token_words import Word, numbered
 from safety_steer.steering.gate import gate_threshold, joined_evidence, open_gate, opening_log_odds, witnesses
-from safety_steer.steering.operators import OPERATORS, at_quantile
+from safety_steer.steering.operators import OPERATORS
 
 NOTHING = "Not flagged: nothing was changed."
 

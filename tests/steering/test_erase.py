@@ -4,8 +4,8 @@ import pytest
 import torch
 from support import builders
 
-from safety_steer.steering.erase import fill_from_rest, unsafe_words
-from safety_steer.steering.operators import steer
+from safety_steer.steering.erase import unsafe_words
+from safety_steer.steering.operators import fill_from_rest, steer
 
 NAMES = builders.planted_aligned().categories
 

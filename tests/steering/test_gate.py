@@ -8,11 +8,11 @@ import pytest
 import torch
 from support import builders
 
-from safety_steer.alignment.token_readings import phrase_peaks, token_peaks
-from safety_steer.directions.aligned import LEVELS, AlignedSpace, pool
+from safety_steer.directions.aligned import AlignedSpace
+from safety_steer.directions.pooling import phrase_peaks, pool, token_peaks
+from safety_steer.directions.quantiles import LEVELS, at_quantile
 from safety_steer.errors import DataError
 from safety_steer.steering.gate import gate_threshold, joined_evidence, log_odds, open_gate
-from safety_steer.steering.operators import at_quantile
 
 
 def planted() -> AlignedSpace:

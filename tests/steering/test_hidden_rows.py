@@ -10,11 +10,12 @@ from support import builders
 from torch import Tensor
 
 from safety_steer import Outcome, SteerSettings, steer_conditioning
-from safety_steer.alignment.image_readings import LeftAlone
-from safety_steer.directions.aligned import AlignedDirection, token_mask
+from safety_steer.directions.aligned import AlignedDirection
+from safety_steer.directions.pooling import token_mask
+from safety_steer.reports.summary import summary
 from safety_steer.steering.hidden_rows import steer_hidden
+from safety_steer.steering.image_tokens import LeftAlone
 from safety_steer.steering.operators import OPERATORS, steer
-from safety_steer.steering.steer_conditioning import summary
 
 BEHIND = 5
 

@@ -10,19 +10,12 @@ import torch
 from support import builders
 from torch import Tensor
 
-from safety_steer.alignment.image_readings import (
-    ENTER,
-    LEAVE,
-    MOST_EVIDENCE,
-    PictureSample,
-    _blocks,
-    fit_image_readings,
-    left_alone,
-    with_image_readings,
-)
+from safety_steer.alignment.image_readings import PictureSample, fit_image_readings, with_image_readings
 from safety_steer.directions.aligned import AlignedDirection
 from safety_steer.reports.safety_report import measure, record
-from safety_steer.steering.steer_conditioning import Outcome, SteerSettings, steer_conditioning, summary
+from safety_steer.reports.summary import summary
+from safety_steer.steering.image_tokens import ENTER, LEAVE, MOST_EVIDENCE, blocks, left_alone
+from safety_steer.steering.steer_conditioning import Outcome, SteerSettings, steer_conditioning
 
 WIDTH = builders.TARGET_WIDTH
 ALL_OF_IT = SteerSettings(strength=2.0, operator="add", gate="off")
@@ -108,11 +101,11 @@ def best(evidence: Tensor) -> float:
 def test_the_cut_is_the_best_of_all(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     length = int(torch.randint(1, 90, (), generator=generator))
-    blocks = torch.randn(1 + length // 10, generator=generator).repeat_interleave(10)[:length]
+    bumps = torch.randn(1 + length // 10, generator=generator).repeat_interleave(10)[:length]
     evidence = 3 * torch.randn(2, length, 3, generator=generator)
-    evidence[0, :, 0] += 4 * blocks
+    evidence[0, :, 0] += 4 * bumps
     evidence[0, :, 1:] *= 5
-    for row, cut in zip(evidence, _blocks(evidence), strict=True):
+    for row, cut in zip(evidence, blocks(evidence), strict=True):
         assert worth(row, cut.tolist()) == pytest.approx(best(row), abs=1e-3)
 
 

@@ -10,9 +10,10 @@ import torch
 from support import builders
 from torch import Tensor
 
-from safety_steer.directions.aligned import LEVELS, AlignedSpace
+from safety_steer.directions.aligned import AlignedSpace
+from safety_steer.directions.quantiles import LEVELS, at_quantile
 from safety_steer.errors import DataError
-from safety_steer.steering.operators import OPERATORS, Steered, active_strengths, at_quantile, steer
+from safety_steer.steering.operators import OPERATORS, Steered, active_strengths, steer
 
 NAMES = ("global", "blades", "fires")
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)

@@ -9,11 +9,13 @@ import torch
 from support import builders
 
 from safety_steer import Outcome, SteerSettings, steer_conditioning
-from safety_steer.directions.aligned import AlignedDirection, pool
+from safety_steer.directions.aligned import AlignedDirection
+from safety_steer.directions.pooling import pool
 from safety_steer.errors import DataError, MismatchError
+from safety_steer.reports.summary import summary
 from safety_steer.steering.gate import open_gate
 from safety_steer.steering.operators import OPERATORS, steer
-from safety_steer.steering.steer_conditioning import reach_in, summary
+from safety_steer.steering.steer_conditioning import reach_in
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -182,18 +184,18 @@ def test_summary_says_which_prompts_categories_and_tokens() -> None:
 
 def test_what_may_move_is_carried_to_other_spaces_by_its_share_of_the_way_through_the_real_tokens() -> None:
     reach = torch.tensor([[False, True, False, False, False], [True, True, False, False, False]])
-    deciding = torch.ones(2, 5, 3)
+    deciding = torch.ones(2, 5, dtype=torch.bool)
     deciding[0, 4] = 0
-    assert reach_in(None, deciding, torch.ones(2, 9, 3)) is None
+    assert reach_in(None, deciding, torch.ones(2, 9, dtype=torch.bool)) is None
     assert reach_in(reach, deciding, deciding) is reach
-    behind = torch.zeros(2, 12, 7)
+    behind = torch.zeros(2, 12, dtype=torch.bool)
     behind[0, 2:10] = 1
     behind[1, :10] = 1
     carried = reach_in(reach, deciding, behind)
     assert carried is not None
     assert carried[0, 2:10].tolist() == [False, False, True, True, False, False, False, False]
     assert carried[1, :10].tolist() == [True] * 4 + [False] * 6
-    pooled = reach_in(reach, deciding, torch.ones(2, 1, 7))
+    pooled = reach_in(reach, deciding, torch.ones(2, 1, dtype=torch.bool))
     assert pooled is not None
     assert pooled.tolist() == [[True], [True]]
 

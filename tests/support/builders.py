@@ -17,8 +17,9 @@ from torch import Tensor
 
 from safety_steer.alignment.align_direction import AlignSettings, align
 from safety_steer.alignment.anchors import AnchorStates, collect
-from safety_steer.directions.aligned import LEVELS, AlignedDirection, AlignedSpace
+from safety_steer.directions.aligned import AlignedDirection, AlignedSpace
 from safety_steer.directions.gate_examples import GateExamples
+from safety_steer.directions.quantiles import LEVELS
 from safety_steer.directions.source import ModelIdentity, SafetyDirection, rounded
 from safety_steer.extraction.extract_direction import fit_direction
 from safety_steer.storage import container

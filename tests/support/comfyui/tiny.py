@@ -189,7 +189,7 @@ def direction_for(encoder: comfy.sd.CLIP, anchors: int = 128) -> Any:
 
 def _features(encoder: comfy.sd.CLIP, prompts: list[str]) -> torch.Tensor:
     """Return pooled text, all spaces side by side: (N, D) float64. Encodes one by one, as CLIP Text Encode does."""
-    pool = running_comfyui.module("safety_steer.directions.aligned").pool
+    pool = running_comfyui.module("safety_steer.directions.pooling").pool
     rows = []
     for prompt in prompts:
         [[states, extras]] = encoder.encode_from_tokens_scheduled(encoder.tokenize(prompt))

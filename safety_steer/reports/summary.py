@@ -1,0 +1,70 @@
+"""What steering did to one conditioning entry, in a few lines: the text on a node, in a log or on a terminal."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from ..directions.aligned import AlignedDirection, gate_categories
+from ..steering.image_tokens import LeftAlone
+from ..steering.operators import Steered
+from ..steering.steer_conditioning import Outcome
+from .text import left_alone_lines
+
+
+def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
+    """Say in a few lines what steering did to one conditioning entry, for a node, a log or a terminal."""
+    if outcome.gate is None:
+        return "not steered: every strength is 0"
+    lines = []
+    for row in range(len(outcome.gate.scores)):
+        category = gate_categories(aligned.categories)[int(outcome.gate.by_category[row].argmax())]
+        verdict = f"flagged as {category}" if bool(outcome.gate.flagged[row]) else "benign"
+        score = float(outcome.gate.scores[row])
+        told = f"{verdict} (score {score:+.1f}, limit {outcome.gate.threshold:+.1f})"
+        spoken = outcome.changed or score > -math.inf
+        lines.append(f"prompt {row + 1}: {told if spoken else 'nothing to steer, as it has no tokens'}")
+        for name, steered in outcome.spaces.items():
+            moved = steered.moved[row]
+            count = int((moved > 0).sum())
+            if count:
+                share = float(moved.sum() / (steered.states[row].float().norm(dim=-1) * (moved > 0)).sum())
+                lines.append(f"  {name}: {_places(moved)} of {moved.numel()} moved, by {share:.0%} of their length")
+            else:
+                lines.append(f"  {name}: unchanged")
+            lines.extend(_hidden(name, row, outcome.hidden.get(name)))
+            lines.extend(_images(name, row, outcome.images.get(name)))
+    for name, copy in outcome.copies.items():
+        lines += [f"  {name}, which is text too:", *(f"  {line}" for line in summary(copy, aligned).splitlines())]
+    lines += [f"  {line}" for line in left_alone_lines(outcome.left_alone)]
+    return "\n".join(lines)
+
+
+def _hidden(name: str, row: int, hidden: Steered | None) -> list[str]:
+    """Say how many rows behind the mask moved along with one prompt."""
+    count = 0 if hidden is None else int(hidden.flagged[row].sum())
+    return [f"  {name}: {count} more behind its mask moved too, as some models read them"] if count else []
+
+
+def _images(name: str, row: int, images: LeftAlone | None) -> list[str]:
+    """Say what was left alone in one prompt because it is a picture's."""
+    count = 0 if images is None else int(images.rows[row].sum())
+    if images is None or not count:
+        return []
+    if bool(images.unsure[row]):
+        return [f"  {name}: left alone, because the tokens of its image could not be told from its words"]
+    return [f"  {name}: left alone: {count} image tokens"]
+
+
+def _places(moved: Tensor) -> str:
+    """Name the moved tokens by position, runs joined: "3 tokens (2, 5-6)"."""
+    places = moved.nonzero()[:, 0].tolist()
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and runs[-1][-1] == place - 1:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    shown = ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs[:8])
+    return f"{len(places)} tokens ({shown}{', ...' if len(runs) > 8 else ''})"
