@@ -21,7 +21,7 @@ from ..errors import FileFormatError, MismatchError
 from ..storage import checks, container
 from . import tensor_shapes
 from .harm_net import HarmNet
-from .pooling import read_tokens, trust
+from .pooling import SpaceReading, read_tokens, trust
 from .quantiles import LEVELS
 from .source import ModelIdentity, pack_text, unpack_text
 from .text_spaces import Place
@@ -86,6 +86,10 @@ class AlignedSpace:
     def safe_score(self, pooled: Tensor) -> Tensor:
         """Read pooled prompts (N, D) along every category, benign mean 0, + is safe: (N, K) float32."""
         return (pooled.float() - self.mean.to(pooled.device)) @ self.prompt_readings.to(pooled.device).T
+
+    def check(self, states: Tensor, space: str) -> None:
+        """Raise MismatchError when conditioning (B, T, D) cannot have come from the encoder of the alignment."""
+        SpaceReading(self, states).check(space)
 
     def distance(self, pooled: Tensor, counts: Tensor) -> Tensor:
         """Return how far pooled states (B, D) of `counts` (B,) tokens lie from the benign mean: (B,).

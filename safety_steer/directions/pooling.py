@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..errors import MismatchError
+
 if TYPE_CHECKING:
     from .aligned import AlignedSpace
 
@@ -122,9 +124,10 @@ class SpaceReading:
         return _not_all_zero(*self._extremes)
 
     @cached_property
-    def finite(self) -> bool:
-        """Whether no channel is NaN or infinite."""
-        return all(bool(torch.isfinite(part).all()) for part in self._extremes)
+    def finite(self) -> Tensor:
+        """Which tokens have no channel that is NaN or infinite: (B, T) bool."""
+        low, high = self._extremes
+        return torch.isfinite(low) & torch.isfinite(high)
 
     @cached_property
     def pooled(self) -> Tensor:
@@ -142,3 +145,20 @@ class SpaceReading:
         if wanted not in self._unsafe:
             self._unsafe[wanted] = read_tokens(self.floats, self.space.readings, self.space.offsets, wanted)
         return self._unsafe[wanted]
+
+    def check(self, name: str) -> None:
+        """Raise MismatchError when the states of the space `name` cannot have come from the encoder of the alignment."""
+        if self.states.ndim != 3 or self.states.shape[-1] != self.space.width:
+            raise MismatchError(
+                f"This direction was aligned to {name} of width {self.space.width}, but the conditioning has shape "
+                f"{tuple(self.states.shape)}. Align the direction with the CLIP that made this conditioning."
+            )
+        if not bool(self.finite.all()):
+            raise MismatchError(f"The {name} conditioning holds NaN or Inf. Look at the node that made it.")
+        worst, limit = float(self.space.distance(self.pooled, self.real.sum(-1)).max()), float(self.space.fit_limit)
+        if not worst <= limit:
+            raise MismatchError(
+                f"The {name} conditioning lies {worst:.1f} benign deviations from what this direction was aligned to "
+                f"(limit {limit:.1f}), so it comes from another text encoder. Align the direction "
+                "with the CLIP that made this conditioning."
+            )

@@ -169,7 +169,7 @@ def erase(reading: SpaceReading, request: Request) -> Steered:
         return turned
     filled = fill_from_rest(turned.states, erased, reading.real, share, request.preserve_norm)
     after = SpaceReading(reading.space, filled).unsafe(request.columns)
-    moved = _distances(filled, reading.states, (turned.moved != 0) | erased)
+    moved = _distances(filled, reading.states, (turned.moved != 0) | erased | ~reading.finite)
     return replace(turned, states=filled, after=after, moved=moved, erased=erased)
 
 

@@ -78,7 +78,7 @@ def steer_conditioning(
     images = {text.name: text.images for text in texts if text.images is not None}
     spoken = [text for text in texts if bool(text.reading.real.any())] if check or images else texts
     for text in spoken if check else ():
-        _check(text)
+        text.reading.check(text.name)
     decider = (*spoken, *texts)[0]
     before = {text.name: text.reading.states if text.images else tensors[text.name] for text in (decider, *texts)}
     rate, strengths = settings.false_positive_rate, strengths_of(aligned, settings)
@@ -126,25 +126,6 @@ def _read(tensors: Mapping[str, Tensor], aligned: AlignedDirection, pictured: bo
             f"{', '.join(tensors) or 'no text tensors'}. Align the direction with the CLIP of this workflow."
         )
     return texts
-
-
-def _check(text: _Text) -> None:
-    """Raise MismatchError when a tensor cannot have come from the encoder of the alignment."""
-    reading, space = text.reading, text.reading.space
-    if reading.states.shape[-1] != space.width:
-        raise MismatchError(
-            f"This direction was aligned to {text.name} of width {space.width}, but the conditioning has shape "
-            f"{tuple(reading.states.shape)}. Align the direction with the CLIP that made this conditioning."
-        )
-    if not reading.finite:
-        raise MismatchError(f"The {text.name} conditioning holds NaN or Inf. Look at the node that made it.")
-    worst, limit = float(space.distance(reading.pooled, reading.real.sum(-1)).max()), float(space.fit_limit)
-    if not worst <= limit:
-        raise MismatchError(
-            f"The {text.name} conditioning lies {worst:.1f} benign deviations from what this direction was aligned to "
-            f"(limit {limit:.1f}), so it comes from another text encoder. Align the direction "
-            "with the CLIP that made this conditioning."
-        )
 
 
 def strengths_of(aligned: AlignedDirection, settings: SteerSettings) -> dict[str, float]:
