@@ -17,14 +17,6 @@ AROUND = ("web", "tools", "benchmarks", "training", "tests")
 # Arrows that point up, by file and by the module they point to, with the reason. One that is gone has to go here too.
 UPWARD = {
     ("safety_steer/directions/gate_examples.py", "safety_steer/alignment/maps"): "principal axes, fitted as a map's are",
-    (
-        "safety_steer/steering/gate.py",
-        "safety_steer/alignment/token_readings",
-    ): "peaks, read as they were fitted",
-    (
-        "safety_steer/steering/steer_conditioning.py",
-        "safety_steer/alignment/image_readings",
-    ): "rows, found as they were fitted",
 }
 
 
