@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _two_threads() -> None:
+def _limit_threads() -> None:
     import torch
 
     torch.set_num_threads(2)
