@@ -1,6 +1,6 @@
-"""What the judges learn from, rendered as they go: scenes of every combination, and crowds of four sprites.
+"""What the judges learn from, rendered as they go: scenes of every combination, and composites of four sprites.
 
-A crowd teaches four kinds at once, anywhere, smaller, larger or turned as in videos. No generator sees one.
+A composite teaches four kinds at once, anywhere, smaller, larger or turned as in videos. No generator sees one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Lesson:
 
 
 def lesson(number: int, count: int) -> Lesson:
-    """Render one batch: half scenes, half crowds; the same number gives the same batch."""
+    """Render one batch: half scenes, half composites; the same number gives the same batch."""
     generator = random.Random(f"judges|{number}")
     scenes = [any_scene(generator) for _ in range(count)]
     truth = labels(scenes)
@@ -47,7 +47,7 @@ def lesson(number: int, count: int) -> Lesson:
     for index, scene in enumerate(scenes):
         here = {head: values[index] for head, values in places.items()}
         if index % 2:
-            pictures.append(_crowd(scene, generator, here))
+            pictures.append(_composite(scene, generator, here))
             for head in LOCAL_HEADS:
                 truth[head][index] = UNSURE
         else:
@@ -67,7 +67,7 @@ def any_scene(generator: random.Random) -> Scene:
     return replace(scene, kind=kind, effect=effect, subject=subject, style=style)
 
 
-def _crowd(scene: Scene, generator: random.Random, places: dict[str, NDArray[Any]]) -> NDArray[np.uint8]:
+def _composite(scene: Scene, generator: random.Random, places: dict[str, NDArray[Any]]) -> NDArray[np.uint8]:
     names = [("object", index, kind.id) for index, kind in enumerate(world().kinds)]
     names += [("subject", index, "subject:" + kind.id) for index, kind in enumerate(world().subjects)] * 3
     picture = apply_effect(background(scene.place, scene.light, scene.seed // 16 % 4), scene.effect, scene.seed)

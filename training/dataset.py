@@ -23,17 +23,17 @@ TOKENS = 40
 CHUNK = 1000
 
 
-def image_bank(work: Path, count: int, workers: int) -> tuple[NDArray[np.uint8], list[Scene], list[str]]:
+def image_dataset(work: Path, count: int, workers: int) -> tuple[NDArray[np.uint8], list[Scene], list[str]]:
     """Return pictures (N, 64, 64, 3), scenes and captions of the training split, rendered once and kept in `work`."""
-    return _bank(work / "images", count, workers, motion=False)
+    return _dataset(work / "images", count, workers, motion=False)
 
 
-def video_bank(work: Path, count: int, workers: int) -> tuple[NDArray[np.uint8], list[Scene], list[str]]:
+def video_dataset(work: Path, count: int, workers: int) -> tuple[NDArray[np.uint8], list[Scene], list[str]]:
     """Return videos (N, 8, 64, 64, 3), scenes and captions of the training split."""
-    return _bank(work / "videos", count, workers, motion=True)
+    return _dataset(work / "videos", count, workers, motion=True)
 
 
-def _bank(folder: Path, count: int, workers: int, motion: bool) -> tuple[NDArray[np.uint8], list[Scene], list[str]]:
+def _dataset(folder: Path, count: int, workers: int, motion: bool) -> tuple[NDArray[np.uint8], list[Scene], list[str]]:
     shape = (count, FRAMES, SIZE, SIZE, 3) if motion else (count, SIZE, SIZE, 3)
     done = folder / "captions.json"
     if not done.is_file():
@@ -63,7 +63,9 @@ def _render_chunk(job: tuple[int, int, bool]) -> tuple[NDArray[np.uint8], list[S
     return np.stack([draw(scene) for scene in scenes]), scenes, texts
 
 
-def text_bank(folder: Path, texts: list[str], encoder: str, layer: int | None) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
+def text_dataset(
+    folder: Path, texts: list[str], encoder: str, layer: int | None
+) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
     """Return all captions' token states end to end (total, D) float16 and where each begins (N + 1,)."""
     offsets_file = folder / f"{encoder}.offsets.npy"
     states_file = folder / f"{encoder}.states.npy"

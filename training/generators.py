@@ -23,7 +23,7 @@ from safety_steer.extraction.text_model import load_text_model
 from safety_steer.storage.bundled import packaged_model
 
 from .auxiliary_head import TaughtTransformer, focus, taught_loss, what_stands_where
-from .dataset import gather, held_out_prompts, image_bank, text_bank, video_bank
+from .dataset import gather, held_out_prompts, image_dataset, text_dataset, video_dataset
 from .distributed import first_alone, world
 from .loop import Log, Plan, Run, train
 
@@ -45,7 +45,7 @@ class Stage:
     config: TransformerConfig
     encoder: str
     layer: int | None
-    bank: int
+    scenes: int
     pictures: int
     batches: dict[str, int]
     rate: float
@@ -101,11 +101,11 @@ def _train(stage: Stage, run: Run) -> None:
     autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))
     folder = run.work / ("videos" if stage.video else "images")
     with first_alone():
-        bank = video_bank if stage.video else image_bank
-        pictures, scenes, captions = bank(run.work, stage.bank, run.processes)
+        dataset = video_dataset if stage.video else image_dataset
+        pictures, scenes, captions = dataset(run.work, stage.scenes, run.processes)
         scenes, captions = scenes[: stage.pictures], captions[: stage.pictures]
-        latents = latent_bank(folder, pictures, autoencoder)
-        states, offsets = text_bank(folder, captions, stage.encoder, stage.layer)
+        latents = latent_dataset(folder, pictures, autoencoder)
+        states, offsets = text_dataset(folder, captions, stage.encoder, stage.layer)
     names, weights = what_stands_where(scenes, max(1, stage.config.frames // HOLD), stage.subject_weight)
     network = TaughtTransformer(stage.config)
     _start(network, stage, states, run.from_weights)
@@ -162,7 +162,7 @@ def _start(network: SceneTransformer, stage: Stage, states: NDArray[np.float16],
         network.context_scale.fill_(some.std().item())
 
 
-def latent_bank(folder: Path, pictures: NDArray[np.uint8], autoencoder: Autoencoder) -> NDArray[np.float16]:
+def latent_dataset(folder: Path, pictures: NDArray[np.uint8], autoencoder: Autoencoder) -> NDArray[np.float16]:
     """Return latents (N, C, 8, 8), or (N, C, T, 8, 8) of videos, encoded once."""
     file = folder / "latents.npy"
     if not file.is_file():

@@ -27,7 +27,7 @@ from safety_steer.demo_world.scenes import sample_scenes
 from safety_steer.demo_world.weights import load_network, read_weights, save_weights, weights_path
 
 from .composites import lesson
-from .dataset import gather, image_bank, text_bank
+from .dataset import gather, image_dataset, text_dataset
 from .distributed import first_alone, world
 from .generators import train_image, train_image_smollm2, train_video
 from .loop import Log, Plan, Run, train
@@ -53,7 +53,7 @@ def unseen(count: int, group: str = "any") -> tuple[Tensor, dict[str, Tensor]]:
 def train_autoencoder(run: Run) -> None:
     """Learn to rebuild renderings from noisy latents."""
     with first_alone():
-        pictures, _, _ = image_bank(run.work, run.pictures, run.processes)
+        pictures, _, _ = image_dataset(run.work, run.pictures, run.processes)
     module = Autoencoder(AutoencoderConfig())
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module.fit_patches(batch(pictures, torch.arange(4000)))
@@ -149,8 +149,8 @@ def train_second_judge(run: Run) -> None:
 def train_embedding(run: Run) -> None:
     """Learn which caption goes with which picture."""
     with first_alone():
-        pictures, _, captions = image_bank(run.work, run.pictures, run.processes)
-        states, offsets = text_bank(run.work / "images", captions, "all-MiniLM-L6-v2", None)
+        pictures, _, captions = image_dataset(run.work, run.pictures, run.processes)
+        states, offsets = text_dataset(run.work / "images", captions, "all-MiniLM-L6-v2", None)
     autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))
     module = cast(ImageTextEmbedding, JUDGES["embedding"](JudgeConfig(fine=32, coarse=96)))
 

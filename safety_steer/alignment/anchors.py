@@ -198,6 +198,6 @@ def check_source(direction: SafetyDirection, text_model: TextModel) -> None:
     cosine = float(torch.nn.functional.cosine_similarity(probes, expected, dim=-1).min())
     if not cosine >= SOURCE_COSINE:
         raise MismatchError(
-            f"'{identity.name}' is not the model this direction was made with ('{direction.source.name}'): it answers the "
-            f"anchors otherwise (cosine {cosine:.3f}, expected {SOURCE_COSINE} or more). Give that model."
+            f"'{identity.name}' is not the model this direction was made with ('{direction.source.name}'): it gives "
+            f"different states for the anchor prompts (cosine {cosine:.3f}, expected {SOURCE_COSINE} or more). Give that model."
         )

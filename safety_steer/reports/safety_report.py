@@ -19,6 +19,7 @@ from ..categories import GLOBAL
 from ..directions.aligned import AlignedDirection, AlignedSpace, gate_categories
 from ..directions.pooling import token_mask
 from ..directions.quantiles import at_quantile, share_below
+from ..errors import FileFormatError
 from ..steering.erase import WORD_QUANTILE
 from ..steering.gate import FALSE_POSITIVE_RATE, GateDecision, gate_threshold, harmless_scores, open_gate, opening_log_odds
 from ..steering.operators import active_strengths
@@ -27,6 +28,8 @@ from ..storage import checks
 from .token_words import Word
 
 KIND = "safety-report"
+NUMBER = (float, int, type(None))
+ADVICE = "Connect the json output of Safety Report."
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,19 +114,19 @@ class SafetyReport:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> SafetyReport:
-        """Read the JSON form; raises FileFormatError for one of another kind."""
-        checks.check_kind(document, KIND, "Connect the json output of Safety Report.")
-        texts = {name: tuple(document[name]) for name in ("categories", "left_alone")}
+        """Read the JSON form; raises FileFormatError for one of another kind, or with a part missing or odd."""
+        checks.check_kind(document, KIND, ADVICE)
         return cls(
-            **texts,
             encoder=checks.field(document, "encoder", str),
             category=checks.field(document, "category", str),
-            before=_evidence(document["before"]),
-            after=_evidence(document["after"]),
+            categories=_column(document, "categories", str),
+            before=_evidence(checks.field(document, "before", dict)),
+            after=_evidence(checks.field(document, "after", dict)),
             threshold=checks.field(document, "threshold", float),
-            opens_at=document["opens_at"],
-            benign=tuple(document["benign"]),
-            spaces=tuple(_space(space) for space in document["spaces"]),
+            opens_at=_number(document, "opens_at"),
+            benign=_column(document, "benign", *NUMBER),
+            spaces=tuple(_space(space) for space in _column(document, "spaces", dict)),
+            left_alone=_column(document, "left_alone", str),
             steered=checks.field(document, "steered", bool),
         )
 
@@ -225,10 +228,37 @@ def _plain(value: Any) -> Any:
 
 
 def _evidence(document: Mapping[str, Any]) -> Evidence:
-    score = -math.inf if document["score"] is None else document["score"]
-    return Evidence(score, document["share"], tuple(document["by_category"]))
+    score = _number(document, "score")
+    score = -math.inf if score is None else score
+    return Evidence(score, _number(document, "share"), _column(document, "by_category", *NUMBER))
 
 
 def _space(document: Mapping[str, Any]) -> SpaceReport:
-    columns = {name: tuple(document[name]) for name in ("before", "after", "moved", "erased", "padding")}
-    return SpaceReport(document["name"], **columns, words=tuple(Word(**word) for word in document["words"]))
+    numbers = {name: _column(document, name, *NUMBER) for name in ("before", "after", "moved")}
+    flags = {name: _column(document, name, bool) for name in ("erased", "padding")}
+    words = tuple(_word(word) for word in _column(document, "words", dict))
+    return SpaceReport(checks.field(document, "name", str), **numbers, **flags, words=words)
+
+
+def _word(document: Mapping[str, Any]) -> Word:
+    first, stop = (checks.field(document, name, int) for name in ("first", "stop"))
+    # Tokens may hold characters that are not printable, which `checks.field` refuses.
+    return Word(_checked(document.get("text"), "text", str), first, stop, checks.field(document, "special", bool))
+
+
+def _number(document: Mapping[str, Any], key: str) -> Any:
+    """Return a number, or None for null, which stands for one that was not finite."""
+    if key not in document:
+        raise FileFormatError(f"Metadata '{key}' is missing. {ADVICE}")
+    return _checked(document[key], key, *NUMBER)
+
+
+def _column(document: Mapping[str, Any], key: str, *kinds: type) -> tuple[Any, ...]:
+    """Return a list of values of the given types."""
+    return tuple(_checked(value, key, *kinds) for value in checks.field(document, key, list))
+
+
+def _checked(value: Any, key: str, *kinds: type) -> Any:
+    if type(value) not in kinds:
+        raise FileFormatError(f"Metadata '{key}' holds a {type(value).__name__}. {ADVICE}")
+    return value

@@ -1,6 +1,7 @@
 """Workflow files: find what samples and what encodes its prompt, put safety steering in, and take it out again.
 
-Pure functions on parsed JSON; nothing here imports torch or ComfyUI.
+`add`, `check` and `remove` are pure functions on parsed JSON; `read_workflow` and `write_workflow` read and write files.
+Nothing here imports torch or ComfyUI.
 """
 
 from importlib import import_module

@@ -143,7 +143,7 @@ def test_another_model_of_the_same_size_is_not_the_source(
     models: dict[str, Path], direction: SafetyDirection, tmp_path: Path
 ) -> None:
     twin = load_text_model(builders.save_model("llama", tmp_path / "twin", seed=9), "cpu")
-    with pytest.raises(MismatchError, match="answers the anchors otherwise"):
+    with pytest.raises(MismatchError, match="gives different states for the anchor prompts"):
         check_source(direction, twin)
     with pytest.raises(MismatchError):
         check_source(direction, load_text_model(models["bert"], "cpu"))

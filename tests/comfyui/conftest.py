@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _two_threads() -> None:
+def _limit_threads() -> None:
     """Use one thread here, not two: where the cores are busy, threads wait for each other and are many times slower."""
     import torch
 

@@ -135,7 +135,7 @@ def _space(positive: list[list[Any]], place: Any) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_no_weight_is_memory_as_it_was_found(family: str) -> None:
+def test_every_weight_of_a_small_model_is_initialised(family: str) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)  # Fills new memory with NaN.
     try:
         generator = models.model(family).model

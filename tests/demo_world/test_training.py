@@ -22,7 +22,7 @@ def test_lessons_repeat_and_differ() -> None:
     assert not torch.equal(first.pictures, other.pictures)
 
 
-def test_scenes_and_crowds_take_turns_and_crowds_have_no_one_answer() -> None:
+def test_scenes_and_composites_take_turns_and_composites_have_no_one_answer() -> None:
     one = lesson(3, 8)
     assert (one.truth["object"][1::2] == UNSURE).all()
     assert (one.truth["object"][::2] != UNSURE).all()
@@ -35,8 +35,8 @@ def test_every_place_is_a_class_or_unsure() -> None:
         asked = values[values != UNSURE]
         assert 0 <= asked.min()
         assert asked.max() < class_counts()[head]
-    crowds = one.places["object"][1::2]
-    assert ((crowds != UNSURE) & (crowds != class_counts()["object"] - 1)).any(1).float().mean() > 0.8
+    composites = one.places["object"][1::2]
+    assert ((composites != UNSURE) & (composites != class_counts()["object"] - 1)).any(1).float().mean() > 0.8
 
 
 def test_what_stands_where_is_where_the_pixels_change() -> None:

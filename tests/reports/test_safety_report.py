@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -86,7 +89,7 @@ def test_readings_are_in_units_of_the_rare_harmless_token() -> None:
     assert torch.allclose(torch.tensor(reports(states, blades)[0].spaces[0].before), expected, atol=1e-6)
 
 
-def test_what_the_gate_heard_is_what_the_gate_says() -> None:
+def test_the_score_before_steering_is_the_score_of_the_gate() -> None:
     states, space = builders.unsafe_batch(), builders.planted_aligned().spaces["cross_attn"]
     decision = open_gate(states, space)
     for row, one in enumerate(reports(states)):
@@ -178,6 +181,34 @@ def test_a_document_is_json_and_reads_back_the_same(states: Tensor) -> None:
 def test_a_document_of_another_kind_is_refused() -> None:
     with pytest.raises(FileFormatError, match="Expected a file of kind 'safety-report'"):
         SafetyReport.parse({"kind": "direction"})
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield where every value of a JSON document stands."""
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield (*at, key)
+        yield from places(item, (*at, key))
+
+
+def test_a_document_with_any_part_missing_or_odd_is_refused() -> None:
+    [one] = reports(builders.unsafe_batch(1), operator="erase")
+    document = with_words(one, {"cross_attn": (Word("x", 0, 1),)}).document()
+    found = [place for place in places(document) if place != ("flagged",)]  # said for readers, and worked out anew
+    assert len(found) > 30
+    for *way, last in found:
+        for odd in (None, object()):
+            broken = copy.deepcopy(document)
+            holder = broken
+            for key in way:
+                holder = holder[key]
+            if odd is not None:
+                holder[last] = odd
+            elif isinstance(holder, dict):
+                del holder[last]
+            else:
+                continue
+            with pytest.raises(FileFormatError):
+                SafetyReport.parse(broken)
 
 
 def test_a_prompt_of_nothing_but_padding_has_no_score_and_no_movement() -> None:

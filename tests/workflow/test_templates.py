@@ -80,7 +80,7 @@ def test_every_sampler_is_steered_with_a_clip_of_its_prompt_or_left_alone_for_a_
     assert steered > 200
 
 
-def test_a_result_is_sound_fast_and_in_nobodys_way(templates: list[tuple[str, Json]]) -> None:
+def test_adding_is_quick_keeps_the_file_sound_and_lays_no_node_over_another(templates: list[tuple[str, Json]]) -> None:
     for name, data in templates:
         text, start = json.dumps(data), time.process_time()
         result = add(data).data
