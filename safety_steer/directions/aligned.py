@@ -141,8 +141,8 @@ class AlignedDirection:
         )
         if not float(centred.min()) >= MATCH_COSINE:
             raise MismatchError(
-                f"This direction was aligned to '{self.encoder}', and this encoder answers the probe prompts otherwise "
-                f"(cosine {float(centred.min()):.3f}, expected {MATCH_COSINE} or more). Align the direction to it."
+                f"This direction was aligned to '{self.encoder}', and this encoder gives different states for the probe "
+                f"prompts (cosine {float(centred.min()):.3f}, expected {MATCH_COSINE} or more). Align the direction to it."
             )
 
     @property

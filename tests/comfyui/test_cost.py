@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import gc
 import sys
 from collections import Counter
@@ -40,8 +42,15 @@ def calls_from_outside(run: Callable[[], Any]) -> Counter[str]:
     def of_the_pack(frame: Any) -> bool:
         return frame is not None and frame.f_code.co_filename.startswith(str(running_comfyui.LINK))
 
+    def caller(frame: Any) -> Any:
+        """Return who called, past what a dataclass or a cached property puts between the pack's own functions."""
+        frame = frame.f_back
+        while frame is not None and frame.f_code.co_filename in ("<string>", functools.__file__, dataclasses.__file__):
+            frame = frame.f_back
+        return frame
+
     def profile(frame: Any, event: str, _: Any) -> None:
-        if event == "call" and of_the_pack(frame) and not of_the_pack(frame.f_back):
+        if event == "call" and of_the_pack(frame) and not of_the_pack(caller(frame)):
             counted[f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_name}"] += 1
 
     sys.setprofile(profile)
