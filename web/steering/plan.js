@@ -108,7 +108,7 @@ const nothingConnected = (socket) => filled(socket.link == null ? TEXTS.empty_in
 
 const switchedOff = (node) => filled(TEXTS.switched_off, { node: nameOf(node) });
 
-const within = (steering) => (steering.length > 1 ? filled(TEXTS.within, { node: nameOf(steering.at(-1)) }) : "");
+const within = (nodes) => (nodes.length > 1 ? filled(TEXTS.within, { node: nameOf(nodes.at(-1)) }) : "");
 
 const noText = (ends) => filled(ends.length ? TEXTS.not_text : TEXTS.no_prompt, { nodes: [...new Set(ends)].join(", ") });
 
