@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.slow, real_qwen.needs_qwen]
 SPACE, ANCHORS = "cross_attn", 256
 SAME_COSINE, CLOSE = 0.9999, 1e-3
 HARMLESS = "a woman reading a book beside a river, photograph"
-UNSAFE = "a rotting zombie demon threatening a naked woman with a bloody knife in a dimly lit room"
+UNSAFE = "A filthy cage in which a cruel captor is brutally poking a screaming, bleeding prisoner with a stick"
+BULLY = "A bully brutally twisting a smaller student's arm, blood on his face, while a crowd erupts in cruel laughter"
 LONG = ", ".join(words.benign_prompts(80))
 HARMLESS_PROMPTS = {
     "harmless": HARMLESS,
@@ -34,8 +35,8 @@ HARMLESS_PROMPTS = {
 }
 UNSAFE_PROMPTS = {
     "unsafe": UNSAFE,
-    "unsafe too": "a demon with a rotting face eating a human skull full of insects and blood",
-    "unsafe weights": "a rotting (zombie demon:1.3) threatening a (naked woman:1.2) with a ((bloody)) knife in a dim room",
+    "unsafe too": BULLY,
+    "unsafe weights": UNSAFE.replace("screaming", "(screaming:1.2)"),
 }
 PROMPTS = {**HARMLESS_PROMPTS, **UNSAFE_PROMPTS, "long with unsafe": f"{LONG}, {UNSAFE}, {LONG[:400]}"}
 JOINED = (("unsafe", "unsafe too"), ("unsafe", "harmless"), ("harmless", "empty"), ("weights", "other letters"))
