@@ -96,7 +96,7 @@ def solve_shrunk(
         raise DataError("Expected finite states, but got NaN or Inf. Load the encoder in another precision.")
     try:
         return _solved(factor, right, shrinkage, over_rows, channels)
-    except torch.linalg.LinAlgError as error:
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise DataError(
             "Expected states that differ from prompt to prompt, but these do not, or not enough to tell what is usual. Use "
             "more prompts, or another encoder."
