@@ -23,6 +23,7 @@ from ..directions.source import SafetyDirection
 from ..directions.text_spaces import Place
 from ..errors import AlignmentError
 from ..extraction.extract_direction import MIN_ANCHORS
+from ..extraction.usable_states import all_alike
 from ..steering.gate import joined_evidence, log_odds, witnesses
 from . import wide
 from .anchors import PROBE_COUNT, AnchorStates
@@ -158,6 +159,8 @@ def align_space(
         raise AlignmentError(f"Got {len(states):,} states of {name} for {len(source):,} anchors.")
     if not float(states.pooled.std(0).max()) > 0:
         raise AlignmentError(f"The encoder gives the same {name} for every prompt: it has no usable hidden states.")
+    if all_alike(source):
+        raise AlignmentError("The direction holds the same state for every anchor. Extract it again, with other layers.")
     mean, scale, target = _standardised(states, source.numel())
     source = source.to(target.dtype)
     middle = source.mean(0)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ..errors import DataError
+from .usable_states import all_alike
 
 SHRINKAGE = 0.1  # by hand
 LOGISTIC_L2 = 1e-2  # by hand
@@ -45,7 +46,15 @@ def principal_difference(safe: Tensor, unsafe: Tensor) -> Estimate:
 
 
 def shrinkage_lda(safe: Tensor, unsafe: Tensor) -> Estimate:
-    """Compute the mean difference, read through the inverse of the shrunk within-class covariance."""
+    """Compute the mean difference, read through the inverse of the shrunk within-class covariance.
+
+    Raises DataError where the rows of neither side differ, as those of one pair: there is no covariance then.
+    """
+    if all_alike(safe) and all_alike(unsafe):
+        raise DataError(
+            f"Expected pairs whose states differ from each other, but got {len(safe)} with the same ones: lda needs to know "
+            "how they scatter. Add pairs, or choose the estimator mean."
+        )
     vector = (safe - unsafe).mean(0)
     return Estimate(vector, solve_shrunk(within_class(safe, unsafe), vector))
 
@@ -81,7 +90,20 @@ def solve_shrunk(
 
     Works in whichever of r and d is smaller (Woodbury); with `over_rows` always in r, so that no (d, d) matrix is formed.
     Where the d columns are axes in a space of more `channels`, m is the mean over those, and x the same as there.
+    Raises DataError for numbers that are not finite, and where there is no one solution, as for a factor of zeros.
     """
+    if not bool(torch.isfinite(factor).all() and torch.isfinite(right).all()):
+        raise DataError("Expected finite states, but got NaN or Inf. Load the encoder in another precision.")
+    try:
+        return _solved(factor, right, shrinkage, over_rows, channels)
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise DataError(
+            "Expected states that differ from prompt to prompt, but these do not, or not enough to tell what is usual. Use "
+            "more prompts, or another encoder."
+        ) from error
+
+
+def _solved(factor: Tensor, right: Tensor, shrinkage: float, over_rows: bool, channels: int | None) -> Tensor:
     rank, width = factor.shape
     level = shrinkage * factor.square().sum() / (channels or width)
     scaled = factor * (1 - shrinkage) ** 0.5

@@ -16,12 +16,14 @@ from ..statistics import auroc, mean_pairwise_cosine
 from ..storage.prompt_files import Pair, category_rows
 from .estimators import ESTIMATORS, Estimate, logistic_probe, within_class
 from .text_model import Progress, TextModel, pooled_activations
+from .usable_states import all_alike, check_differing, check_finite
 
 ActivationsOf = Callable[[Sequence[str], Sequence[int]], Tensor]
 
 MIN_PAIRS = 8  # by hand
 MIN_ANCHORS = 64  # by hand; for a direction and for a map
 SPREAD_RANK = 128  # by hand
+CHANCE = 0.5  # the AUROC of a reading that tells nothing
 SCALE_FLOOR = 1e-6  # by hand; keeps constant channels from dividing by 0
 
 
@@ -49,7 +51,8 @@ def extract(
     by side. "auto" takes the layer with the highest Safety Awareness Score, the embedding, and one a third of the way up
     between them: early states carry over best, late ones know most.
     `anchors` are harmless prompts of any length; long ones become passages, which say what is normal in long prompts.
-    Raises DataError for an unknown setting, fewer than 8 pairs, or fewer than 64 short anchors.
+    Raises DataError for an unknown setting, fewer than 8 pairs, or fewer than 64 short anchors, and EncoderError for states
+    that are not finite or that do not differ.
     """
 
     def activations_of(texts: Sequence[str], layers: Sequence[int]) -> Tensor:
@@ -76,6 +79,7 @@ def extract_with(
     chosen = _layers(layer, last_layer)
     texts = [pair.safe for pair in pairs] + [pair.unsafe for pair in pairs] + list(anchors)
     activations = activations_of(texts, chosen)
+    check_finite(activations, chosen)
     count = len(pairs)
     safe, unsafe, benign = activations[:count], activations[count : 2 * count], activations[2 * count :]
     curve = [score_layer(number, safe[:, index], unsafe[:, index], benign[:, index]) for index, number in enumerate(chosen)]
@@ -104,21 +108,31 @@ def check_settings(pairs: Sequence[Pair], anchors: Sequence[str], estimator: str
         raise DataError(f"Expected at least {MIN_PAIRS} pairs, but got {len(pairs)}. Add pairs.")
     if len(anchors) < MIN_ANCHORS:
         raise DataError(f"Expected at least {MIN_ANCHORS} benign anchors, but got {len(anchors)}. Add benign prompts.")
+    single = [name for name, rows in category_rows(pairs).items() if len(rows) < 2]
+    if estimator == "lda" and single:
+        raise DataError(
+            f"Expected at least 2 pairs in each category for the estimator lda, but got 1 in {', '.join(single)}. Add pairs, "
+            "or choose the estimator mean."
+        )
 
 
 def score_layer(layer: int, safe: Tensor, unsafe: Tensor, benign: Tensor) -> LayerScore:
     """Score one layer from raw pooled activations (N, d), (N, d) and (M, d).
 
-    Separation is the AUROC of the shrinkage-LDA reading of one half of the pairs on the other half, both ways.
+    Separation is the AUROC of the shrinkage-LDA reading of one half of the pairs on the other half, both ways. A layer that
+    says the same of all pairs, as the embedding of a last token that never changes, is no better than chance.
     """
     mean, scale = channel_statistics(benign)
     safe, unsafe = (safe.double() - mean) / scale, (unsafe.double() - mean) / scale
+    awareness = mean_pairwise_cosine(safe - unsafe)
+    if all_alike(torch.cat([safe, unsafe])):
+        return LayerScore(layer, awareness, CHANCE)
     even, odd = torch.arange(0, len(safe), 2), torch.arange(1, len(safe), 2)
     held_out = []
     for train, test in ((even, odd), (odd, even)):
         reading = ESTIMATORS["lda"](safe[train], unsafe[train]).reading
         held_out.append(auroc(safe[test] @ reading, unsafe[test] @ reading))
-    return LayerScore(layer, mean_pairwise_cosine(safe - unsafe), sum(held_out) / 2)
+    return LayerScore(layer, awareness, sum(held_out) / 2)
 
 
 def fit_direction(
@@ -134,11 +148,13 @@ def fit_direction(
 ) -> SafetyDirection:
     """Fit vectors, readings, probes, class statistics and examples from raw activations of (safe, unsafe, anchors).
 
-    The three tensors are (N, d), (N, d) and (M, d), d the source width times the number of layers.
+    The three tensors are (N, d), (N, d) and (M, d), d the source width times the number of layers. Raises EncoderError for
+    states that are the same for all prompts, or for both sides of all pairs of a category.
     """
-    mean, scale = channel_statistics(activations[2])
-    safe, unsafe, benign = ((rows.double() - mean) / scale for rows in activations)
     rows = category_rows(pairs)
+    check_differing(*activations, rows)
+    mean, scale = channel_statistics(activations[2])
+    safe, unsafe, benign = ((states.double() - mean) / scale for states in activations)
     estimates = [ESTIMATORS[estimator](safe[index], unsafe[index]) for index in rows.values()]
     probes = [logistic_probe(unsafe[index], safe) for index in rows.values()]
     return SafetyDirection(

@@ -10,7 +10,7 @@ from ..api_wires import wire
 from .graph import Document, Json, Wire
 from .pack_nodes import ALIGN, APPLY, LOAD, STEERING, SUPPLYING, api_node
 from .plan import STEER, Verdict
-from .prompts import CLIP, OwnClip
+from .prompts import OwnClip, clip_start
 from .trace import PAIR
 
 TEXT_INPUTS = ("text", "prompt", "user_prompt", "text_g", "text_l", "clip_g", "clip_l", "t5xxl", "llama", "bert", "mt5xl")
@@ -109,7 +109,7 @@ def insert(data: Json, verdicts: Sequence[Verdict]) -> Json:
         name = sampler.socket(sampler.model)["name"]
         holder = result[sampler.node["id"]]["inputs"]
         clip = verdict.source.wire
-        start = verdict.walker.plain(sampler.graph, clip, CLIP)
+        start = clip_start(verdict.walker, sampler.graph, clip)
         direction = put(LOAD, LOAD)
         aligned = put((ALIGN, start), ALIGN, direction=direction, clip=[clip.origin, clip.slot])
         source = holder[name]

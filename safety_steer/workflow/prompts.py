@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .graph import ENTRY, MUTED, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, outputs
-from .trace import Walker
+from .trace import PASSING, Walker
 
 CONDITIONING, CLIP = "CONDITIONING", "CLIP"
 MAX_DEPTH = 32
 WRITES_MUSIC = ("YuE2GenerateMusic", "MiniMaxMusic3TextEncode")
 """Nodes whose conditioning is music that a language model has written: it holds no text that could be steered."""
+SAME_CLIP = (*PASSING, "SelectCLIPDevice")
+"""Nodes that give a CLIP that says what the one they get says. Those that change it are not among them: CLIPSetLastLayer,
+T5TokenizerOptions, LoRAs, merges, hooks."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,11 @@ def _brought_out(walker: Walker, graph: Graph, node: Json, inner: Graph, source:
     return None
 
 
+def clip_start(walker: Walker, graph: Graph, wire: Wire) -> Wire:
+    """Return where within its graph it was last decided what a CLIP says: two wires from there are one CLIP."""
+    return walker.plain(graph, wire, CLIP, SAME_CLIP)
+
+
 def origins(walker: Walker, graph: Graph, source: Source, depth: int = 0) -> frozenset[tuple[str, Wire]]:
     """Return where a source's CLIP really comes from: graph and wire, several when the subgraph is used several times."""
     if depth > MAX_DEPTH:
@@ -128,7 +136,7 @@ def origins(walker: Walker, graph: Graph, source: Source, depth: int = 0) -> fro
             for one in inner_source
             for origin in origins(walker, outer, one, depth + 1)
         )
-    wire = walker.plain(graph, source.wire, CLIP)
+    wire = clip_start(walker, graph, source.wire)
     if wire.origin == ENTRY:
         places = ((outer, walker.outside(graph, wire.slot, node, outer)) for outer, node in walker.document.places(graph))
         return frozenset(origin for outer, one in places if one for origin in origins(walker, outer, OwnClip(one), depth + 1))
@@ -154,7 +162,7 @@ def distinct(walker: Walker, graph: Graph, sources: Sequence[Source]) -> list[So
     ordered = sorted(sources, key=lambda source: not isinstance(source, OwnClip))
     plain: dict[object, Source] = {}
     for source in ordered:
-        start: object = walker.plain(graph, source.wire, CLIP) if isinstance(source, OwnClip) else source
+        start: object = clip_start(walker, graph, source.wire) if isinstance(source, OwnClip) else source
         plain.setdefault(start, source)
     if len(plain) < 2:
         return list(plain.values())

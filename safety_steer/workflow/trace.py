@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .graph import BYPASSED, ENTRY, EXIT, MUTED, Document, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, named, outputs
@@ -41,10 +41,10 @@ class Walker:
             sockets = _feeding(graph, node, wire.slot, kind)
         return [source for source in map(graph.source, sockets) if source]
 
-    def plain(self, graph: Graph, wire: Wire, kind: str) -> Wire:
-        """Follow a wire to where it really starts within its graph: past reroutes, get and set nodes, bypassed nodes."""
+    def plain(self, graph: Graph, wire: Wire, kind: str, passing: Sequence[str] = PASSING) -> Wire:
+        """Follow a wire to where it really starts within its graph: past bypassed nodes and those of the types `passing`."""
         seen = {wire}
-        while (node := self.node(graph, wire)) and (self.off(node) or node["type"] in PASSING):
+        while (node := self.node(graph, wire)) and (self.off(node) or node["type"] in passing):
             further = self.behind(graph, wire, kind)
             if not further or further[0] in seen:
                 return wire

@@ -236,6 +236,14 @@ def test_an_encoder_that_says_the_same_to_every_prompt_is_refused() -> None:
         align(builders.planted_direction(), {SPACE: constant}, "constant")
 
 
+@pytest.mark.parametrize("name", sorted(MAPS))
+def test_a_direction_whose_anchors_all_have_the_same_state_is_refused(name: str) -> None:
+    direction = builders.planted_direction()
+    same = replace(direction, anchor_activations=torch.full_like(direction.anchor_activations, 0.3))
+    with pytest.raises(AlignmentError, match="the same state for every anchor"):
+        align(same, {SPACE: builders.planted_states()}, "planted", AlignSettings(map=name))
+
+
 def test_an_unknown_map_is_refused() -> None:
     with pytest.raises(DataError, match="Expected map"):
         align(builders.planted_direction(), {SPACE: builders.planted_states()}, "planted", AlignSettings(map="affine"))

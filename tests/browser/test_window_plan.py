@@ -16,7 +16,7 @@ from support.workflows.templates import workflows
 from safety_steer.workflow import check
 from safety_steer.workflow.graph import Graph
 from safety_steer.workflow.plan import Verdict
-from safety_steer.workflow.prompts import CLIP, FromInside, FromOutside, OwnClip, Source
+from safety_steer.workflow.prompts import FromInside, FromOutside, OwnClip, Source, clip_start
 from safety_steer.workflow.trace import Walker
 
 Json = dict[str, Any]
@@ -26,7 +26,7 @@ pytestmark = [NEEDS_NODE]
 def source_key(walker: Walker, graph: Graph, source: Source) -> str:
     """Name a source as the script does."""
     if isinstance(source, OwnClip):
-        start = walker.plain(graph, source.wire, CLIP)
+        start = clip_start(walker, graph, source.wire)
         return f"clip {start.origin}.{start.slot}"
     if isinstance(source, FromOutside):
         return f"outside {source.slot}"

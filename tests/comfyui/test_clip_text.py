@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from support.comfyui import running_comfyui  # isort: skip
 import comfy.model_management
 import pytest
@@ -125,3 +127,16 @@ def test_an_interruption_stops_between_passes() -> None:
     comfy.model_management.interrupt_current_processing()
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         _batched(tiny.clip("sd15"), PROMPTS)
+
+
+def test_a_clip_on_another_device_says_the_same() -> None:
+    if not (Path(running_comfyui.CHECKOUT) / "comfy_extras" / "nodes_multigpu.py").is_file():
+        pytest.skip("this ComfyUI puts no CLIP on another device")
+    from comfy_extras.nodes_multigpu import SelectCLIPDeviceNode
+
+    clip = tiny.clip("sdxl")
+    [moved] = SelectCLIPDeviceNode.execute(clip, "cpu").args
+    for prompt in PROMPTS:
+        [[states, extras]], [[others, more]] = tiny.encode(clip, prompt), tiny.encode(moved, prompt)
+        assert torch.equal(states, others)
+        assert torch.equal(extras["pooled_output"], more["pooled_output"])

@@ -14,6 +14,12 @@ from support.comfyui.comfy_process import ComfyProcess
 
 pytestmark = pytest.mark.slow
 
+# Nodes of ComfyUI that take a CLIP and give one that says something else.
+CHANGES_CLIP = {
+    *("CLIPSetLastLayer", "T5TokenizerOptions", "LoraLoader", "LoraLoaderBypass", "SetClipHooks"),
+    *("CLIPAttentionMultiply", "CLIPMergeSimple", "CLIPMergeSubtract", "CLIPMergeAdd"),
+}
+
 
 def fetched(comfy: ComfyProcess, path: str) -> str:
     with urllib.request.urlopen(f"{comfy.url}{path}", timeout=30) as answer:
@@ -52,6 +58,16 @@ def test_the_block_is_offered_among_the_blueprints_and_given_whole(comfy: ComfyP
     [file] = (running_comfyui.REPOSITORY / "subgraphs").iterdir()
     assert entry["name"] == file.stem == "Safety Steer"
     assert json.loads(fetched(comfy, f"/global_subgraphs/{number}"))["data"] == file.read_text(encoding="utf-8")
+
+
+def test_every_node_that_hands_a_clip_on_is_known_to_change_it_or_to_leave_it(comfy: ComfyProcess) -> None:
+    """Two texts whose CLIPs differ by such a node alone are of one CLIP only where the node changes nothing."""
+    nodes: dict[str, Any] = json.loads(fetched(comfy, "/object_info"))
+    takes = {name: [kind[0] for part in one["input"].values() for kind in part.values()] for name, one in nodes.items()}
+    handing = {name for name, one in nodes.items() if "CLIP" in one["output"] and "CLIP" in takes[name]}
+    same = set(running_comfyui.module("safety_steer.workflow.prompts").SAME_CLIP)
+    assert handing - same - CHANGES_CLIP == set()
+    assert handing >= {"CLIPSetLastLayer", "LoraLoader"}
 
 
 def locale_files() -> list[Any]:

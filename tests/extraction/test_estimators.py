@@ -128,3 +128,34 @@ def test_a_probe_of_numbers_that_are_not_finite_says_so() -> None:
     safe, unsafe, _ = planted(count=10)
     with pytest.raises(DataError, match="did not converge"):
         logistic_probe(unsafe * float("nan"), safe)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("over_rows", [False, True])
+def test_solving_with_numbers_that_are_not_finite_says_so(value: float, over_rows: bool) -> None:
+    fine, broken = torch.ones(4, 3, dtype=torch.float64), torch.full((4, 3), value, dtype=torch.float64)
+    for factor, right in ((broken, fine), (fine, broken)):
+        with pytest.raises(DataError, match="finite states, but got NaN or Inf"):
+            solve_shrunk(factor, right, over_rows=over_rows)
+
+
+@pytest.mark.parametrize(("rank", "width"), [(3, 9), (9, 3)])
+@pytest.mark.parametrize("over_rows", [False, True])
+def test_solving_where_nothing_varies_says_so(rank: int, width: int, over_rows: bool) -> None:
+    with pytest.raises(DataError, match="differ from prompt to prompt"):
+        solve_shrunk(torch.zeros(rank, width), torch.ones(2, width), over_rows=over_rows)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("value", [0.1, 0.3, 7.0])
+def test_lda_of_pairs_that_are_all_the_same_says_so(count: int, value: float) -> None:
+    safe = torch.full((count, 6), value, dtype=torch.float64)
+    with pytest.raises(DataError, match=f"got {count} with the same ones.*estimator mean"):
+        ESTIMATORS["lda"](safe, safe - 1)
+
+
+@pytest.mark.parametrize("name", sorted(set(ESTIMATORS) - {"lda"}))
+def test_the_other_estimators_do_with_one_pair(name: str) -> None:
+    safe, unsafe, _ = planted(count=1)
+    estimate = ESTIMATORS[name](safe, unsafe)
+    assert cosine(estimate.vector, (safe - unsafe)[0]) > 0.9

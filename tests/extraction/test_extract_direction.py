@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +12,13 @@ import torch
 from support import builders
 from torch import Tensor
 
-from safety_steer.directions.source import SafetyDirection, rounded
-from safety_steer.errors import DataError
+from safety_steer.directions.source import ModelIdentity, SafetyDirection, rounded
+from safety_steer.errors import DataError, EncoderError
 from safety_steer.extraction.estimators import ESTIMATORS
-from safety_steer.extraction.extract_direction import covariance_factor, extract, score_layer
+from safety_steer.extraction.extract_direction import covariance_factor, extract, extract_with, score_layer
 from safety_steer.extraction.text_model import TextModel, load_text_model, pooled_activations
 from safety_steer.statistics import auroc
+from safety_steer.storage.prompt_files import Pair
 
 PAIRS, ANCHORS = builders.stand_in_pairs(), builders.sentences(80)
 
@@ -147,3 +150,72 @@ def test_a_covariance_factor_is_the_best_of_its_rank(count: int, width: int, ran
     assert factor.shape[0] <= max(rank, min(count, width))
     assert np.allclose(factor.T @ factor, (right[:kept].T * values[:kept] ** 2) @ right[:kept])
     assert left.shape[0] == count
+
+
+WIDTH, LAST = 12, 3
+
+
+def made(layers: dict[int, Callable[[Tensor], Tensor]], pairs: list[Pair] = PAIRS, **settings: Any) -> SafetyDirection:
+    """Extract from a stand-in whose states are noise that tells the sides apart, but for what `layers` makes of some layers."""
+
+    def activations_of(texts: Sequence[str], numbers: Sequence[int]) -> Tensor:
+        states = torch.randn(len(texts), LAST + 1, WIDTH, generator=torch.Generator().manual_seed(5))
+        states[len(pairs) : 2 * len(pairs), :, 0] -= 3
+        for layer, change in layers.items():
+            states[:, layer] = change(states[:, layer])
+        return states[:, list(numbers)]
+
+    return extract_with(activations_of, ModelIdentity("stand-in", "", WIDTH, LAST), LAST, pairs, ANCHORS, **settings)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_states_that_are_not_finite_are_refused_with_their_layers(value: float) -> None:
+    def broken(states: Tensor) -> Tensor:
+        return torch.where(torch.arange(len(states))[:, None] == 30, value, states)
+
+    with pytest.raises(EncoderError, match=r"NaN or Inf at layer 1, 3\."):
+        made({1: broken, 3: broken})
+    assert made({1: broken}, layer=2).layers == (2,)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 5.0])
+@pytest.mark.parametrize("estimator", sorted(ESTIMATORS))
+@pytest.mark.parametrize("layer", ["auto", 2, "1,3"])
+def test_a_model_that_says_the_same_to_every_prompt_is_refused(value: float, estimator: str, layer: str | int) -> None:
+    silent = dict.fromkeys(range(LAST + 1), lambda states: torch.full_like(states, value))
+    with pytest.raises(EncoderError, match="the same states for every prompt"):
+        made(silent, layer=layer, estimator=estimator)
+
+
+@pytest.mark.parametrize("estimator", sorted(ESTIMATORS))
+def test_one_silent_layer_is_no_better_than_chance_and_the_others_are_read(estimator: str) -> None:
+    """The embedding of a last token that never changes, such as T5's, says the same of every prompt."""
+    direction = made({0: lambda states: torch.full_like(states, 0.1)}, estimator=estimator)
+    curve = {int(layer): (awareness, separation) for layer, awareness, separation in direction.report["layer_curve"]}
+    assert curve[0][0] < 0
+    assert curve[0][1] == 0.5
+    assert min(separation for layer, (_, separation) in curve.items() if layer) > 0.8
+    assert 0 in direction.layers
+    assert float(direction.vectors[:, :WIDTH].abs().max()) < 1e-15 * float(direction.vectors[:, WIDTH:].abs().max())
+    assert bool(torch.isfinite(direction.vectors).all() and torch.isfinite(direction.readings).all())
+
+
+@pytest.mark.parametrize("estimator", sorted(ESTIMATORS))
+def test_a_category_whose_sides_have_the_same_states_is_refused_by_name(estimator: str) -> None:
+    rows = [number for number, pair in enumerate(PAIRS) if pair.category == "fires"]
+
+    def same(states: Tensor) -> Tensor:
+        changed = states.clone()
+        changed[[len(PAIRS) + row for row in rows]] = states[rows]
+        return changed
+
+    with pytest.raises(EncoderError, match=r"both sides of every pair of fires:"):
+        made({2: same}, layer=2, estimator=estimator)
+
+
+def test_lda_asks_for_two_pairs_in_a_category_before_anything_is_encoded() -> None:
+    alone = [*PAIRS, Pair("a red kite", "a red sword", "swords")]
+    with pytest.raises(DataError, match=r"2 pairs in each category for the estimator lda, but got 1 in swords\."):
+        made({}, alone, layer=2, estimator="lda")
+    for estimator in set(ESTIMATORS) - {"lda"}:
+        assert "swords" in made({}, alone, layer=2, estimator=estimator).categories

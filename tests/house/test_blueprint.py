@@ -29,7 +29,7 @@ def check_value(value: object, locked: dict[str, Any]) -> None:
     assert type(value) is FITTING[locked["type"]], locked
     assert value == locked["default"]
     assert locked.get("options") in (None, "files") or value in locked["options"]
-    assert "min" not in locked or locked["min"] <= value <= locked["max"]  # type: ignore[operator]
+    assert "min" not in locked or locked["min"] <= value <= locked["max"]
 
 
 def test_the_file_is_what_the_script_makes() -> None:

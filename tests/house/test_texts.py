@@ -47,7 +47,7 @@ def told_of(page: str, heading: str) -> dict[str, str]:
 def test_every_node_is_locked() -> None:
     """The lock speaks for the nodes below, so it has to know them all."""
     ids = [
-        keyword.value.value
+        str(keyword.value.value)
         for path in (ROOT / "nodes").glob("*.py")
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call)

@@ -213,3 +213,23 @@ def test_the_negative_of_a_pair_is_told_from_the_positive_that_nothing_takes() -
 )
 def test_a_wire_is_told_from_a_value(value: object, start: object) -> None:
     assert wire(value) == start
+
+
+def two_texts(between: str) -> Json:
+    """A prompt of two texts, the CLIP of the second through a node of this type."""
+    data = base()
+    data["20"] = {"class_type": between, "inputs": {"clip": ["4", 1]}}
+    data["21"] = {"class_type": "CLIPTextEncode", "inputs": {"text": "a lake", "clip": ["20", 0]}}
+    inputs = {"conditioning_to": ["6", 0], "conditioning_from": ["21", 0]}
+    data["22"] = {"class_type": "ConditioningConcat", "inputs": inputs}
+    data["12:3"]["inputs"]["positive"] = ["22", 0]
+    return data
+
+
+def test_a_clip_on_another_device_is_the_same_one_and_a_changed_clip_is_not() -> None:
+    moved, changed = add(two_texts("SelectCLIPDevice")), add(two_texts("CLIPSetLastLayer"))
+    assert [verdict.state for verdict in moved.verdicts] == [STEER]
+    [align] = [one for one in moved.data.values() if one["class_type"] == "AlignSafetyDirection"]
+    assert align["inputs"]["clip"] == ["4", 1]
+    assert [verdict.state for verdict in changed.verdicts] == [LEFT]
+    assert "2 different CLIPs" in changed.verdicts[0].reason

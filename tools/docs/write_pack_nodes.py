@@ -96,6 +96,7 @@ def rules_script() -> str:
             prompts.WRITES_MUSIC,
             "Nodes whose conditioning is music that a language model has written.",
         ),
+        ("SAME_CLIP", prompts.SAME_CLIP, "Nodes that give a CLIP that says what the one they get says."),
         ("MAX_DEPTH", prompts.MAX_DEPTH, "How deep in each other subgraphs are looked into."),
         ("NOTES", blocks.NOTES, "What a block may hold besides steering: nodes that do nothing by themselves."),
         ("RECORD", record.KEY, "Where `safety-steer add` keeps, in a file, what it has changed."),

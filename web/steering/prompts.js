@@ -1,6 +1,6 @@
 // Where does a sampler's prompt get its CLIP? The rules are those of safety_steer/workflow/prompts.py.
 
-import { CLIP, CONDITIONING, MAX_DEPTH, WRITES_MUSIC } from "./rules.js";
+import { CLIP, CONDITIONING, MAX_DEPTH, SAME_CLIP, WRITES_MUSIC } from "./rules.js";
 import { fromEntry, isKind, isUntold, wireInto, wireKey } from "./trace.js";
 
 /** @typedef {import("./trace.js").Wire} Wire */
@@ -11,9 +11,12 @@ import { fromEntry, isKind, isUntold, wireInto, wireKey } from "./trace.js";
  * @typedef {{clip: Wire} | {outside: number} | {inside: any, source: Source}} Source
  */
 
+/** Return where within its graph it was last decided what a CLIP says: two wires from there are one CLIP. @returns {Wire} */
+const clipStart = (walker, graph, wire) => walker.plain(graph, wire, CLIP, SAME_CLIP);
+
 /** Name a source, for comparing. @param {Walker} walker @param {Source} source @returns {string} */
 export function sourceKey(walker, graph, source) {
-  if ("clip" in source) return `clip ${wireKey(walker.plain(graph, source.clip, CLIP))}`;
+  if ("clip" in source) return `clip ${wireKey(clipStart(walker, graph, source.clip))}`;
   if ("outside" in source) return `outside ${source.outside}`;
   return `inside ${source.inside.id} ${sourceKey(walker, source.inside.subgraph, source.source)}`;
 }
@@ -91,7 +94,7 @@ function origins(walker, graph, source, depth = 0) {
   if ("outside" in source) {
     return usedWith(walker, graph, source.outside).flatMap(([outer, , sources]) => sources.flatMap((one) => next(outer, one)));
   }
-  const wire = walker.plain(graph, source.clip, CLIP);
+  const wire = clipStart(walker, graph, source.clip);
   if (fromEntry(wire)) {
     const places = walker.places(graph).map(([outer, node]) => [outer, walker.outside(graph, wire.slot, outer, node)]);
     return places.flatMap(([outer, clip]) => (clip ? next(outer, { clip }) : []));

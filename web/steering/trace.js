@@ -89,10 +89,10 @@ export class Walker {
     return sockets.map((socket) => wireInto(graph, socket)).filter(Boolean);
   }
 
-  /** Follow a wire to where it really starts within its graph. @returns {Wire} */
-  plain(graph, wire, kind) {
+  /** Follow a wire to where it really starts within its graph: past nodes that are off or of these types. @returns {Wire} */
+  plain(graph, wire, kind, passing = PASSING) {
     const seen = new Set([wireKey(wire)]);
-    for (let node; (node = this.node(graph, wire)) && (this.off(node) || PASSING.includes(node.type)); ) {
+    for (let node; (node = this.node(graph, wire)) && (this.off(node) || passing.includes(node.type)); ) {
       const [further] = this.behind(graph, wire, kind);
       if (!further || seen.has(wireKey(further))) return wire;
       wire = further;

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ..graph import ENTRY, EXIT, Document, Graph, Json, Wire, inputs, named, outputs
 from ..pack_nodes import ALIGN, ALIGNED, APPLY, DIRECTION, LOAD, OWN_NODES
 from ..plan import STEER, Verdict
-from ..prompts import CLIP, FromInside, FromOutside, OwnClip, Source, used_with
+from ..prompts import CLIP, FromInside, FromOutside, OwnClip, Source, clip_start, used_with
 from ..trace import Walker
 from . import layout
 from .edit import Editor
@@ -36,7 +36,7 @@ class Inserter:
                 if node["type"] == LOAD and not walker.off(node):
                     self.loads.setdefault(graph.key, Wire(node["id"], 0))
                 elif clip and not walker.off(node):
-                    self.aligned.setdefault((graph.key, walker.plain(graph, clip, CLIP)), Wire(node["id"], 0))
+                    self.aligned.setdefault((graph.key, clip_start(walker, graph, clip)), Wire(node["id"], 0))
 
     def insert(self, verdict: Verdict) -> None:
         """Steer one sampler."""
@@ -61,7 +61,7 @@ class Inserter:
 
     def _aligned(self, walker: Walker, graph: Graph, source: Source) -> Wire:
         """Return the wire of the aligned direction for a CLIP in a graph; make what it needs."""
-        key = (graph.key, walker.plain(graph, source.wire, CLIP) if isinstance(source, OwnClip) else source)
+        key = (graph.key, clip_start(walker, graph, source.wire) if isinstance(source, OwnClip) else source)
         if key not in self.aligned:
             if isinstance(source, FromOutside):
                 self.aligned[key] = self._brought_in(walker, graph, source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from .sketch import Json, loader, node, sampler, text, workflow
+from .sketch import Json, loader, node, sampler, subgraph, text, workflow
 
 Source = tuple[str, int]
 PAIRED = "positive:CONDITIONING negative:CONDITIONING"
@@ -112,6 +112,7 @@ def steered() -> dict[str, tuple[Json, dict[str, tuple[Source, Source]]]]:
             ),
             {"3": (("4", 0), ("5", 0))},
         ),
+        **_on_another_device(),
         "pairs that go together": (
             workflow(
                 *prompts(),
@@ -145,6 +146,59 @@ def steered() -> dict[str, tuple[Json, dict[str, tuple[Source, Source]]]]:
     }
 
 
+def _on_another_device() -> dict[str, tuple[Json, dict[str, tuple[Source, Source]]]]:
+    """A prompt of two texts, of which the second is encoded on another device: one CLIP all the same."""
+    one, clip = ("1", 0), ("1", 1)
+    within = (device(3, "-10.0"), text(4, "3.0"))
+    elsewhere = subgraph("elsewhere", "clip:CLIP", "conditioning:CONDITIONING<4.0", *within)
+    changed = (text(2, "8.0"), text(6, "5.0"))
+    return {
+        "one clip on two devices": (
+            workflow(loader(), device(5, "1.1"), text(2, "1.1"), text(6, "5.0"), both("2.0", "6.0"), sampler(3, "1.0", "7.0")),
+            {"3": (one, clip)},
+        ),
+        "one clip on two devices, on the other one first": (
+            workflow(loader(), device(5, "1.1"), text(2, "1.1"), text(6, "5.0"), both("6.0", "2.0"), sampler(3, "1.0", "7.0")),
+            {"3": (one, ("5", 0))},
+        ),
+        "one clip that ends earlier, on two devices": (
+            workflow(loader(), earlier(8, "1.1"), device(5, "8.0"), *changed, both("2.0", "6.0"), sampler(3, "1.0", "7.0")),
+            {"3": (one, ("8", 0))},
+        ),
+        "one clip on another device within a subgraph": (
+            workflow(
+                *(loader(), text(2, "1.1"), node(10, "elsewhere", "clip:CLIP<1.1", "conditioning:CONDITIONING")),
+                *(both("10.0", "2.0"), sampler(3, "1.0", "7.0")),
+                subgraphs=(elsewhere,),
+            ),
+            {"3": (one, clip)},
+        ),
+        "two samplers with one clip on two devices": (
+            workflow(
+                *(loader(), device(5, "1.1"), text(2, "1.1"), text(6, "5.0")),
+                *(sampler(3, "1.0", "2.0"), sampler(4, "1.0", "6.0")),
+            ),
+            {"3": (one, clip), "4": (one, clip)},
+        ),
+    }
+
+
+def device(number: int, clip: str) -> Json:
+    """A CLIP on another device, which says the same there."""
+    return node(number, "SelectCLIPDevice", f"clip:CLIP<{clip}", "CLIP")
+
+
+def earlier(number: int, clip: str) -> Json:
+    """A CLIP that ends at another layer, which says something else."""
+    return node(number, "CLIPSetLastLayer", f"clip:CLIP<{clip}", "CLIP")
+
+
+def both(first: str, second: str) -> Json:
+    """Two prompts, 7, in one."""
+    wires = f"conditioning_to:CONDITIONING<{first} conditioning_from:CONDITIONING<{second}"
+    return node(7, "ConditioningConcat", wires, "CONDITIONING")
+
+
 def _pairs(*names: str) -> str:
     """Wire prompt 2 into what is called positive, and prompt 6 into the others."""
     return " ".join(f"{name}:CONDITIONING<{2 if name.startswith('positive') else 6}.0" for name in names)
@@ -158,7 +212,7 @@ def not_found_out(data: Json) -> Json:
 
 def left_alone() -> dict[str, tuple[Json, str]]:
     """Return workflows whose sampler is left alone, with a part of the reason."""
-    both = "2 different CLIPs"
+    different = "2 different CLIPs"
     more = {"WanAnimate2ToVideo": "positive_pose", "PairConditioningSetDefaultCombine": "positive_DEFAULT"}
     found = {
         f"another CLIP into {name} of {type}": workflow(
@@ -169,4 +223,13 @@ def left_alone() -> dict[str, tuple[Json, str]]:
         for type, name in more.items()
     }
     found["branches with two CLIPs"] = workflow(*prompts(), switch(9, "2.0", "6.0", "CONDITIONING"), sampler(3, "1.0", "9.0"))
-    return {name: (data, both) for name, data in found.items()}
+    changing = {
+        "CLIPSetLastLayer": (earlier(5, "1.1"), text(6, "5.0")),
+        "CLIPSetLastLayer behind another device": (device(8, "1.1"), earlier(5, "8.0"), text(6, "5.0")),
+        "T5TokenizerOptions": (node(5, "T5TokenizerOptions", "clip:CLIP<1.1", "CLIP"), text(6, "5.0")),
+        "LoraLoader": (node(5, "LoraLoader", "model:MODEL<1.0 clip:CLIP<1.1", "MODEL CLIP"), text(6, "5.1")),
+    }
+    for name, other in changing.items():
+        prompt = both("2.0", "6.0")
+        found[f"{name} for one text of two"] = workflow(loader(), text(2, "1.1"), *other, prompt, sampler(3, "1.0", "7.0"))
+    return {name: (data, different) for name, data in found.items()}
