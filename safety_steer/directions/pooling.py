@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -158,7 +159,7 @@ def read_space(
         passages = cut([pooled[:0]] if space.harm.silent else _real_rows(floats, real))
     unsafe = {chosen: read_tokens(floats, space.tokens.readings, space.tokens.offsets, chosen) for chosen in wanted}
     finite = torch.isfinite(low) & torch.isfinite(high)
-    return SpaceReading(space, states, floats, real, finite, pooled, unsafe, passages)
+    return SpaceReading(space, states, floats, real, finite, pooled, MappingProxyType(unsafe), passages)
 
 
 def _real_rows(floats: Tensor, real: Tensor) -> list[Tensor]:

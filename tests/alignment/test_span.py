@@ -13,7 +13,8 @@ from safety_steer.alignment.anchors import AnchorStates, collect, collect_passag
 from safety_steer.alignment.span import Span
 from safety_steer.directions.aligned_space import AlignedSpace
 from safety_steer.directions.harm_net import HarmNet
-from safety_steer.directions.passages import Passages, cut
+from safety_steer.directions.passages import Passages
+from safety_steer.directions.pooling import cut
 from safety_steer.directions.space_file import space_tensors
 from safety_steer.errors import AlignmentError, EncoderError
 from safety_steer.steering.gate import open_gate
