@@ -23,7 +23,7 @@ from torch import Tensor
 from safety_steer.alignment.align_direction import WITNESS_WEIGHTS, AlignSettings, align
 from safety_steer.alignment.anchors import AnchorStates, collect
 from safety_steer.cli.console import table
-from safety_steer.directions.aligned import AlignedSpace
+from safety_steer.directions.aligned_space import AlignedSpace
 from safety_steer.directions.pooling import pool
 from safety_steer.directions.source import SafetyDirection
 from safety_steer.extraction.extract_direction import fit_direction
@@ -47,7 +47,7 @@ def measure(space: AlignedSpace, safe: Sequence[Tensor], unsafe: Sequence[Tensor
     """Return AUROC of reading and gate, and the share of unsafe prompts flagged."""
     pooled = [torch.cat([pool(rows[None]) for rows in side]) for side in (safe, unsafe)]
     if plain:
-        reading = [((part - space.mean) / space.scale.square()) @ space.vectors[0] for part in pooled]
+        reading = [((part - space.encoder.mean) / space.encoder.scale.square()) @ space.vectors[0] for part in pooled]
     else:
         reading = [space.safe_score(part)[:, 0] for part in pooled]
     scores = [torch.cat([open_gate(rows[None], space).scores for rows in side]) for side in (safe, unsafe)]

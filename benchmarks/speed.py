@@ -1,6 +1,6 @@
-"""Measure speed and peak memory: extraction and alignment against the bare forward passes they need, the fit, clip.
+"""Measure speed and peak memory: extraction and alignment against the bare forward passes they need, the fit, clip, erase.
 
-    python -m benchmarks.speed --pairs pairs.jsonl [--only extract align fit clip] [--targets MODEL ...] [--threads N]
+    python -m benchmarks.speed --pairs pairs.jsonl [--only extract align fit clip erase] [--targets MODEL ...] [--threads N]
         [-o results/speed.json]
 
 Each part runs in a process of its own, so that peak memory is its own. Ratios are taken in the same process, bare passes
@@ -30,12 +30,14 @@ from safety_steer.alignment.align_direction import AlignSettings, align, align_s
 from safety_steer.alignment.anchors import AnchorStates, encode_anchors
 from safety_steer.cli.align import target_layer
 from safety_steer.cli.console import table
-from safety_steer.directions.aligned import AlignedSpace
+from safety_steer.directions.aligned import AlignedDirection
+from safety_steer.directions.aligned_space import AlignedSpace, EncoderFingerprint, PromptGate, TokenReading
 from safety_steer.directions.quantiles import LEVELS
 from safety_steer.directions.source import ModelIdentity, SafetyDirection
 from safety_steer.extraction.extract_direction import extract, fit_direction
 from safety_steer.extraction.text_model import BATCH_TOKENS, TextModel, batches, load_text_model, token_ids
 from safety_steer.steering.operators import steer
+from safety_steer.steering.steer_conditioning import steer_conditioning
 from safety_steer.storage.bundled import SOURCE, bundled, packaged_model
 from safety_steer.storage.prompt_files import Pair, read_pairs, read_prompts
 
@@ -180,6 +182,22 @@ def measure_fit(_: argparse.Namespace) -> dict[str, float]:
     return result
 
 
+def wide_space(categories: int, generator: torch.Generator) -> AlignedSpace:
+    """Return a space of 4,096 channels whose benign tokens are standard normal, with categories in random directions."""
+    rows, levels = torch.randn(categories, 4096, generator=generator) / 64, torch.tensor(LEVELS).expand(categories, -1)
+    groups = 2 * max(categories - 1, 1) + 1
+    tokens = TokenReading(rows, torch.zeros(categories), levels.clone(), 10 + levels, 10 + levels)
+    gate = PromptGate(
+        prompt_readings=rows,
+        gate_weights=torch.zeros(groups, 4096),
+        gate_biases=torch.zeros(groups),
+        gate_quantiles=torch.tensor(LEVELS).expand(4, -1).clone(),
+        witness_weights=torch.tensor([1.0, 0.25, 0.25]),
+    )
+    encoder = EncoderFingerprint(torch.zeros(4096), torch.ones(4096), torch.tensor(4.0), torch.zeros(8, 4096))
+    return AlignedSpace(rows.clone(), tokens, gate, encoder)
+
+
 def measure_clip(_: argparse.Namespace) -> dict[str, float]:
     """`clip` on (1, 512, 4096) against copying it: a benign prompt, and a flagged one with a quarter of its tokens moved.
 
@@ -187,25 +205,7 @@ def measure_clip(_: argparse.Namespace) -> dict[str, float]:
     """
     generator = torch.Generator().manual_seed(0)
     states = torch.randn(1, 512, 4096, generator=generator)
-    row = torch.randn(1, 4096, generator=generator) / 64
-    levels = torch.tensor(LEVELS)[None]
-    space = AlignedSpace(
-        vectors=row.clone(),
-        readings=row,
-        offsets=torch.zeros(1),
-        token_quantiles=levels.clone(),
-        prompt_quantiles=10 + levels,
-        phrase_quantiles=10 + levels,
-        prompt_readings=row,
-        gate_weights=torch.zeros(3, 4096),
-        gate_biases=torch.zeros(3),
-        gate_quantiles=levels.expand(4, -1).clone(),
-        witness_weights=torch.tensor([1.0, 0.25, 0.25]),
-        mean=torch.zeros(4096),
-        scale=torch.ones(4096),
-        fit_limit=torch.tensor(4.0),
-        probes=torch.zeros(8, 4096),
-    )
+    space = wide_space(1, generator)
     figures: dict[str, float] = {}
     for name, count in (("cached", 1), ("memory", 32)):
         copy, benign, flagged = _steering_times(itertools.cycle([states.clone() for _ in range(count)]), space)
@@ -222,8 +222,41 @@ def _steering_times(ring: Iterator[torch.Tensor], space: AlignedSpace) -> tuple[
     return copy, benign, flagged
 
 
+def measure_erase(_: argparse.Namespace) -> dict[str, float]:
+    """`steer_conditioning` as it is by default, on (1, 512, 4096) against copying it: a benign prompt and a flagged one.
+
+    Seven categories; eight tokens of the flagged prompt lie far on the unsafe side. Another of 32 tensors each time.
+    """
+    generator = torch.Generator().manual_seed(0)
+    states, space = torch.randn(1, 512, 4096, generator=generator), wide_space(7, generator)
+    flagged = states.clone()
+    flagged[:, 100:108] -= 20 * space.vectors[0]
+    names = ("global", *(f"category_{number}" for number in range(6)))
+    identity = ModelIdentity("planted", "planted", 4096, 1)
+    aligned = AlignedDirection(identity, "planted", "", names, {"cross_attn": space}, (), {}, {})
+    prompts = {"benign": 0.2 * states, "flagged": flagged}
+    for name, prompt in prompts.items():
+        outcome = steer_conditioning({"cross_attn": prompt}, aligned)
+        erased = outcome.spaces["cross_attn"].erased
+        if outcome.changed != (name == "flagged") or (erased is None) == outcome.changed:
+            raise SystemExit(f"The {name} prompt was steered otherwise than it should be.")
+    figures: dict[str, float] = {}
+    for name, prompt in prompts.items():
+        ring = itertools.cycle([prompt.clone() for _ in range(32)])
+        copy = best(lambda ring=ring: next(ring).clone(), 96)  # type: ignore[misc]
+        ours = best(lambda ring=ring: steer_conditioning({"cross_attn": next(ring)}, aligned), 96)  # type: ignore[misc]
+        figures |= {f"{name}_copy_ms": copy * 1e3, f"{name}_ms": ours * 1e3, f"{name}_ratio": ours / copy}
+    return figures
+
+
 Measure = Callable[[argparse.Namespace], dict[str, Any]]
-PARTS: dict[str, Measure] = {"extract": measure_extract, "align": measure_align, "fit": measure_fit, "clip": measure_clip}
+PARTS: dict[str, Measure] = {
+    "extract": measure_extract,
+    "align": measure_align,
+    "fit": measure_fit,
+    "clip": measure_clip,
+    "erase": measure_erase,
+}
 
 
 def figures_of(results: Mapping[str, Any], parts: tuple[str, ...] = ()) -> Iterator[list[Any]]:
@@ -251,6 +284,7 @@ def main() -> None:
         numbers["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps(numbers))
         return
+    machine = f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}"
     results = {}
     for part in options.only:
         if part == "extract" and not options.pairs:
@@ -258,13 +292,13 @@ def main() -> None:
         command = [sys.executable, __file__, "--part", part, "--threads", str(options.threads)]
         command += ["--pairs", options.pairs] if options.pairs else []
         command += ["--targets", *options.targets]
-        results[part] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        results[part] = {**figures, "machine": machine}
     print(table(["part", "figure", "value"], list(figures_of(results))))
     if options.output:
-        machine = f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}"
         Path(options.output).parent.mkdir(parents=True, exist_ok=True)
         before = json.loads(Path(options.output).read_text()) if Path(options.output).is_file() else {}
-        Path(options.output).write_text(json.dumps({**before, "machine": machine, **results}, indent=1))
+        Path(options.output).write_text(json.dumps({**before, **results}, indent=1))
 
 
 if __name__ == "__main__":

@@ -170,5 +170,5 @@ def _untold(aligned: AlignedDirection) -> list[str]:
     return [
         f"{name}: image tokens cannot be told from words here; prompts with an image are left alone"
         for name, space in aligned.spaces.items()
-        if space.image_readings is not None and not bool(space.image_readings.any())
+        if space.images is not None and not bool(space.images.image_readings.any())
     ]

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .alignment.align_direction import align as align_direction
     from .alignment.anchors import AnchorStates, encode_anchors
     from .alignment.anchors import collect as collect_anchors
-    from .directions.aligned import AlignedDirection, AlignedSpace
+    from .directions.aligned import AlignedDirection
+    from .directions.aligned_space import AlignedSpace
     from .directions.source import SafetyDirection
     from .extraction.extract_direction import extract as extract_direction
     from .extraction.text_model import TextModel, load_text_model, token_states
@@ -55,7 +56,7 @@ _HOMES = {
     "PRESETS": ("steering.presets", "PRESETS"),
     "AlignSettings": ("alignment.align_direction", "AlignSettings"),
     "AlignedDirection": ("directions.aligned", "AlignedDirection"),
-    "AlignedSpace": ("directions.aligned", "AlignedSpace"),
+    "AlignedSpace": ("directions.aligned_space", "AlignedSpace"),
     "AnchorStates": ("alignment.anchors", "AnchorStates"),
     "Outcome": ("steering.steer_conditioning", "Outcome"),
     "Pair": ("storage.prompt_files", "Pair"),

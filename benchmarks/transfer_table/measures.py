@@ -63,7 +63,7 @@ def judge_and_steer(aligned: AlignedDirection, target: Target, batches: Sequence
         verdicts.changed[batch.rows] = moved.any(-1)
         verdicts.moved.update({row: moved[place] for place, row in enumerate(batch.rows) if bool(moved[place].any())})
         counts = token_mask(batch.states).sum(-1)
-        verdicts.far[batch.rows] = space.distance(pool(batch.states), counts) > space.fit_limit
+        verdicts.far[batch.rows] = space.encoder.distance(pool(batch.states), counts) > space.encoder.fit_limit
     return verdicts
 
 

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..directions.aligned import WITNESSES, AlignedDirection, AlignedSpace
+from ..directions.aligned import AlignedDirection
+from ..directions.aligned_space import AlignedSpace, EncoderFingerprint, PromptGate, TokenReading, distance
 from ..directions.pooling import trust
-from ..directions.quantiles import LEVELS, fit_quantiles
+from ..directions.quantiles import fit_quantiles
 from ..directions.source import SafetyDirection
 from ..directions.text_spaces import Place
 from ..errors import AlignmentError
@@ -27,18 +28,18 @@ from ..extraction.usable_states import all_alike
 from ..steering.gate import joined_evidence, log_odds, witnesses
 from . import wide
 from .anchors import PROBE_COUNT, AnchorStates
-from .carry import calibrate, carry
+from .carry import Carried, calibrate, carry
 from .harm_fit import Harmless, fit_harm_net
 from .held_out import held_out_report, refuse_chance
 from .maps import Map, fit_map
 from .span import joined
-from .token_readings import calibrate_readings, token_discriminant
+from .token_readings import CalibratedReadings, calibrate_readings, token_discriminant
 
-FLOAT64_LIMIT = 2**21
-FIT_LIMIT = 3.0
-WITNESS_WEIGHTS = {"all": (1.0, 0.25, 0.25), "own": (0.0, 1.0, 1.0)}  # prompt, token, phrase
+FLOAT64_LIMIT = 2**21  # by hand; numbers, above which double precision takes too long
+FIT_LIMIT = 3.0  # by hand; channel deviations
+WITNESS_WEIGHTS = {"all": (1.0, 0.25, 0.25), "own": (0.0, 1.0, 1.0)}  # by hand: prompt, token, phrase
 THRESHOLDS = tuple(WITNESS_WEIGHTS)
-MIN_OWN = 200
+MIN_OWN = 200  # by hand: the gate's rate asks for one prompt in two hundred
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ def align(
         harmless = _harmless(states[first], direction.examples.hard[rows], further)
         residuals, reduced = fits[first].residuals, states[first].reduced
         plain = residuals.new_zeros(residuals.shape[1]), residuals.new_ones(residuals.shape[1])
-        mean, scale = (spaces[first].mean, spaces[first].scale) if reduced is None else plain
+        known = spaces[first].encoder
+        mean, scale = (known.mean, known.scale) if reduced is None else plain
         spread = direction.spread.to(residuals)
         net = fit_harm_net(direction.examples, fits[first].mapped, spread, residuals, harmless, mean, scale)
         spaces[first] = replace(spaces[first], harm=net if reduced is None else reduced.span.lifted(net))
@@ -177,32 +179,49 @@ def align_space(
     seen = [*states.tokens, *(extra.tokens if extra is not None and settings.thresholds == "own" else ())]
     tokenwise = token_discriminant(carried.vectors, seen, scale, settings.token_shrinkage)
     calibrated = calibrate_readings(tokenwise / scale, normal.tokens)
-    weights = carried.gate_weights.double() / scale
-    space = AlignedSpace(
-        vectors=vectors.float(),
+    tokens = TokenReading(
         readings=calibrated.readings.float(),
         offsets=calibrated.offsets.float(),
         token_quantiles=fit_quantiles(calibrated.tokens),
         prompt_quantiles=fit_quantiles(calibrated.token_peaks),
         phrase_quantiles=fit_quantiles(calibrated.phrase_peaks),
-        prompt_readings=(carried.readings.double() / scale).float(),
-        gate_weights=weights.float(),
-        gate_biases=(carried.gate_biases.double() - weights @ mean).float(),
-        gate_quantiles=torch.zeros(WITNESSES + 1, len(LEVELS)),
-        witness_weights=torch.tensor(WITNESS_WEIGHTS[settings.thresholds]),
-        mean=mean.float(),
-        scale=scale.float(),
-        fit_limit=torch.tensor(FIT_LIMIT),
-        probes=states.pooled[:PROBE_COUNT].float(),
     )
-    counts = torch.tensor([len(rows) for rows in states.tokens])
-    distances = space.distance(states.pooled[: len(counts)], counts)
-    space.fit_limit.copy_(torch.maximum(2 * distances.max(), FIT_LIMIT * trust(counts).median()))
-    highest = calibrated.token_peaks.float(), calibrated.phrase_peaks.float()
-    heard = witnesses(space, log_odds(space, normal.pooled), *highest)
-    space.gate_quantiles[:WITNESSES] = fit_quantiles(heard)
-    space.gate_quantiles[WITNESSES:] = fit_quantiles(joined_evidence(space, heard)[:, None])
+    gate = _prompt_gate(carried, mean, scale, normal.pooled, calibrated, tokens, WITNESS_WEIGHTS[settings.thresholds])
+    space = AlignedSpace(vectors.float(), tokens, gate, _fingerprint(states, mean.float(), scale.float()))
     return space, report, Fit(lambda rows: mapped(rows - middle), target - mapped(source))
+
+
+def _prompt_gate(
+    carried: Carried,
+    mean: Tensor,
+    scale: Tensor,
+    normal: Tensor,
+    calibrated: CalibratedReadings,
+    tokens: TokenReading,
+    weights: Sequence[float],
+) -> PromptGate:
+    """Take the carried gate to raw channels, and its quantiles from `normal` pooled prompts (N, D) and their peaks."""
+    densities = carried.gate_weights.double() / scale
+    gate_weights, gate_biases = densities.float(), (carried.gate_biases.double() - densities @ mean).float()
+    by_category, witness_weights = log_odds(gate_weights, gate_biases, normal), torch.tensor(weights)
+    heard = witnesses(tokens, by_category, calibrated.token_peaks.float(), calibrated.phrase_peaks.float())
+    tails = fit_quantiles(heard)
+    joint = fit_quantiles(joined_evidence(tails, witness_weights, heard)[:, None])
+    return PromptGate(
+        prompt_readings=(carried.readings.double() / scale).float(),
+        gate_weights=gate_weights,
+        gate_biases=gate_biases,
+        gate_quantiles=torch.cat([tails, joint]),
+        witness_weights=witness_weights,
+    )
+
+
+def _fingerprint(states: AnchorStates, mean: Tensor, scale: Tensor) -> EncoderFingerprint:
+    """Say how far the anchors' pooled states lie from their mean (D,), in deviations (D,), so that others stand out."""
+    counts = torch.tensor([len(rows) for rows in states.tokens])
+    farthest = distance(mean, scale, states.pooled[: len(counts)], counts).max()
+    limit = torch.maximum(2 * farthest, FIT_LIMIT * trust(counts).median())
+    return EncoderFingerprint(mean, scale, limit, states.pooled[:PROBE_COUNT].float())
 
 
 def _standardised(states: AnchorStates, numbers: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -21,11 +21,11 @@ from .reducer import FEWEST_ROWS, Reducer
 from .span import WIDEST, Reduced, Span
 from .wide import groups
 
-MIN_PASSAGES = 32
-PROBE_COUNT = 8
-TOKEN_BUDGET = 2**27
-SOURCE_COSINE = 0.99
-CHUNK = 64
+MIN_PASSAGES = 32  # by hand; as many as `harm_fit` asks for
+PROBE_COUNT = 8  # by hand
+TOKEN_BUDGET = 2**27  # by hand: 128 MiB; results/align_memory.json has what an alignment takes with it
+SOURCE_COSINE = 0.99  # by hand
+CHUNK = 64  # by hand; prompts at a time
 
 
 @dataclass(frozen=True, eq=False)

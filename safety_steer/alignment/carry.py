@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .align_direction import AlignSettings
     from .span import Span
 
-MLP_SAMPLES = 256
+MLP_SAMPLES = 256  # by hand
 
 
 @dataclass(frozen=True, eq=False)

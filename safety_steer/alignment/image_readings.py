@@ -15,16 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..directions.aligned import AlignedDirection, AlignedSpace
+from ..directions.aligned import AlignedDirection
+from ..directions.aligned_space import AlignedSpace, ImageRowReading
 from ..directions.pooling import token_mask
 from ..extraction.estimators import solve_shrunk
-from ..steering.image_tokens import ImageReadings, blocks, evidence
+from ..steering.image_tokens import blocks, evidence
 from .token_readings import EXACT_WIDTH
 
 WORD, IMAGE, BEFORE, AFTER = range(4)
-SHRINKAGE = 0.1
-MOST_ROWS = 2048
-MOST_MISSED, MOST_LOST = 0.002, 0.05
+SHRINKAGE = 0.1  # by hand
+MOST_ROWS = 2048  # by hand
+MOST_MISSED, MOST_LOST = 0.002, 0.05  # by hand; shares
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,28 +55,26 @@ def with_image_readings(
     spaces, report = dict(aligned.spaces), dict(aligned.report)
     for name in samples.keys() & spaces.keys():
         fitted, found = fit_image_readings(words[name], samples[name], spaces[name].width)
-        spaces[name] = _taught(spaces[name], fitted, samples[name])
+        spaces[name] = with_fitted_readings(spaces[name], fitted, samples[name])
         report[name] = {**report[name], "image_rows": found}
     return aligned if not samples else replace(aligned, spaces=MappingProxyType(spaces), report=report)
 
 
-def _taught(space: AlignedSpace, fitted: ImageReadings, samples: Sequence[PictureSample]) -> AlignedSpace:
+def with_fitted_readings(space: AlignedSpace, fitted: ImageRowReading, samples: Sequence[PictureSample]) -> AlignedSpace:
     """Return a space with image readings, that takes the words of these benign prompts with pictures for its own."""
-    taught = replace(
-        space, image_readings=fitted.readings, image_offsets=fitted.offsets, image_shift=torch.zeros_like(space.mean)
-    )
-    if not bool(fitted.readings.any()):
-        return taught
-    words = [sample.states[sample.kinds == WORD] for sample in samples]
+    if not bool(fitted.image_readings.any()):
+        return replace(space, images=fitted)
+    encoder, words = space.encoder, [sample.states[sample.kinds == WORD] for sample in samples]
     pooled = torch.stack([rows.mean(0) for rows in words])
-    shift = pooled.mean(0) - space.mean
-    farthest = space.distance(pooled - shift, torch.tensor([len(rows) for rows in words])).max()
-    return replace(taught, image_shift=shift, fit_limit=torch.maximum(space.fit_limit, 2 * farthest))
+    shift = pooled.mean(0) - encoder.mean
+    farthest = encoder.distance(pooled - shift, torch.tensor([len(rows) for rows in words])).max()
+    limit = torch.maximum(encoder.fit_limit, 2 * farthest)
+    return replace(space, images=replace(fitted, image_shift=shift), encoder=replace(encoder, fit_limit=limit))
 
 
 def fit_image_readings(
     words: Sequence[Tensor], samples: Sequence[PictureSample], width: int
-) -> tuple[ImageReadings, dict[str, Any]]:
+) -> tuple[ImageRowReading, dict[str, Any]]:
     """Fit readings on prompts without pictures (T_i, D) and with them, and judge them on the last quarter of the latter.
 
     Readings that miss image rows of unseen pictures, or see a picture in a prompt that has none, are given up: those that
@@ -83,7 +82,7 @@ def fit_image_readings(
     `lost`, and of prompts without a picture `seen` to have one.
     """
     if len(samples) < 2:
-        return ImageReadings.none(width), {"told_apart": False}
+        return ImageRowReading.none(width), {"told_apart": False}
     cut = len(samples) - max(1, len(samples) // 4)
     judged = _discriminants(words, samples[:cut])
     missed = sum(int((sample.image & ~_found(sample.states, judged)).sum()) for sample in samples[cut:])
@@ -94,15 +93,15 @@ def fit_image_readings(
     seen = sum(bool(_found(rows, fitted).any()) for rows in words)
     told = missed <= MOST_MISSED * pictures and lost <= MOST_LOST * spoken and not seen
     shares = {"missed": missed / pictures, "lost": lost / max(1, spoken), "seen": seen / max(1, len(words))}
-    return fitted if told else ImageReadings.none(width), {"told_apart": told, **shares}
+    return fitted if told else ImageRowReading.none(width), {"told_apart": told, **shares}
 
 
-def _discriminants(words: Sequence[Tensor], samples: Sequence[PictureSample]) -> ImageReadings:
+def _discriminants(words: Sequence[Tensor], samples: Sequence[PictureSample]) -> ImageRowReading:
     """Fit linear discriminants of the kinds of rows, words and image rows weighing the same in the covariance."""
     states = torch.cat([sample.states.float() for sample in samples])
     kinds = torch.cat([sample.kinds for sample in samples])
-    plain = _some(torch.cat([rows.float() for rows in words]))
-    clouds = [plain, _some(states[kinds == WORD]), _some(states[kinds == IMAGE])]
+    plain = subsample(torch.cat([rows.float() for rows in words]))
+    clouds = [plain, subsample(states[kinds == WORD]), subsample(states[kinds == IMAGE])]
     weights = 0.25, 0.25, 0.5
     factor = torch.cat(
         [(rows - rows.mean(0)) * (weight / len(rows)) ** 0.5 for rows, weight in zip(clouds, weights, strict=True)]
@@ -114,17 +113,18 @@ def _discriminants(words: Sequence[Tensor], samples: Sequence[PictureSample]) ->
     apart = torch.stack(means) - middle
     wide = len(middle) > EXACT_WIDTH
     readings = solve_shrunk(factor / scale, apart / scale, SHRINKAGE, over_rows=wide) / scale
-    return ImageReadings(readings, (readings * (torch.stack(means) + middle) / 2).sum(-1))
+    offsets = (readings * (torch.stack(means) + middle) / 2).sum(-1)
+    return ImageRowReading(readings, offsets, torch.zeros_like(middle))
 
 
-def _some(rows: Tensor) -> Tensor:
+def subsample(rows: Tensor) -> Tensor:
     """Return at most 2,048 rows, evenly spread."""
     if len(rows) <= MOST_ROWS:
         return rows
     return rows[torch.linspace(0, len(rows) - 1, MOST_ROWS).long()]
 
 
-def _found(states: Tensor, readings: ImageReadings) -> Tensor:
+def _found(states: Tensor, readings: ImageRowReading) -> Tensor:
     """Return the image rows of one prompt (T, D)."""
     rows = states[None].float()
     return blocks(evidence(rows, readings, token_mask(rows)))[0]

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..directions.passages import Passages, cut
+from ..directions.passages import Passages
+from ..directions.pooling import cut
 from . import wide
 from .span import Reduced, Span
 
-FIRST, FIRST_BYTES = 1280, 2**28
-WAITING_BYTES = 2**25
-MOST_PASSAGES = 8192
-FEWEST_ROWS = 40  # of a prompt beyond the budget, which are enough to have passages
+FIRST, FIRST_BYTES = 1280, 2**28  # by hand; results/align_memory.json has what it takes, as for the next two
+WAITING_BYTES = 2**25  # by hand
+MOST_PASSAGES = 8192  # by hand
+FEWEST_ROWS = 40  # by hand; of a prompt beyond the budget, which are enough to have passages
 
 
 def first_prompts(width: int, spaces: int) -> int:

@@ -18,9 +18,9 @@ from ..directions.harm_net import HarmNet
 from ..directions.passages import Passages
 from . import wide
 
-WIDEST = 6144
-RANK = 1152
-NOISE = 1e-5  # of the largest variance
+WIDEST = 6144  # by hand; results/align_memory.json: what a whole space takes up to there
+RANK = 1152  # by hand; below the prompts that name the axes
+NOISE = 1e-5  # by hand; of the largest variance
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,9 +16,9 @@ from ..directions.pooling import phrase_means
 from ..extraction.estimators import solve_shrunk
 from .wide import BLOCK_BYTES, groups
 
-CHUNK = 64
-SKETCH_ROWS = 2048
-EXACT_WIDTH = 1024
+CHUNK = 64  # by hand; prompts at a time
+SKETCH_ROWS = 2048  # by hand
+EXACT_WIDTH = 1024  # by hand; channels
 
 
 @dataclass(frozen=True, eq=False)

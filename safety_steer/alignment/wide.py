@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ..extraction.extract_direction import channel_statistics
 
-CHANNELS, ROWS = 4096, 64
-BLOCK_BYTES = 2**26
-FEWEST = 256
+CHANNELS, ROWS = 4096, 64  # by hand; of a block
+BLOCK_BYTES = 2**26  # by hand
+FEWEST = 256  # by hand; prompts that name the axes
 
 
 def groups(prompts: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:

@@ -19,10 +19,10 @@ from ..errors import DataError
 if TYPE_CHECKING:
     from ..storage.prompt_files import Pair
 
-ALIKE = 4
-EXAMPLES = 1800
-NEIGHBOUR_AXES = 64
-PASSAGE_BYTES = 320
+ALIKE = 4  # docs/gate.md: means of four alike prompts cost nothing
+EXAMPLES = 1800  # by hand; what a file holds of them
+NEIGHBOUR_AXES = 64  # by hand
+PASSAGE_BYTES = 320  # by hand
 
 
 @dataclass(frozen=True, eq=False)

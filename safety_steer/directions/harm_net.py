@@ -12,41 +12,42 @@ which is taken off, so that length is no evidence.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.nn.functional import gelu
 
-from .passages import PASSAGE, Passages, cut
+from .passages import PASSAGE, Passages
+from .quantiles import LEVELS
 
-TWO_WITNESSES = math.log(2)
-HARD_SHARE = 20.0
-MAX_HARD_RATE = 0.5
-WHOLE = 64
+TWO_WITNESSES = math.log(2)  # Bonferroni's correction for two
+HARD_SHARE = 20.0  # by hand; of the rate, so that 0.5 % of ordinary prompts allow 10 % of hard ones
+MAX_HARD_RATE = 0.5  # by hand
+WHOLE = 64  # by hand; tokens
 
 
 @dataclass(frozen=True, eq=False)
 class HarmNet:
     """Two networks with H hidden units each, in raw channels of a space of width D, and what harmless prompts score.
 
-    score = gelu(in . pooled + bias) . out; the passage network adds contrast . (passage - prompt). `units` (4,) are the score
+    score = gelu(in . pooled + bias) . out; the passage network adds contrast . (passage - prompt). `units` are the score
     at the harmless 90 % quantile and per e-fold, of the whole prompt and of the highest passage less b ln n. `ordinary` and
-    `hard` (Q,) are quantiles of the joint evidence over ordinary harmless prompts and over those that talk of dangerous
+    `hard` are quantiles of the joint evidence over ordinary harmless prompts and over those that talk of dangerous
     things, at LEVELS.
     """
 
-    prompt_in: Tensor
-    prompt_bias: Tensor
-    prompt_out: Tensor
-    passage_in: Tensor
-    passage_contrast: Tensor
-    passage_bias: Tensor
-    passage_out: Tensor
-    units: Tensor
-    ordinary: Tensor
-    hard: Tensor
+    prompt_in: Annotated[Tensor, "H", "D"]
+    prompt_bias: Annotated[Tensor, "H"]
+    prompt_out: Annotated[Tensor, "H"]
+    passage_in: Annotated[Tensor, "H", "D"]
+    passage_contrast: Annotated[Tensor, "H", "D"]
+    passage_bias: Annotated[Tensor, "H"]
+    passage_out: Annotated[Tensor, "H"]
+    units: Annotated[Tensor, 4]
+    ordinary: Annotated[Tensor, len(LEVELS)]
+    hard: Annotated[Tensor, len(LEVELS)]
 
     @property
     def silent(self) -> bool:
@@ -64,25 +65,6 @@ class HarmNet:
         within = found.means @ self.passage_in.to(device).T + (found.means - found.whole) @ self.passage_contrast.to(device).T
         return gelu(within + self.passage_bias.to(device)) @ self.passage_out.to(device)
 
-    def tensors(self) -> Mapping[str, Tensor]:
-        """Return the tensors by name."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
-
-
-SHAPES: Mapping[str, tuple[str, ...]] = {
-    "prompt_in": ("H", "D"),
-    "prompt_bias": ("H",),
-    "prompt_out": ("H",),
-    "passage_in": ("H", "D"),
-    "passage_contrast": ("H", "D"),
-    "passage_bias": ("H",),
-    "passage_out": ("H",),
-    "units": ("U",),
-    "ordinary": ("Q",),
-    "hard": ("Q",),
-}
-UNITS = 4
-
 
 @dataclass(frozen=True, eq=False)
 class Heard:
@@ -93,9 +75,8 @@ class Heard:
     by_passage: Tensor
 
 
-def hear(net: HarmNet, pooled: Tensor, prompts: list[Tensor]) -> Heard:
-    """Hear pooled prompts (B, D) and their real tokens, B of (T_i, D)."""
-    found = cut([pooled[:0]] if net.silent else prompts)
+def hear(net: HarmNet, pooled: Tensor, found: Passages) -> Heard:
+    """Hear pooled prompts (B, D) and their passages, none where the networks are silent."""
     return join(net.units, net.prompt_scores(pooled), net.passage_scores(found), found)
 
 

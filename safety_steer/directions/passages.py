@@ -1,4 +1,7 @@
-"""Passages: sixteen tokens in a row, every four tokens, of a prompt that is long enough to hold some harmless and some not."""
+"""Passages: sixteen tokens in a row, every four tokens, of a prompt that is long enough to hold some harmless and some not.
+
+Where they lie; `pooling.cut` makes their means.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-PASSAGE = 16
-STEP = 4
-LONG = 32
+PASSAGE = 16  # docs/gate.md: windows of 16 tokens see more than 24 or 32
+STEP = 4  # by hand
+LONG = 32  # by hand; two passages
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,26 +29,6 @@ class Passages:
     def counts(self, prompts: int) -> Tensor:
         """Return how many passages each of the prompts has: (B,)."""
         return torch.bincount(self.owner, minlength=prompts)
-
-
-def cut(prompts: list[Tensor]) -> Passages:
-    """Cut prompts, each given by its real tokens (T_i, D), into passages; prompts of fewer than 32 tokens have none."""
-    means, whole, owner, starts = [], [], [], []
-    for number, rows in enumerate(prompts):
-        if len(rows) < LONG:
-            continue
-        first = passage_starts(len(rows), rows.device)
-        sums = torch.cat([rows.new_zeros(1, rows.shape[1], dtype=torch.float32), rows.float().cumsum(0)])
-        means.append((sums[first + PASSAGE] - sums[first]) / PASSAGE)
-        whole.append((sums[-1] / len(rows)).expand(len(first), -1))
-        owner.append(torch.full_like(first, number))
-        starts.append(first)
-    if not means:
-        width = prompts[0].shape[-1] if prompts else 0
-        device = prompts[0].device if prompts else torch.device("cpu")
-        nothing, none = torch.zeros(0, width, device=device), torch.zeros(0, dtype=torch.long, device=device)
-        return Passages(nothing, nothing, none, none)
-    return Passages(torch.cat(means), torch.cat(whole), torch.cat(owner), torch.cat(starts))
 
 
 def passage_starts(length: int, device: torch.device | None = None) -> Tensor:

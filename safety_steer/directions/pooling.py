@@ -1,27 +1,27 @@
 """What a prompt's token states come to: which tokens count, their mean, what they read, and the highest of it.
 
-The same rules at alignment and at use, so that both see one space. All-zero tokens are padding and never count. A
-SpaceReading holds all of it for one tensor, so that the check, the gate and an operator read that tensor once.
+The same rules at alignment and at use, so that both see one space. All-zero tokens are padding and never count. `read_space`
+works all of it out for one tensor, so that the check, the gate and an operator use one reading and none of them reads again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..errors import MismatchError
+from .passages import LONG, PASSAGE, Passages, passage_starts
 
 if TYPE_CHECKING:
-    from .aligned import AlignedSpace
+    from .aligned_space import AlignedSpace
 
-FULL_TRUST = 16
-PHRASE = 4  # tokens
+FULL_TRUST = 16  # by hand; tokens
+PHRASE = 4  # by hand; tokens
 
 
 def token_mask(states: Tensor) -> Tensor:
@@ -101,64 +101,67 @@ def phrase_means(readings: Tensor) -> Tensor:
     return readings.unfold(0, PHRASE, 1).mean(-1)
 
 
+def cut(prompts: list[Tensor]) -> Passages:
+    """Cut prompts, each given by its real tokens (T_i, D), into passages; prompts of fewer than 32 tokens have none."""
+    means, whole, owner, starts = [], [], [], []
+    for number, rows in enumerate(prompts):
+        if len(rows) < LONG:
+            continue
+        first = passage_starts(len(rows), rows.device)
+        sums = torch.cat([rows.new_zeros(1, rows.shape[1], dtype=torch.float32), rows.float().cumsum(0)])
+        means.append((sums[first + PASSAGE] - sums[first]) / PASSAGE)
+        whole.append((sums[-1] / len(rows)).expand(len(first), -1))
+        owner.append(torch.full_like(first, number))
+        starts.append(first)
+    if not means:
+        width = prompts[0].shape[-1] if prompts else 0
+        device = prompts[0].device if prompts else torch.device("cpu")
+        nothing, none = torch.zeros(0, width, device=device), torch.zeros(0, dtype=torch.long, device=device)
+        return Passages(nothing, nothing, none, none)
+    return Passages(torch.cat(means), torch.cat(whole), torch.cat(owner), torch.cat(starts))
+
+
 @dataclass(frozen=True, eq=False)
 class SpaceReading:
-    """Conditioning `states` (B, T, D) in a text space, and what it comes to, each worked out once, when first asked for."""
+    """Conditioning `states` (B, T, D) in a text space, also as `floats`, float32, and what they come to.
+
+    `real` (B, T) says which tokens are not all zero, `finite` (B, T) which have no NaN or infinite channel, `pooled` (B, D)
+    is the mean of each prompt's real tokens. `unsafe` holds the unsafe readings (B, T, K') of all tokens by the categories they
+    were asked for; `passages` those of long prompts, where the gate's networks hear them. No tensor here is to be written to.
+    """
 
     space: AlignedSpace
     states: Tensor
-    _unsafe: dict[tuple[int, ...], Tensor] = field(default_factory=dict, init=False, repr=False)
+    floats: Tensor
+    real: Tensor
+    finite: Tensor
+    pooled: Tensor
+    unsafe: Mapping[tuple[int, ...], Tensor]
+    passages: Passages | None
 
-    @cached_property
-    def floats(self) -> Tensor:
-        """The states as float32: the very tensor when it is."""
-        return self.states.float()
 
-    @cached_property
-    def _extremes(self) -> tuple[Tensor, Tensor]:
-        return _extremes(self.states)
+def read_space(
+    space: AlignedSpace, states: Tensor, columns: Iterable[Sequence[int]] = (), for_gate: bool = False
+) -> SpaceReading:
+    """Read conditioning (B, T, D) once, for all that comes after: by each of `columns`, lists of categories by number.
 
-    @cached_property
-    def real(self) -> Tensor:
-        """Which tokens are not all zero: (B, T) bool."""
-        return _not_all_zero(*self._extremes)
+    `for_gate` reads what a gate decides by too: passages where the space has networks for it, else tokens by all categories.
+    """
+    floats = states.float()
+    low, high = _extremes(states)
+    real = _not_all_zero(low, high)
+    pooled = pool(floats, real)
+    wanted = {tuple(chosen): None for chosen in columns}
+    passages = None
+    if for_gate and space.harm is None:
+        wanted[tuple(range(len(space.tokens.offsets)))] = None
+    elif for_gate and space.harm is not None:
+        passages = cut([pooled[:0]] if space.harm.silent else _real_rows(floats, real))
+    unsafe = {chosen: read_tokens(floats, space.tokens.readings, space.tokens.offsets, chosen) for chosen in wanted}
+    finite = torch.isfinite(low) & torch.isfinite(high)
+    return SpaceReading(space, states, floats, real, finite, pooled, MappingProxyType(unsafe), passages)
 
-    @cached_property
-    def finite(self) -> Tensor:
-        """Which tokens have no channel that is NaN or infinite: (B, T) bool."""
-        low, high = self._extremes
-        return torch.isfinite(low) & torch.isfinite(high)
 
-    @cached_property
-    def pooled(self) -> Tensor:
-        """The mean of each prompt's real tokens: (B, D)."""
-        return pool(self.floats, self.real)
-
-    @property
-    def prompts(self) -> list[Tensor]:
-        """The real tokens of each prompt: B of (T_i, D) float32, a view where all are real."""
-        return [rows if bool(kept.all()) else rows[kept] for rows, kept in zip(self.floats, self.real, strict=True)]
-
-    def unsafe(self, columns: Sequence[int] | None = None) -> Tensor:
-        """The unsafe reading of every token by the categories `columns`, None for all: (B, T, K'), not to be written to."""
-        wanted = tuple(range(len(self.space.offsets)) if columns is None else columns)
-        if wanted not in self._unsafe:
-            self._unsafe[wanted] = read_tokens(self.floats, self.space.readings, self.space.offsets, wanted)
-        return self._unsafe[wanted]
-
-    def check(self, name: str) -> None:
-        """Raise MismatchError when the states of the space `name` cannot have come from the encoder of the alignment."""
-        if self.states.ndim != 3 or self.states.shape[-1] != self.space.width:
-            raise MismatchError(
-                f"This direction was aligned to {name} of width {self.space.width}, but the conditioning has shape "
-                f"{tuple(self.states.shape)}. Align the direction with the CLIP that made this conditioning."
-            )
-        if not bool(self.finite.all()):
-            raise MismatchError(f"The {name} conditioning holds NaN or Inf. Look at the node that made it.")
-        worst, limit = float(self.space.distance(self.pooled, self.real.sum(-1)).max()), float(self.space.fit_limit)
-        if not worst <= limit:
-            raise MismatchError(
-                f"The {name} conditioning lies {worst:.1f} benign deviations from what this direction was aligned to "
-                f"(limit {limit:.1f}), so it comes from another text encoder. Align the direction "
-                "with the CLIP that made this conditioning."
-            )
+def _real_rows(floats: Tensor, real: Tensor) -> list[Tensor]:
+    """Return the real tokens of each prompt: B of (T_i, D), a view where all are real."""
+    return [rows if bool(kept.all()) else rows[kept] for rows, kept in zip(floats, real, strict=True)]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# By hand, close together where thresholds lie; files of schema 1 hold quantiles at these.
 LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.9975, 0.999, 1.0)
 
 

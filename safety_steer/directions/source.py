@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ..categories import GLOBAL
 from ..errors import FileFormatError
-from ..storage import checks, container
+from ..storage import checks
+from ..storage.stored import Stored
 from .gate_examples import GateExamples
 
 KIND = "safety-direction"
@@ -48,7 +49,7 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True, eq=False)
-class SafetyDirection:
+class SafetyDirection(Stored):
     """One safety direction per category in a source model's activation space; + points to safe.
 
     With K categories (`categories[0]` is "global"), width d (the chosen layers side by side), N anchors and rank r:
@@ -102,26 +103,11 @@ class SafetyDirection:
         """Return each category's probe logit for raw pooled activations (N, d): (N, K), + is unsafe."""
         return self.standardise(activations) @ self.probe_weights.double().T + self.probe_biases.double()
 
-    @property
-    def content_hash(self) -> str:
-        """SHA-256 of everything in the direction; the same number that is in its file."""
-        return container.content_hash(self._document(), self._tensors())
-
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the direction to a `.safetensors` file in one step; what `load` would refuse is refused here."""
-        document, tensors = self._document(), self._tensors()
-        if self.parse(document, tensors).passages != self.passages:
+        """Write the direction to a file; passages that it would not give back are refused, and what `load` would refuse."""
+        if _unpacked(pack_text(self.passages)) != self.passages:
             raise FileFormatError("A long harmless prompt is empty or has a line break in it. Put every prompt on one line.")
-        container.write(path, document, tensors)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> SafetyDirection:
-        """Read and check a direction file.
-
-        Raises FileFormatError when the file is damaged, of another kind or schema, has missing or extra tensors, a
-        wrong dtype or shape, or a zero vector.
-        """
-        return cls.parse(*container.read(path))
+        super().save(path)
 
     @classmethod
     def parse(cls, document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> SafetyDirection:
@@ -225,7 +211,11 @@ def _parse_examples(tensors: Mapping[str, Tensor], width: int, anchors: int) -> 
     passages = checks.take_text(tensors, "passages")
     if not bool((weights >= 0).all()) or not float(weights.sum()) > 0 or not bool(torch.isfinite(weights).all()):
         raise FileFormatError("The weights of the examples should be 0 or more, and some above 0. Make or get the file again.")
-    return GateExamples(unsafe.half(), weights, hard.bool(), unpack_text(passages) if len(passages) else ())
+    return GateExamples(unsafe.half(), weights, hard.bool(), _unpacked(passages))
+
+
+def _unpacked(passages: Tensor) -> tuple[str, ...]:
+    return unpack_text(passages) if len(passages) else ()
 
 
 def rounded(standardised: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor
 from ..alignment.align_direction import AlignSettings, align
 from ..alignment.anchors import AnchorStates
 from ..alignment.maps import MAPS
-from ..directions.aligned import AlignedDirection, AlignedSpace
+from ..directions.aligned import AlignedDirection
+from ..directions.aligned_space import AlignedSpace
 from ..directions.pooling import pool
 from ..directions.source import ModelIdentity, SafetyDirection, rounded
 from ..extraction.extract_direction import fit_direction
@@ -176,7 +177,7 @@ def _measure(method: str, aligned: AlignedDirection, data: TargetData, reference
     space = aligned.spaces[SPACE]
     safe, unsafe = _pool_all(data.safe), _pool_all(data.unsafe)
     reading = [space.safe_score(pooled)[:, 0] for pooled in (safe, unsafe)]
-    plain = [((pooled - space.mean) / space.scale.square()) @ space.vectors[0] for pooled in (safe, unsafe)]
+    plain = [((pooled - space.encoder.mean) / space.encoder.scale.square()) @ space.vectors[0] for pooled in (safe, unsafe)]
     gate = [_gate(space, states) for states in (data.safe, data.unsafe)]
     steered = [steer_conditioning({SPACE: rows[None]}, aligned, SteerSettings()) for rows in data.unsafe]
     flagged = torch.tensor([outcome.changed for outcome in steered])
@@ -187,7 +188,7 @@ def _measure(method: str, aligned: AlignedDirection, data: TargetData, reference
     benign = [steer_conditioning({SPACE: rows[None]}, aligned, SteerSettings()) for rows in data.benign]
     before, now = _pool_all(data.benign), _pool_all([outcome.tensors[SPACE][0] for outcome in benign])
     drift = 1 - torch.nn.functional.cosine_similarity(before.double(), now.double())
-    vectors = [(part.vectors[0] / part.scale).double() for part in (space, judge)]
+    vectors = [(part.vectors[0] / part.encoder.scale).double() for part in (space, judge)]
     return Row(
         method=method,
         plain=auroc(plain[0], plain[1]),

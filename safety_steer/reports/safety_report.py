@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 
 from ..categories import GLOBAL
-from ..directions.aligned import AlignedDirection, AlignedSpace, gate_categories
+from ..directions.aligned import AlignedDirection, gate_categories
+from ..directions.aligned_space import AlignedSpace
 from ..directions.pooling import token_mask
 from ..directions.quantiles import at_quantile, share_below
 from ..errors import FileFormatError
-from ..steering.erase import WORD_QUANTILE
 from ..steering.gate import FALSE_POSITIVE_RATE, GateDecision, gate_threshold, harmless_scores, open_gate, opening_log_odds
-from ..steering.operators import active_strengths
+from ..steering.request import active_strengths
 from ..steering.steer_conditioning import Outcome, as_tokens
+from ..steering.unsafe_words import WORD_QUANTILE
 from ..storage import checks
 from .token_words import Word
 
@@ -204,7 +205,7 @@ def _tokens(
     name: str, before: Tensor, after: Tensor, kept: Record, space: AlignedSpace, columns: Sequence[int]
 ) -> list[SpaceReport]:
     """Read all tokens of a space (B, T, D), as the highest of the categories in units of its rare reading."""
-    limits = at_quantile(space.token_quantiles, WORD_QUANTILE)[list(columns)].clamp(min=1e-6)
+    limits = at_quantile(space.tokens.token_quantiles, WORD_QUANTILE)[list(columns)].clamp(min=1e-6)
     real = token_mask(before)
     readings = [((space.unsafe_reading(states, columns) / limits).amax(-1) * real).tolist() for states in (before, after)]
     distance = (after.float() - before.float()).norm(dim=-1) / before.float().norm(dim=-1).clamp(min=1e-12)

@@ -19,14 +19,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..directions.aligned import WITNESSES, AlignedSpace
+from ..directions.aligned_space import WITNESSES, AlignedSpace, TokenReading
 from ..directions.harm_net import hard_rate, hear, reach
-from ..directions.pooling import SpaceReading, phrase_peaks, token_peaks
+from ..directions.pooling import SpaceReading, phrase_peaks, read_space, token_peaks
 from ..directions.quantiles import LEVELS, at_quantile
 from ..errors import DataError
 
 MODES = ("off", "hard", "soft")
-FALSE_POSITIVE_RATE = 0.005
+FALSE_POSITIVE_RATE = 0.005  # by hand: one benign prompt in two hundred
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,20 +48,23 @@ class GateDecision:
         return self.scores > self.threshold
 
 
-def log_odds(space: AlignedSpace, pooled: Tensor) -> Tensor:
-    """Compute the log-odds of each unsafe category against safe and benign for pooled prompts (B, D): (B, C)."""
-    weights = space.gate_weights.to(pooled.device)
-    densities = pooled.float() @ weights.T + space.gate_biases.to(pooled.device)
+def log_odds(weights: Tensor, biases: Tensor, pooled: Tensor) -> Tensor:
+    """Compute the log-odds of each unsafe category against safe and benign for pooled prompts (B, D): (B, C).
+
+    `weights` (G, D) and `biases` (G,) are those of a PromptGate.
+    """
+    weights = weights.to(pooled.device)
+    densities = pooled.float() @ weights.T + biases.to(pooled.device)
     count = (len(weights) - 1) // 2
     return densities[:, :count] - densities[:, count:].logsumexp(-1, keepdim=True)
 
 
-def witnesses(space: AlignedSpace, by_category: Tensor, tokens: Tensor, phrases: Tensor) -> Tensor:
+def witnesses(reading: TokenReading, by_category: Tensor, tokens: Tensor, phrases: Tensor) -> Tensor:
     """Put the three witnesses side by side: log-odds (B, C) of prompts, highest readings (B, K) of tokens and phrases: (B, 3).
 
     Tokens and phrases in units of the benign prompts' own highest: 0 at their median, 1 at their 90 % quantile.
     """
-    tokenwise, phrasewise = standing_out(space.prompt_quantiles, tokens), standing_out(space.phrase_quantiles, phrases)
+    tokenwise, phrasewise = standing_out(reading.prompt_quantiles, tokens), standing_out(reading.phrase_quantiles, phrases)
     return torch.stack([by_category.logsumexp(-1), tokenwise, phrasewise], -1)
 
 
@@ -71,10 +74,10 @@ def standing_out(quantiles: Tensor, peaks: Tensor) -> Tensor:
     return ((peaks - middle) / (high - middle).clamp(min=1e-6)).amax(-1)
 
 
-def joined_evidence(space: AlignedSpace, heard: Tensor) -> Tensor:
-    """Add the witnesses (B, 3) in e-folds of their benign tails, each 0 at its 90 % quantile: (B,)."""
-    folds = [_in_e_folds(values, tail) for values, tail in zip(heard.unbind(-1), space.gate_quantiles[:WITNESSES], strict=True)]
-    return torch.stack(folds, -1) @ space.witness_weights.to(heard.device)
+def joined_evidence(tails: Tensor, weights: Tensor, heard: Tensor) -> Tensor:
+    """Add the witnesses (B, 3) by `weights` (3,), in e-folds of benign `tails` (3, Q), 0 at their 90 % quantiles: (B,)."""
+    folds = [_in_e_folds(values, tail) for values, tail in zip(heard.unbind(-1), tails, strict=True)]
+    return torch.stack(folds, -1) @ weights.to(heard.device)
 
 
 def opening_log_odds(space: AlignedSpace, decision: GateDecision) -> Tensor:
@@ -84,7 +87,7 @@ def opening_log_odds(space: AlignedSpace, decision: GateDecision) -> Tensor:
     """
     if space.harm is not None:
         return torch.full_like(decision.scores, math.nan)
-    slope = float(space.witness_weights[0]) * _folds_per_unit(space.gate_quantiles[0])
+    slope = float(space.gate.witness_weights[0]) * _folds_per_unit(space.gate.gate_quantiles[0])
     if slope == 0:
         return torch.full_like(decision.scores, math.nan)
     return decision.by_category.logsumexp(-1) - (decision.scores - decision.threshold) / slope
@@ -110,16 +113,16 @@ def gate_threshold(space: AlignedSpace, rate: float = FALSE_POSITIVE_RATE) -> fl
 
 def harmless_scores(space: AlignedSpace) -> Tensor:
     """Return the scores of ordinary harmless prompts, as quantiles at LEVELS: (Q,)."""
-    return space.gate_quantiles[-1] if space.harm is None else space.harm.ordinary
+    return space.gate.gate_quantiles[-1] if space.harm is None else space.harm.ordinary
 
 
 def open_gate(states: Tensor, space: AlignedSpace, mode: str = "hard", rate: float = FALSE_POSITIVE_RATE) -> GateDecision:
     """Decide for each prompt of conditioning (B, T, D) how far to open the gate, as `decide` does."""
-    return decide(SpaceReading(space, states), mode, rate)
+    return decide(read_space(space, states, for_gate=True), mode, rate)
 
 
 def decide(reading: SpaceReading, mode: str = "hard", rate: float = FALSE_POSITIVE_RATE) -> GateDecision:
-    """Decide for each prompt of a reading how far to open the gate.
+    """Decide for each prompt of a reading, made for a gate, how far to open it.
 
     "off" is always open (1). "hard" opens fully above the threshold and is closed (exactly 0) below. "soft" is closed
     below it too, and opens in proportion up to half as far again from the benign median.
@@ -127,13 +130,15 @@ def decide(reading: SpaceReading, mode: str = "hard", rate: float = FALSE_POSITI
     if mode not in MODES:
         raise DataError(f"Expected gate {', '.join(MODES)}, but got '{mode}'.")
     space, mask = reading.space, reading.real
-    by_category = log_odds(space, reading.pooled)
+    gate, tokens = space.gate, space.tokens
+    by_category = log_odds(gate.gate_weights, gate.gate_biases, reading.pooled)
     within = None
-    if space.harm is None:
-        unsafe = reading.unsafe()
-        scores = joined_evidence(space, witnesses(space, by_category, token_peaks(unsafe, mask), phrase_peaks(unsafe, mask)))
+    if space.harm is None or reading.passages is None:
+        unsafe = reading.unsafe[tuple(range(len(tokens.offsets)))]
+        heard_of = witnesses(tokens, by_category, token_peaks(unsafe, mask), phrase_peaks(unsafe, mask))
+        scores = joined_evidence(gate.gate_quantiles[:WITNESSES], gate.witness_weights, heard_of)
     else:
-        heard = hear(space.harm, reading.pooled, reading.prompts)
+        heard = hear(space.harm, reading.pooled, reading.passages)
         spoken = mask.any(-1)
         scores, within = heard.evidence.masked_fill(~spoken, -math.inf), reach(heard, mask)
     threshold = gate_threshold(space, rate)

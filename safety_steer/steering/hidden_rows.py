@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from ..directions.aligned import AlignedDirection
-from ..directions.pooling import SpaceReading
-from .erase import word_columns, word_limit, word_standing
-from .operators import TURN, Request, Steered, add, fill_from_rest, project
+from ..directions.pooling import SpaceReading, read_space
+from .operators import TURN, Steered, add, columns_read, fill_from_rest, project
+from .request import Request
 from .steer_conditioning import Outcome, SteerSettings, as_tokens, strengths_of
+from .unsafe_words import word_columns, word_limit, word_standing
 
 HiddenOperator = Callable[[SpaceReading, SpaceReading, Steered, Request], Steered]
 
@@ -36,15 +37,16 @@ def steer_hidden(outcome: Outcome, hidden: Mapping[str, Tensor], aligned: Aligne
     if outcome.gate is None:
         return outcome
     strengths, moved = strengths_of(aligned, settings), dict[str, Steered]()
+    columns = columns_read(settings.operator, aligned.categories, strengths)
     for name in (name for name in hidden if name in outcome.spaces):
-        words = SpaceReading(aligned.spaces[name], as_tokens(outcome.before[name]))
+        words = read_space(aligned.spaces[name], as_tokens(outcome.before[name]), columns)
         done = outcome.spaces[name]
         opening = done.opening * words.real.any(-1)
         if not bool(opening.any()):
             continue
         images = outcome.images.get(name)
         apart = images and replace(images, given=hidden[name], rows=torch.zeros_like(images.rows))
-        rows = SpaceReading(words.space, apart.read if apart else hidden[name])
+        rows = read_space(words.space, apart.read if apart else hidden[name], columns)
         request = Request(aligned.categories, strengths, opening, None, settings.token_quantile, settings.preserve_norm)
         steered = HIDDEN[settings.operator](rows, words, done, request)
         if steered.states is not rows.states:
@@ -68,8 +70,8 @@ def _erase(rows: SpaceReading, words: SpaceReading, done: Steered, request: Requ
     if done.erased is None or request.opening is None:
         return turned
     columns, opening = word_columns(request.categories, request.strengths), request.opening
-    standing = word_standing(words.unsafe(columns), words.space, columns).masked_fill(~done.erased, 0)
-    striking = word_standing(rows.unsafe(columns), rows.space, columns) > word_limit(standing)
+    standing = word_standing(words.unsafe[tuple(columns)], words.space.tokens, columns).masked_fill(~done.erased, 0)
+    striking = word_standing(rows.unsafe[tuple(columns)], rows.space.tokens, columns) > word_limit(standing)
     erased = striking & rows.real & done.erased.any(1, keepdim=True) & (opening > 0)[:, None]
     if not bool(erased.any()):
         return turned
@@ -78,8 +80,8 @@ def _erase(rows: SpaceReading, words: SpaceReading, done: Steered, request: Requ
     real = torch.cat([words.real, torch.zeros_like(erased)], 1)
     gone = torch.cat([done.erased, erased], 1)
     filled = fill_from_rest(together, gone, real, share, request.preserve_norm)[:, words.states.shape[1] :]
-    after = SpaceReading(rows.space, filled).unsafe(request.columns)
-    return replace(turned, states=filled, after=after, moved=(filled.float() - rows.floats).norm(dim=-1), erased=erased)
+    moved = (filled.float() - rows.floats).norm(dim=-1)
+    return replace(turned, states=filled, moved=moved, erased=erased, filled=filled)
 
 
 # No hidden row is a harmless word, so that clip has no limit to wait for.

@@ -13,26 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..directions.aligned import AlignedSpace
+from ..directions.aligned_space import ImageRowReading
 from ..directions.pooling import token_mask
 
-MOST_EVIDENCE = 4.0  # one row's, in e-folds
-TEMPER = 3.0  # rows of a picture are far from independent, and scatter more widely than words: a ratio says too much
-ENTER, LEAVE = 24.0, 6.0
-WEAK, MOST_WEAK = 1.0, 0.25
-
-
-@dataclass(frozen=True, eq=False)
-class ImageReadings:
-    """Log-likelihood ratios against words, of an image row and of the rows before and after a block: (3, D) and (3,)."""
-
-    readings: Tensor
-    offsets: Tensor
-
-    @classmethod
-    def none(cls, width: int) -> ImageReadings:
-        """Return readings that tell nothing apart."""
-        return cls(torch.zeros(3, width), torch.zeros(3))
+MOST_EVIDENCE = 4.0  # by hand, in e-folds; one row's
+TEMPER = 3.0  # by hand; rows of a picture are far from independent, and scatter more widely than words: a ratio says too much
+ENTER, LEAVE = 24.0, 6.0  # by hand, in e-folds
+WEAK, MOST_WEAK = 1.0, 0.25  # by hand: in e-folds; the share of a prompt's rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,26 +47,24 @@ class LeftAlone:
         return torch.where((moved & ~self.rows)[..., None], words, self.given)
 
 
-def left_alone(states: Tensor, space: AlignedSpace, pictured: bool) -> LeftAlone | None:
-    """Find the image rows of conditioning (B, T, D); None for an encoder that takes no pictures.
+def left_alone(states: Tensor, reading: ImageRowReading, pictured: bool) -> LeftAlone:
+    """Find the image rows of conditioning (B, T, D) of an encoder that takes pictures.
 
     `pictured` says that a prompt is known to come with a picture: where many of its rows are then neither clearly words nor
     clearly a picture's, all of them are left alone. Nothing here waits for a GPU.
     """
-    if space.image_readings is None or space.image_offsets is None or space.image_shift is None:
-        return None
     real = token_mask(states)
-    heard = evidence(states, ImageReadings(space.image_readings, space.image_offsets), real)
+    heard = evidence(states, reading, real)
     found = blocks(heard) & real
     weak = ((heard[..., 0].abs() < WEAK) & real).sum(-1)
     unsure = (weak > MOST_WEAK * real.sum(-1)) & pictured
-    shift = space.image_shift.to(states.device) * (found.any(-1) & ~unsure)[:, None, None]
+    shift = reading.image_shift.to(states.device) * (found.any(-1) & ~unsure)[:, None, None]
     return LeftAlone(states, torch.where(unsure[:, None], real, found), unsure, shift)
 
 
-def evidence(states: Tensor, readings: ImageReadings, real: Tensor) -> Tensor:
+def evidence(states: Tensor, reading: ImageRowReading, real: Tensor) -> Tensor:
     """Read every row as image row, and as the row before and after a block: (B, T, 3); padding says nothing."""
-    ratios = states.float() @ readings.readings.to(states.device).T - readings.offsets.to(states.device)
+    ratios = states.float() @ reading.image_readings.to(states.device).T - reading.image_offsets.to(states.device)
     return ratios / TEMPER * real[..., None]
 
 

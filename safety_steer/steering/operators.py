@@ -19,47 +19,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from ..directions.aligned import AlignedSpace
-from ..directions.pooling import SpaceReading, take_rows
-from ..directions.quantiles import LEVELS, at_quantile
+from ..directions.aligned_space import AlignedSpace
+from ..directions.pooling import SpaceReading, read_space, take_rows
+from ..directions.quantiles import at_quantile
 from ..errors import DataError
-from .erase import erased_words, word_columns
+from .request import TOKEN_QUANTILE, Request, active_strengths
+from .unsafe_words import erased_words, word_columns
 
-PROMPT_QUANTILE = 0.995
-TOKEN_QUANTILE = 0.75
-TURN = 10.0  # how many times as far as clip does erase turn what it does not erase
-GRAM_RIDGE = 1e-3
-MAX_STRENGTH = 1000.0
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What an operator is asked: `strengths` that are not 0 of some of a direction's `categories`, and how to move tokens.
-
-    `opening` (B,) in 0..1 scales the strengths of each prompt, None where the operator chooses prompts itself; `reach` (B, T)
-    says which tokens may move, None for all. Raises DataError for a quantile out of range.
-    """
-
-    categories: tuple[str, ...]
-    strengths: Mapping[str, float]
-    opening: Tensor | None = None
-    reach: Tensor | None = None
-    token_quantile: float = TOKEN_QUANTILE
-    preserve_norm: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the quantile."""
-        if not LEVELS[0] <= self.token_quantile <= LEVELS[-1]:
-            raise DataError(f"Expected a token quantile from {LEVELS[0]} to {LEVELS[-1]}, but got {self.token_quantile}.")
-
-    @property
-    def columns(self) -> list[int]:
-        """The numbers of the categories that steer."""
-        return [self.categories.index(name) for name in self.strengths]
+PROMPT_QUANTILE = 0.995  # by hand; as rare as the gate's rate
+TURN = 10.0  # by hand; how many times as far as clip does erase turn what it does not erase
+GRAM_RIDGE = 1e-3  # by hand; of the diagonal, for directions that all but coincide
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,40 +41,36 @@ class Steered:
     """Steered states (B, T, D), with what was done: unsafe readings before and after (B, T, K'), and moves (B, T).
 
     `categories` names the K' columns, `limits` (K',) the reading above which a token is flagged, `opening` (B,) how far each
-    prompt was to be steered, `erased` (B, T) the tokens that gave way to the rest of theirs, None for none. When nothing
-    moved, `states` is the very tensor that came in.
+    prompt was to be steered, `erased` (B, T) the tokens that gave way to the rest of theirs, None for none. `turned` (B, T, K')
+    are the readings that follow from how tokens were moved along vectors, `filled` the states (B, T, D) after some gave way, if
+    any did. When nothing moved, `states` is the very tensor that came in.
     """
 
     states: Tensor
+    space: AlignedSpace
+    columns: tuple[int, ...]
     categories: tuple[str, ...]
     before: Tensor
-    after: Tensor
+    turned: Tensor
     moved: Tensor
     limits: Tensor
     opening: Tensor
     erased: Tensor | None = None
+    filled: Tensor | None = None
 
     @property
     def flagged(self) -> Tensor:
         """Which tokens moved: (B, T) bool."""
         return self.moved > 0
 
+    @cached_property
+    def after(self) -> Tensor:
+        """The unsafe readings after (B, T, K'), read again where tokens gave way: steering itself does not need them."""
+        return self.turned if self.filled is None else self.space.unsafe_reading(self.filled, self.columns)
+
 
 Operator = Callable[[SpaceReading, Request], Steered]
 Solve = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-
-
-def active_strengths(strengths: Mapping[str, float], categories: tuple[str, ...]) -> dict[str, float]:
-    """Return the strengths that are not 0, in the order of `categories`.
-
-    Raises DataError for a category the direction does not have, or a strength beyond 1,000.
-    """
-    for name, value in strengths.items():
-        if name not in categories:
-            raise DataError(f"This direction has no category '{name}'. It has: {', '.join(categories)}.")
-        if not abs(value) <= MAX_STRENGTH:
-            raise DataError(f"The strength of '{name}' should be a finite number within {MAX_STRENGTH:g} of 0, but is {value}.")
-    return {name: float(strengths[name]) for name in categories if strengths.get(name, 0.0) != 0.0}
 
 
 def steer(
@@ -122,7 +92,7 @@ def steer(
     """
     act = operator_named(operator)
     request = Request(categories, active_strengths(strengths, categories), gate, reach, token_quantile, preserve_norm)
-    return act(SpaceReading(space, states), request)
+    return act(read_space(space, states, columns_read(operator, categories, request.strengths)), request)
 
 
 def operator_named(name: str) -> Operator:
@@ -132,9 +102,15 @@ def operator_named(name: str) -> Operator:
     return OPERATORS[name]
 
 
+def columns_read(operator: str, categories: tuple[str, ...], strengths: Mapping[str, float]) -> list[list[int]]:
+    """Return by which categories, by number, an operator reads tokens: those that steer, and those whose words it finds."""
+    steering = [categories.index(name) for name in strengths]
+    return [steering, word_columns(categories, strengths)] if operator == "erase" else [steering]
+
+
 def clip(reading: SpaceReading, request: Request) -> Steered:
     """Bring back to the benign median what lies beyond a benign token quantile, in flagged prompts."""
-    limits = at_quantile(take_rows(reading.space.token_quantiles, request.columns), request.token_quantile)
+    limits = at_quantile(take_rows(reading.space.tokens.token_quantiles, request.columns), request.token_quantile)
     return _shift(reading, request, _opened(reading, request, request.columns), limits, _back_to_median)
 
 
@@ -162,15 +138,14 @@ def erase(reading: SpaceReading, request: Request) -> Steered:
     steered = (share > 0)[:, None] & reading.real
     if reach is not None:
         steered = steered & reach.to(steered.device)
-    erased = erased_words(reading.unsafe(found), reading.space, found, steered, reading.real)
+    erased = erased_words(reading.unsafe[tuple(found)], reading.space.tokens, found, steered, reading.real)
     if reach is not None:
         erased = erased & reach.to(erased.device)
     if not bool(erased.any()):
         return turned
     filled = fill_from_rest(turned.states, erased, reading.real, share, request.preserve_norm)
-    after = SpaceReading(reading.space, filled).unsafe(request.columns)
     moved = _distances(filled, reading.states, (turned.moved != 0) | erased | ~reading.finite)
-    return replace(turned, states=filled, after=after, moved=moved, erased=erased)
+    return replace(turned, states=filled, moved=moved, erased=erased, filled=filled)
 
 
 OPERATORS: Mapping[str, Operator] = {"clip": clip, "project": project, "add": add, "erase": erase}
@@ -208,18 +183,18 @@ def _distances(after: Tensor, before: Tensor, changed: Tensor) -> Tensor:
 def _shift(reading: SpaceReading, request: Request, opened: Tensor, limits: Tensor, solve: Solve) -> Steered:
     """Move tokens beyond `limits` (K',) along the categories' vectors, as far as `solve` and `opened` (B,) say."""
     states, space, columns = reading.states, reading.space, request.columns
-    unsafe, limits = reading.unsafe(columns), limits.to(states.device)
+    unsafe, limits = reading.unsafe[tuple(columns)], limits.to(states.device)
     chosen = ((unsafe > limits) & (opened != 0)[:, None, None]).any(-1)
     if request.reach is not None:
         chosen = chosen & request.reach.to(chosen.device)
     index = (chosen & reading.real).flatten().nonzero()[:, 0]
     moved = torch.zeros(chosen.shape, device=states.device)
-    names = tuple(request.strengths)
+    done = Steered(states, space, tuple(columns), tuple(request.strengths), unsafe, unsafe, moved, limits, opened)
     if not len(index):
-        return Steered(states, names, unsafe, unsafe, moved, limits, opened)
+        return done
     unsafe_rows = unsafe.flatten(0, 1).index_select(0, index)
     vectors = take_rows(space.vectors, columns).to(states.device)
-    readings = take_rows(space.readings, columns).to(states.device)
+    readings = take_rows(space.tokens.readings, columns).to(states.device)
     amounts = torch.tensor(list(request.strengths.values()), device=states.device) * opened[:, None]
     amounts = amounts.index_select(0, index // states.shape[1])
     coefficients = solve(unsafe_rows, unsafe_rows > limits, amounts, readings @ vectors.T)
@@ -234,7 +209,7 @@ def _shift(reading: SpaceReading, request: Request, opened: Tensor, limits: Tens
     after = unsafe.clone()
     after.view(-1, len(columns)).index_copy_(0, index, after_rows)
     moved.view(-1).index_copy_(0, index, moved_rows)
-    return Steered(result, names, unsafe, after, moved, limits, opened)
+    return replace(done, states=result, turned=after)
 
 
 def _move(result: Tensor, index: Tensor, coefficients: Tensor, vectors: Tensor) -> None:
@@ -273,8 +248,8 @@ def _opened(reading: SpaceReading, request: Request, columns: list[int]) -> Tens
     if request.opening is not None or not columns:
         return _given(reading, request)
     shared = 1 - (1 - PROMPT_QUANTILE) / len(columns)
-    limits = at_quantile(take_rows(reading.space.prompt_quantiles, columns), shared).to(reading.states.device)
-    return ((reading.unsafe(columns) > limits).any(-1) & reading.real).any(-1).float()
+    limits = at_quantile(take_rows(reading.space.tokens.prompt_quantiles, columns), shared).to(reading.states.device)
+    return ((reading.unsafe[tuple(columns)] > limits).any(-1) & reading.real).any(-1).float()
 
 
 def _as_asked(_unsafe: Tensor, _over: Tensor, amounts: Tensor, _gram: Tensor) -> Tensor:

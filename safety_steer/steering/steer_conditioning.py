@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from ..directions.aligned import AlignedDirection
-from ..directions.pooling import SpaceReading
+from ..directions.pooling import SpaceReading, read_space
 from ..errors import DataError, MismatchError
 from .gate import FALSE_POSITIVE_RATE, GateDecision, decide
 from .image_tokens import LeftAlone, left_alone
-from .operators import TOKEN_QUANTILE, Request, Steered, active_strengths, operator_named
+from .operators import Steered, columns_read, operator_named
+from .request import TOKEN_QUANTILE, Request, active_strengths
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,11 @@ def steer_conditioning(
     a picture, so that text which might hold its rows is rather left alone.
     """
     settings = settings or SteerSettings()
-    texts = _read(tensors, aligned, pictured)
-    images = {text.name: text.images for text in texts if text.images is not None}
-    spoken = [text for text in texts if bool(text.reading.real.any())] if check or images else texts
-    for text in spoken if check else ():
-        text.reading.check(text.name)
-    decider = (*spoken, *texts)[0]
-    before = {text.name: text.reading.states if text.images else tensors[text.name] for text in (decider, *texts)}
     rate, strengths = settings.false_positive_rate, strengths_of(aligned, settings)
+    columns = columns_read(settings.operator, aligned.categories, strengths) if strengths else []
+    texts, decider = _read(tensors, aligned, _Reader(columns, bool(strengths), check, pictured))
+    images = {text.name: text.images for text in texts if text.images is not None}
+    before = {text.name: text.reading.states if text.images else tensors[text.name] for text in (decider, *texts)}
     if not strengths:
         return Outcome(dict(tensors), None, before=before, images=images, false_positive_rate=rate)
     decision = decide(decider.reading, settings.gate, rate)
@@ -113,19 +111,45 @@ class _Text:
         return states.reshape(self.given.shape)
 
 
-def _read(tensors: Mapping[str, Tensor], aligned: AlignedDirection, pictured: bool) -> list[_Text]:
-    """Read the tensors of the spaces a direction is aligned to, in its order; raises MismatchError when there is none."""
-    texts = []
-    for name in (name for name in aligned.spaces if name in tensors):
-        states, space = as_tokens(tensors[name]), aligned.spaces[name]
-        images = left_alone(states, space, pictured)
-        texts.append(_Text(name, tensors[name], images, SpaceReading(space, states if images is None else images.read)))
-    if not texts:
+@dataclass(frozen=True)
+class _Reader:
+    """How to read an entry: tokens by `columns`, for a gate too, checked or not, known to come with a picture or not."""
+
+    columns: list[list[int]]
+    for_gate: bool
+    check: bool
+    pictured: bool
+
+
+def _read(tensors: Mapping[str, Tensor], aligned: AlignedDirection, reader: _Reader) -> tuple[list[_Text], _Text]:
+    """Read the tensors of the spaces a direction is aligned to, in its order; the second value is the one that decides.
+
+    It is the first that says anything, where that is asked, and alone is read for the gate. Raises MismatchError when there is
+    none, and where a tensor is from another encoder.
+    """
+    states = {name: as_tokens(tensors[name]) for name in aligned.spaces if name in tensors}
+    if not states:
         raise MismatchError(
             f"This direction is aligned to {', '.join(aligned.spaces)}, but the conditioning has "
             f"{', '.join(tensors) or 'no text tensors'}. Align the direction with the CLIP of this workflow."
         )
-    return texts
+    asked = reader.check or any(aligned.spaces[name].images is not None for name in states)
+    texts: list[_Text] = []
+    decider: _Text | None = None
+    for name, given in states.items():
+        space = aligned.spaces[name]
+        # Of zeros alone nothing can be said.
+        if reader.check and given.shape[-1] != space.width and bool((given != 0).any()):
+            space.encoder.check_shape(name, given.shape)
+        images = None if space.images is None else left_alone(given, space.images, reader.pictured)
+        shown = given if images is None else images.read
+        reading = read_space(space, shown, reader.columns, reader.for_gate and decider is None)
+        texts.append(_Text(name, tensors[name], images, reading))
+        speaks = not asked or bool(reading.real.any())
+        if reader.check and speaks:
+            space.encoder.check(name, reading.finite, reading.pooled, reading.real.sum(-1))
+        decider = texts[-1] if decider is None and speaks else decider
+    return texts, decider or texts[0]
 
 
 def strengths_of(aligned: AlignedDirection, settings: SteerSettings) -> dict[str, float]:

@@ -21,6 +21,7 @@ from safety_steer.alignment.maps import MAPS
 from safety_steer.directions.aligned import AlignedDirection
 from safety_steer.directions.pooling import pool
 from safety_steer.directions.source import SafetyDirection
+from safety_steer.directions.space_file import space_tensors
 from safety_steer.errors import AlignmentError, DataError
 from safety_steer.evaluation.transfer import native_direction, shuffled_direction
 from safety_steer.statistics import auroc
@@ -86,7 +87,7 @@ def test_the_carried_reading_separates_about_as_well_as_a_native_one(name: str) 
 def test_the_carried_gate_finds_unseen_unsafe_prompts(name: str) -> None:
     space = builders.planted_aligned(name).spaces[SPACE]
     safe, unsafe = pooled_pairs()
-    scores = [log_odds(space, part).logsumexp(-1) for part in (safe, unsafe)]
+    scores = [log_odds(space.gate.gate_weights, space.gate.gate_biases, part).logsumexp(-1) for part in (safe, unsafe)]
     assert auroc(scores[1], scores[0]) > 0.95
     assert float((scores[1] > gate_threshold(space, 0.01)).double().mean()) > 0.8
     assert float((scores[0] > gate_threshold(space, 0.01)).double().mean()) < 0.05
@@ -110,7 +111,7 @@ def test_readings_are_in_benign_token_deviations_with_median_zero() -> None:
     assert torch.allclose(unsafe.std(0), torch.ones(3), atol=0.02)
     assert torch.allclose(unsafe.median(0).values, torch.zeros(3), atol=0.02)
     highest = torch.stack([space.unsafe_reading(rows.float()).amax(0) for rows in states.tokens])
-    for quantiles, values in ((space.token_quantiles, unsafe), (space.prompt_quantiles, highest)):
+    for quantiles, values in ((space.tokens.token_quantiles, unsafe), (space.tokens.prompt_quantiles, highest)):
         expected = np.quantile(values.numpy(), [0.01, 0.5, 0.995, 1.0], axis=0).T
         assert np.allclose(quantiles[:, [0, 4, 13, 16]].numpy(), expected, atol=0.05)
 
@@ -145,7 +146,7 @@ def test_a_direction_made_before_there_were_examples_aligns_to_the_numbers_it_di
     space = align(direction, states, "linear", anchors=range(512)).spaces[SPACE]
     assert space.harm is None
     for name, (total, squares) in BEFORE_EXAMPLES.items():
-        values = getattr(space, name).double()
+        values = space_tensors(space)[name].double()
         assert float(values.square().sum()) == pytest.approx(squares, rel=1e-5), name
         assert float(values.sum()) == pytest.approx(total, rel=1e-5, abs=1e-5), name
 
@@ -269,12 +270,12 @@ def test_further_benign_prompts_change_thresholds_only() -> None:
     plain = builders.planted_aligned().spaces[SPACE]
     more = align(builders.planted_direction(), {SPACE: builders.planted_states()}, "more", extra_benign=extra).spaces[SPACE]
     for name in ("gate_weights", "gate_biases", "mean", "scale", "vectors", "probes"):
-        assert torch.equal(getattr(more, name), getattr(plain, name)), name
+        assert torch.equal(space_tensors(more)[name], space_tensors(plain)[name]), name
     cosines = torch.nn.functional.cosine_similarity(more.readings, plain.readings)
     assert torch.allclose(cosines, torch.ones(3), atol=1e-6)
-    assert float(more.gate_quantiles[0, -2]) > float(plain.gate_quantiles[0, -2])
+    assert float(more.gate.gate_quantiles[0, -2]) > float(plain.gate.gate_quantiles[0, -2])
     for name in ("gate_quantiles", "token_quantiles", "prompt_quantiles"):
-        assert not torch.equal(getattr(more, name), getattr(plain, name)), name
+        assert not torch.equal(space_tensors(more)[name], space_tensors(plain)[name]), name
 
 
 class Shapes(TorchDispatchMode):
@@ -332,7 +333,7 @@ def test_thresholds_from_own_prompts_alone_are_theirs() -> None:
     share = sum(float(open_gate(rows[None].float(), space, rate=0.05).flagged) for rows in own[SPACE].tokens) / 400
     assert share == pytest.approx(0.05, abs=0.01)
     assert torch.equal(space.vectors, plain.vectors)
-    assert float(space.gate_quantiles[0, -1]) < float(plain.gate_quantiles[0, -1])
+    assert float(space.gate.gate_quantiles[0, -1]) < float(plain.gate.gate_quantiles[0, -1])
 
 
 @pytest.mark.parametrize("count", [0, 199])

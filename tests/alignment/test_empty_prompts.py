@@ -11,6 +11,7 @@ from support import builders
 
 from safety_steer import SteerSettings, steer_conditioning
 from safety_steer.directions.aligned import AlignedDirection
+from safety_steer.directions.aligned_space import ImageRowReading
 from safety_steer.directions.pooling import pool
 from safety_steer.reports.picture import draw_reports
 from safety_steer.reports.safety_report import measure, record
@@ -28,7 +29,7 @@ def with_pictures() -> AlignedDirection:
     aligned = builders.planted_aligned()
     space = aligned.spaces["cross_attn"]
     width = space.width
-    told = replace(space, image_readings=torch.ones(3, width), image_offsets=torch.ones(3), image_shift=torch.ones(width))
+    told = replace(space, images=ImageRowReading(torch.ones(3, width), torch.ones(3), torch.ones(width)))
     return replace(aligned, spaces=MappingProxyType({"cross_attn": told}))
 
 

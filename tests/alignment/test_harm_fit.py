@@ -12,9 +12,12 @@ from torch import Tensor
 from safety_steer.alignment.align_direction import AlignSettings, align
 from safety_steer.alignment.anchors import AnchorStates
 from safety_steer.alignment.harm_fit import AXES, Frame
-from safety_steer.directions.aligned import AlignedDirection, AlignedSpace
-from safety_steer.directions.harm_net import SHAPES, HarmNet
+from safety_steer.directions.aligned import AlignedDirection
+from safety_steer.directions.aligned_space import AlignedSpace
+from safety_steer.directions.harm_net import HarmNet
 from safety_steer.directions.source import SafetyDirection
+from safety_steer.directions.space_file import space_tensors
+from safety_steer.directions.tensor_fields import axes_of
 from safety_steer.evaluation.transfer import random_direction, shuffled_direction
 from safety_steer.steering.gate import open_gate
 
@@ -40,7 +43,7 @@ def net(space: AlignedSpace) -> HarmNet:
 
 
 def assert_same(one: HarmNet, other: HarmNet) -> None:
-    for name in SHAPES:
+    for name in axes_of(HarmNet):
         assert torch.equal(getattr(one, name), getattr(other, name)), name
 
 
@@ -68,7 +71,7 @@ def test_fitting_again_gives_the_same_bits_and_leaves_inputs_and_random_state_al
     assert torch.equal(torch.get_rng_state(), random_state)
     assert torch.equal(builders.passage_states().pooled, kept)
     assert_same(net(again), net(builders.aligned_with_examples().spaces[SPACE]))
-    assert not any(getattr(net(again), name).requires_grad for name in SHAPES)
+    assert not any(getattr(net(again), name).requires_grad for name in axes_of(HarmNet))
 
 
 def test_under_inference_mode_the_bits_are_the_same() -> None:
@@ -134,7 +137,7 @@ def test_a_wide_space_is_heard_along_its_leading_axes() -> None:
         SPACE
     ]
     assert net(space).prompt_in.shape[1] == 1100
-    assert int(torch.linalg.matrix_rank(net(space).prompt_in * space.scale)) <= AXES
+    assert int(torch.linalg.matrix_rank(net(space).prompt_in * space.encoder.scale)) <= AXES
     assert share(space, [rows @ lift for rows in unsafe_prompts()]) > 0.9
     assert share(space, [rows @ lift for rows in long_unsafe_prompts()]) > 0.9
     assert all(share(space, [row @ lift for row in rows]) <= 0.02 for rows in harmless_prompts())
@@ -184,7 +187,7 @@ def test_a_direction_without_examples_has_the_older_gate() -> None:
     )
     assert older.harm is None
     for name in ("vectors", "readings", "gate_weights", "gate_quantiles", "token_quantiles"):
-        assert torch.equal(getattr(older, name), getattr(newer, name)), name
+        assert torch.equal(space_tensors(older)[name], space_tensors(newer)[name]), name
 
 
 def test_thresholds_of_own_prompts_alone_keep_the_older_gate() -> None:

@@ -124,7 +124,7 @@ def test_the_bundled_direction_belongs_to_its_model_only(direction: SafetyDirect
 def test_the_direction_carries_over_to_a_real_encoder(aligned: AlignedDirection, minilm: TextModel) -> None:
     safe, unsafe = sides(minilm, read_pairs(bundled(STAND_INS)))
     space = aligned.spaces[SPACE]
-    plain = [(part / space.scale.square()) @ space.vectors[0] for part in (safe, unsafe)]
+    plain = [(part / space.encoder.scale.square()) @ space.vectors[0] for part in (safe, unsafe)]
     assert auroc(*plain) > 0.8
     assert separation(aligned, safe, unsafe) > 0.8
     assert gate_separation(aligned, safe, unsafe) > 0.75

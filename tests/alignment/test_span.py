@@ -11,9 +11,11 @@ from safety_steer.alignment import anchors, reducer
 from safety_steer.alignment.align_direction import AlignSettings, align
 from safety_steer.alignment.anchors import AnchorStates, collect, collect_passages, spans_of
 from safety_steer.alignment.span import Span
-from safety_steer.directions.aligned import AlignedSpace
+from safety_steer.directions.aligned_space import AlignedSpace
 from safety_steer.directions.harm_net import HarmNet
-from safety_steer.directions.passages import Passages, cut
+from safety_steer.directions.passages import Passages
+from safety_steer.directions.pooling import cut
+from safety_steer.directions.space_file import space_tensors
 from safety_steer.errors import AlignmentError, EncoderError
 from safety_steer.steering.gate import open_gate
 
@@ -117,7 +119,7 @@ def test_a_reduced_space_is_aligned_as_the_whole_one_is(name: str, monkeypatch: 
         for spans in (None, {})
     )
     for field in ("vectors", "mean", "scale", "gate_quantiles"):
-        expected, found = (getattr(part.spaces[SPACE], field) for part in (full, reduced))
+        expected, found = (space_tensors(part.spaces[SPACE])[field] for part in (full, reduced))
         assert float((found - expected).norm() / expected.norm()) < 0.05, field
     # Along channels in which no prompt differs, readings are as they happen to be.
     tokens = torch.cat(rows)

@@ -150,8 +150,8 @@ def test_align_takes_what_is_normal_from_own_prompts(made: dict[str, str], tmp_p
         answer(["align", made["direction"], "--encoder", made["bert"], "-o", out, *options], capsys)
         spaces[thresholds] = AlignedDirection.load(out).spaces["cross_attn"]
     assert bool((spaces["all"].vectors == spaces["own"].vectors).all())
-    assert not bool((spaces["all"].gate_quantiles == spaces["own"].gate_quantiles).all())
-    assert [spaces[name].witness_weights.tolist() for name in ("all", "own")] == [[1.0, 0.25, 0.25], [0.0, 1.0, 1.0]]
+    assert not bool((spaces["all"].gate.gate_quantiles == spaces["own"].gate.gate_quantiles).all())
+    assert [spaces[name].gate.witness_weights.tolist() for name in ("all", "own")] == [[1.0, 0.25, 0.25], [0.0, 1.0, 1.0]]
 
 
 def test_align_refuses_own_thresholds_without_own_prompts(made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:

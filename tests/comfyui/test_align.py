@@ -118,7 +118,7 @@ def test_typed_prompts_raise_the_thresholds_but_do_not_move_the_map() -> None:
     plain, typed = align(), align(anchors=f"{words.DANGEROUS}\n\n  a bowl of soup \n{words.DANGEROUS}")
     one, two = plain.spaces["cross_attn"], typed.spaces["cross_attn"]
     assert torch.equal(one.vectors, two.vectors)
-    assert float(two.gate_quantiles[0, -1]) > float(one.gate_quantiles[0, -1])
+    assert float(two.gate.gate_quantiles[0, -1]) > float(one.gate.gate_quantiles[0, -1])
 
 
 def test_too_many_typed_prompts_are_an_error(error: Any) -> None:
@@ -239,7 +239,7 @@ def test_typed_prompts_alone_can_set_the_thresholds(error: Any) -> None:
     typed = "\n".join(words.benign_prompts(220, seed=5))
     plain, own = align(), align(anchors=typed, thresholds="own")
     assert torch.equal(plain.spaces["cross_attn"].vectors, own.spaces["cross_attn"].vectors)
-    assert not torch.equal(plain.spaces["cross_attn"].gate_quantiles, own.spaces["cross_attn"].gate_quantiles)
+    assert not torch.equal(plain.spaces["cross_attn"].gate.gate_quantiles, own.spaces["cross_attn"].gate.gate_quantiles)
     assert own.settings["thresholds"] == "own"
     with pytest.raises(error, match="at least 200"):
         align(anchors="a cat\na dog", thresholds="own")

@@ -162,8 +162,7 @@ def test_strength_0_gives_back_the_conditioning(family: str, monkeypatch: pytest
 @pytest.mark.parametrize("prompt", [words.DANGEROUS, words.HARMLESS])
 def test_prompts_without_a_picture_get_the_bits_of_a_direction_that_knows_of_none(family: str, prompt: str) -> None:
     direction, conditioning = aligned(family), tiny.encode(clip(family), prompt)
-    unaware = {"image_readings": None, "image_offsets": None, "image_shift": None}
-    plain = replace(direction, spaces={name: replace(space, **unaware) for name, space in direction.spaces.items()})
+    plain = replace(direction, spaces={name: replace(space, images=None) for name, space in direction.spaces.items()})
     for settings in ({}, STEER_ALL, {"operator": "clip", "gate": "off"}):
         one, two = (apply_conditioning(conditioning, each, **settings)[0][0] for each in (direction, plain))
         assert torch.equal(one, two)

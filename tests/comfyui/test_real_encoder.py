@@ -138,11 +138,13 @@ def test_the_node_aligns_as_the_library_does() -> None:
     for name in ("r2", "cosine", "retrieval"):
         assert node.report[SPACE][name] == pytest.approx(hand.report[SPACE][name], abs=CLOSE)
     # The node has shown the encoder pictures too, and allows for words behind one.
-    assert float(node.spaces[SPACE].fit_limit) >= float(hand.spaces[SPACE].fit_limit) * (1 - CLOSE)
-    for field in fields(hand.spaces[SPACE]):
-        expected = getattr(hand.spaces[SPACE], field.name)
-        if isinstance(expected, torch.Tensor) and field.name != "fit_limit":
-            assert difference(getattr(node.spaces[SPACE], field.name), expected) < CLOSE, field.name
+    assert float(node.spaces[SPACE].encoder.fit_limit) >= float(hand.spaces[SPACE].encoder.fit_limit) * (1 - CLOSE)
+    for part in (None, "tokens", "gate", "encoder"):
+        expected, found = (one.spaces[SPACE] if part is None else getattr(one.spaces[SPACE], part) for one in (hand, node))
+        for field in fields(expected):
+            value = getattr(expected, field.name)
+            if isinstance(value, torch.Tensor) and field.name != "fit_limit":
+                assert difference(getattr(found, field.name), value) < CLOSE, field.name
 
 
 def test_the_fit_is_found_again() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import MISSING, fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,29 @@ import torch
 from support import builders
 from torch import Tensor
 
-from safety_steer.directions import tensor_shapes
-from safety_steer.directions.aligned import AlignedDirection, AlignedSpace, gate_categories
+from safety_steer.directions.aligned import AlignedDirection, gate_categories
+from safety_steer.directions.aligned_space import ImageRowReading
+from safety_steer.directions.harm_net import HarmNet
 from safety_steer.directions.pooling import pool, token_mask
+from safety_steer.directions.space_file import space_tensors, tensor_names
+from safety_steer.directions.tensor_fields import axes_of
 from safety_steer.errors import FileFormatError, MismatchError, SafetySteerError
 from safety_steer.steering.steer_conditioning import SteerSettings, steer_conditioning
 from safety_steer.storage import container
 
-SPACE_TENSORS = tuple(item.name for item in fields(AlignedSpace) if item.default is MISSING)
-IMAGE_TENSORS = tuple(tensor_shapes.IMAGE_SHAPES)
+SPACE_TENSORS = (
+    *("vectors", "readings", "offsets", "token_quantiles", "prompt_quantiles", "phrase_quantiles", "prompt_readings"),
+    *("gate_weights", "gate_biases", "gate_quantiles", "witness_weights", "mean", "scale", "fit_limit", "probes"),
+)
+IMAGE_TENSORS = ("image_readings", "image_offsets", "image_shift")
 
 
 def of_a_picture_encoder() -> AlignedDirection:
     aligned = builders.small_aligned()
     generator = torch.Generator().manual_seed(1)
     made = {"image_readings": (3, 4), "image_offsets": (3,), "image_shift": (4,)}
-    seeing = replace(
-        aligned.spaces["cross_attn"], **{name: torch.randn(shape, generator=generator) for name, shape in made.items()}
-    )
+    images = ImageRowReading(**{name: torch.randn(shape, generator=generator) for name, shape in made.items()})
+    seeing = replace(aligned.spaces["cross_attn"], images=images)
     return replace(aligned, spaces={**aligned.spaces, "cross_attn": seeing})
 
 
@@ -55,8 +60,9 @@ def test_a_saved_aligned_direction_loads_exactly_equal(path: Path) -> None:
             assert getattr(original, item.name) == getattr(loaded, item.name), item.name
     assert list(loaded.spaces) == list(original.spaces)
     for space in original.spaces:
-        for name in SPACE_TENSORS:
-            assert torch.equal(getattr(original.spaces[space], name), getattr(loaded.spaces[space], name)), name
+        expected, found = (space_tensors(one.spaces[space]) for one in (original, loaded))
+        assert tuple(expected) == tuple(found) == SPACE_TENSORS
+        assert all(torch.equal(expected[name], found[name]) for name in SPACE_TENSORS)
     assert loaded.content_hash == original.content_hash == container.read(path)[0]["content_hash"]
 
 
@@ -70,8 +76,18 @@ def test_a_fitted_alignment_survives_the_file(tmp_path: Path) -> None:
     assert torch.equal(*results)
 
 
-def test_every_tensor_of_a_space_is_in_one_of_the_lists() -> None:
-    assert {*SPACE_TENSORS, *IMAGE_TENSORS, "harm"} == {item.name for item in fields(AlignedSpace)}
+def test_names_in_files_are_those_of_schema_1() -> None:
+    networks = {f"harm_{item.name}" for item in fields(HarmNet)}
+    assert tensor_names(False, False) == {*SPACE_TENSORS}
+    assert tensor_names(True, True) == {*SPACE_TENSORS, *IMAGE_TENSORS} | networks
+
+
+def test_every_tensor_of_a_part_is_declared_for_the_file() -> None:
+    space = of_a_picture_encoder().spaces["cross_attn"]
+    for part in (space, space.tokens, space.gate, space.encoder, space.images):
+        assert is_dataclass(part)
+        tensors = [item.name for item in fields(part) if isinstance(getattr(part, item.name), Tensor)]
+        assert list(axes_of(type(part))) == tensors
 
 
 def test_strengths_are_part_of_the_file(tmp_path: Path) -> None:
@@ -100,8 +116,9 @@ def test_a_tensor_of_another_dtype_or_shape_is_named(path: Path, name: str, chan
 def test_what_tells_image_rows_apart_is_part_of_the_file(seeing: Path) -> None:
     original, loaded = of_a_picture_encoder(), AlignedDirection.load(seeing)
     for name in IMAGE_TENSORS:
-        assert torch.equal(getattr(original.spaces["cross_attn"], name), getattr(loaded.spaces["cross_attn"], name))
-        assert getattr(loaded.spaces["pooled_output"], name) is None
+        expected, found = (space_tensors(one.spaces["cross_attn"])[name] for one in (original, loaded))
+        assert torch.equal(expected, found)
+    assert loaded.spaces["pooled_output"].images is None
     assert loaded.content_hash == original.content_hash != builders.small_aligned().content_hash
 
 
@@ -109,7 +126,7 @@ def test_a_file_of_an_encoder_without_pictures_is_what_it_was_before_there_were_
     document, tensors = container.read(path)
     assert "image_rows" not in document
     assert not [name for name in tensors if "image" in name]
-    assert all(getattr(AlignedDirection.load(path).spaces["cross_attn"], name) is None for name in IMAGE_TENSORS)
+    assert AlignedDirection.load(path).spaces["cross_attn"].images is None
 
 
 @pytest.mark.parametrize("value", [None, True, 7, "cross_attn", {}, [], [1], ["absent"], ["cross_attn", "cross_attn"]])
@@ -224,7 +241,7 @@ def test_unsafe_readings_are_offset_minus_the_projection() -> None:
     states = builders.unsafe_batch()
     token = states[1, 2].double()
     for column in range(3):
-        expected = float(space.offsets[column]) - float(token @ space.readings[column].double())
+        expected = float(space.tokens.offsets[column]) - float(token @ space.tokens.readings[column].double())
         assert float(space.unsafe_reading(states)[1, 2, column]) == pytest.approx(expected, abs=1e-3)
     chosen = space.unsafe_reading(states, [2, 0])
     assert torch.allclose(chosen, space.unsafe_reading(states)[..., [2, 0]], atol=1e-4)

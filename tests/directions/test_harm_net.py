@@ -14,10 +14,13 @@ from support import builders
 from torch import Tensor
 from torch.nn.functional import gelu
 
-from safety_steer.directions.aligned import AlignedDirection, AlignedSpace
-from safety_steer.directions.harm_net import SHAPES, HarmNet, Heard, hard_rate, join, reach
-from safety_steer.directions.passages import PASSAGE, Passages, cut
+from safety_steer.directions.aligned import AlignedDirection
+from safety_steer.directions.aligned_space import AlignedSpace
+from safety_steer.directions.harm_net import HarmNet, Heard, hard_rate, join, reach
+from safety_steer.directions.passages import PASSAGE, Passages
+from safety_steer.directions.pooling import cut
 from safety_steer.directions.quantiles import LEVELS, at_quantile
+from safety_steer.directions.tensor_fields import axes_of
 from safety_steer.errors import FileFormatError
 from safety_steer.reports.safety_report import measure, record
 from safety_steer.steering.gate import gate_threshold, harmless_scores, open_gate
@@ -25,6 +28,7 @@ from safety_steer.steering.operators import OPERATORS
 from safety_steer.steering.steer_conditioning import SteerSettings, steer_conditioning
 from safety_steer.storage import container
 
+SHAPES = axes_of(HarmNet)
 UNSAFE, SENTENCES = 3, 8
 HERE = slice(16 * UNSAFE, 16 * UNSAFE + 16)
 

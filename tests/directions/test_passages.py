@@ -7,7 +7,8 @@ import torch
 from support import builders
 
 from safety_steer.directions.harm_net import hear
-from safety_steer.directions.passages import LONG, PASSAGE, STEP, cut, passage_starts
+from safety_steer.directions.passages import LONG, PASSAGE, STEP, passage_starts
+from safety_steer.directions.pooling import cut
 from safety_steer.steering.gate import open_gate
 
 
@@ -71,8 +72,8 @@ def test_a_prompt_is_heard_alike_alone_and_among_others() -> None:
     assert net is not None
     prompts = [*world.long(world.benign(4, seed=6), 6, unsafe=1), *world.target(world.benign(4, seed=7), 7)]
     pooled = torch.stack([part.mean(0) for part in prompts])
-    together = hear(net, pooled, prompts)
+    together = hear(net, pooled, cut(prompts))
     for number, part in enumerate(prompts):
-        alone = hear(net, pooled[number : number + 1], [part])
+        alone = hear(net, pooled[number : number + 1], cut([part]))
         assert torch.allclose(alone.evidence[0], together.evidence[number], atol=1e-4)
         assert torch.allclose(alone.by_passage, together.by_passage[together.passages.owner == number], atol=1e-4)

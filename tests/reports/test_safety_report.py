@@ -79,7 +79,7 @@ def test_the_tokens_that_are_reported_are_those_that_moved(operator: str, dtype:
 def test_readings_are_in_units_of_the_rare_harmless_token() -> None:
     states, aligned = builders.unsafe_batch(1), builders.planted_aligned()
     space = aligned.spaces["cross_attn"]
-    limits = at_quantile(space.token_quantiles, 0.995)
+    limits = at_quantile(space.tokens.token_quantiles, 0.995)
     real = (states[0] != 0).any(-1)
     expected = (space.unsafe_reading(states[0]) / limits).amax(-1) * real
     assert torch.allclose(torch.tensor(reports(states)[0].spaces[0].before), expected)
@@ -106,15 +106,19 @@ def test_the_gate_opens_where_the_line_is_drawn() -> None:
     mask = (states != 0).any(-1)
     unsafe = space.unsafe_reading(states)
     alone = opening_log_odds(space, decision)[:, None]
-    heard = witnesses(space, alone, token_peaks(unsafe, mask), phrase_peaks(unsafe, mask))
-    assert torch.allclose(joined_evidence(space, heard), torch.full((6,), decision.threshold), atol=1e-4)
-    deaf = replace(space, witness_weights=torch.tensor([0.0, 1.0, 1.0]))
+    heard = witnesses(space.tokens, alone, token_peaks(unsafe, mask), phrase_peaks(unsafe, mask))
+    assert torch.allclose(
+        joined_evidence(space.gate.gate_quantiles[:3], space.gate.witness_weights, heard),
+        torch.full((6,), decision.threshold),
+        atol=1e-4,
+    )
+    deaf = replace(space, gate=replace(space.gate, witness_weights=torch.tensor([0.0, 1.0, 1.0])))
     assert bool(opening_log_odds(deaf, decision).isnan().all())
 
 
 def test_shares_of_harmless_prompts_follow_the_stored_quantiles() -> None:
     [one] = reports(builders.benign_batch(1))
-    benign = builders.planted_aligned().spaces["cross_attn"].gate_quantiles[-1]
+    benign = builders.planted_aligned().spaces["cross_attn"].gate.gate_quantiles[-1]
     assert list(one.benign) == benign.tolist()
     below = [level for level, value in zip(LEVELS, benign.tolist(), strict=True) if value <= one.before.score]
     assert max(below) <= one.before.share <= min(level for level in LEVELS if level > max(below))

@@ -4,8 +4,8 @@ import pytest
 import torch
 from support import builders
 
-from safety_steer.steering.erase import unsafe_words
 from safety_steer.steering.operators import fill_from_rest, steer
+from safety_steer.steering.unsafe_words import unsafe_words
 
 NAMES = builders.planted_aligned().categories
 
@@ -63,7 +63,7 @@ def test_erased_words_no_longer_say_it() -> None:
     states[0, 5:7] -= 8 * space.vectors[0]
     result = steer(states, space, NAMES, {"global": 1.0}, "erase")
     assert bool(result.flagged[0, 4:8].all())
-    assert float(space.unsafe_reading(result.states)[0, 5:7, 0].max()) < float(space.token_quantiles[0, -2])
+    assert float(space.unsafe_reading(result.states)[0, 5:7, 0].max()) < float(space.tokens.token_quantiles[0, -2])
     clipped = steer(states, space, NAMES, {"global": 1.0}, "clip").states
     assert not torch.allclose(result.states[0, 5], clipped[0, 5], atol=0.1)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from support import builders
 
-from safety_steer.directions.aligned import AlignedSpace
+from safety_steer.directions.aligned_space import AlignedSpace
 from safety_steer.directions.pooling import phrase_peaks, pool, token_peaks
 from safety_steer.directions.quantiles import LEVELS, at_quantile
 from safety_steer.errors import DataError
@@ -21,10 +21,10 @@ def planted() -> AlignedSpace:
 
 def test_scores_are_log_odds_of_each_unsafe_class_against_safe_and_benign() -> None:
     space, pooled = planted(), pool(builders.unsafe_batch(5))
-    for row, scores in zip(pooled.double(), log_odds(space, pooled), strict=True):
+    for row, scores in zip(pooled.double(), log_odds(space.gate.gate_weights, space.gate.gate_biases, pooled), strict=True):
         density = [
             float(row @ weights + bias)
-            for weights, bias in zip(space.gate_weights.double(), space.gate_biases.double(), strict=True)
+            for weights, bias in zip(space.gate.gate_weights.double(), space.gate.gate_biases.double(), strict=True)
         ]
         top = max(density[2:])
         rest = top + math.log(sum(math.exp(value - top) for value in density[2:]))
@@ -60,7 +60,7 @@ def test_a_single_unsafe_token_opens_the_gate_of_a_long_harmless_prompt() -> Non
     assert not bool(open_gate(states, space).flagged.any())
     states[0, 5] -= 6 * space.vectors[0]
     decision = open_gate(states, space)
-    assert float(log_odds(space, pool(states)).logsumexp(-1)) < float(space.gate_quantiles[0, -1])
+    assert float(decision.by_category.logsumexp(-1)) < float(space.gate.gate_quantiles[0, -1])
     assert bool(decision.flagged.all())
 
 
@@ -73,10 +73,9 @@ def test_padding_is_no_token() -> None:
 
 def test_evidence_counts_e_folds_of_the_benign_tail() -> None:
     """Beyond the 90 % quantile an exponential tail loses a factor e per e-fold, so 99 % is ln 10 of them away."""
-    space = builders.small_space(torch.eye(4)[:2])
-    space.gate_quantiles.copy_(torch.tensor(LEVELS).expand(4, -1))
+    tails, weights = torch.tensor(LEVELS).expand(3, -1), torch.tensor([1.0, 0.25, 0.25])
     heard = torch.tensor([[0.9, 0.9, 0.9], [0.99, 0.9, 0.9], [0.9, 0.99, 0.9], [0.9, 0.99, 0.99]])
-    assert torch.allclose(joined_evidence(space, heard), torch.tensor([0.0, 1.0, 0.25, 0.5]) * math.log(10), atol=1e-4)
+    assert torch.allclose(joined_evidence(tails, weights, heard), torch.tensor([0.0, 1.0, 0.25, 0.5]) * math.log(10), atol=1e-4)
 
 
 def test_an_unsafe_phrase_is_heard_where_no_single_token_stands_out() -> None:
@@ -131,7 +130,7 @@ def test_hard_opens_fully_or_not_at_all_and_off_is_always_open() -> None:
 def test_soft_opens_in_proportion_beyond_the_threshold() -> None:
     states, space = builders.unsafe_batch(1), planted()
     whole = open_gate(states, space, "soft", rate=0.0)
-    middle = float(at_quantile(space.gate_quantiles[-1], 0.5))
+    middle = float(at_quantile(space.gate.gate_quantiles[-1], 0.5))
     openings = []
     for share in torch.linspace(0, 1, 41):
         decision = open_gate(share * states + (1 - share) * builders.benign_batch(1)[:, : states.shape[1]], space, "soft", 0.0)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from safety_steer.alignment.image_readings import PictureSample, fit_image_readings, with_image_readings
 from safety_steer.directions.aligned import AlignedDirection
+from safety_steer.directions.aligned_space import ImageRowReading
 from safety_steer.reports.safety_report import measure, record
 from safety_steer.reports.summary import summary
 from safety_steer.steering.image_tokens import ENTER, LEAVE, MOST_EVIDENCE, blocks, left_alone
@@ -51,6 +52,12 @@ def seeing() -> AlignedDirection:
     return with_image_readings(
         builders.planted_aligned(), {"cross_attn": builders.planted_states().tokens}, {"cross_attn": samples[::-1]}
     )
+
+
+def reading_of(aligned: AlignedDirection) -> ImageRowReading:
+    found = aligned.spaces["cross_attn"].images
+    assert found is not None
+    return found
 
 
 @cache
@@ -196,17 +203,13 @@ def test_another_space_decides_where_the_first_one_is_left_alone() -> None:
 
 def test_rows_between_words_and_pictures_leave_a_known_edit_prompt_alone_and_no_other() -> None:
     sample = unsafe((60,), 1)[0]
-    space = seeing().spaces["cross_attn"]
-    assert space.image_readings is not None
-    assert space.image_offsets is not None
-    reading = space.image_readings[0]
-    away = sample.states @ reading - space.image_offsets[0]
+    images = reading_of(seeing())
+    reading = images.image_readings[0]
+    away = sample.states @ reading - images.image_offsets[0]
     between = torch.where(
         sample.image[:, None], sample.states - away[:, None] * reading / reading.square().sum(), sample.states
     )
-    known, unknown = (left_alone(between[None], space, each) for each in (True, False))
-    assert known is not None
-    assert unknown is not None
+    known, unknown = (left_alone(between[None], images, each) for each in (True, False))
     assert bool(known.unsure)
     assert bool(known.rows.all())
     assert not bool(unknown.unsure)
@@ -214,8 +217,7 @@ def test_rows_between_words_and_pictures_leave_a_known_edit_prompt_alone_and_no_
 
 def test_the_node_says_how_many_image_tokens_were_left_alone() -> None:
     sample = unsafe((40, 30), 1)[0]
-    found = left_alone(sample.states[None], seeing().spaces["cross_attn"], False)
-    assert found is not None
+    found = left_alone(sample.states[None], reading_of(seeing()), False)
     said = summary(steered(sample, seeing(), ALL_OF_IT), seeing())
     assert f"cross_attn: left alone: {int(found.rows.sum())} image tokens" in said
     plain = steer_conditioning({"cross_attn": builders.unsafe_batch(1)}, seeing())
@@ -231,15 +233,15 @@ def test_padding_stays_padding() -> None:
 def test_nothing_waits_for_a_device() -> None:
     """Tensors of the meta device have no values, so that whatever asks for one fails."""
     states = torch.empty(2, 50, WIDTH, device="meta")
-    found = left_alone(states, seeing().spaces["cross_attn"], True)
-    assert found is not None
+    found = left_alone(states, reading_of(seeing()), True)
     assert found.read.shape == states.shape
     assert found.put_back(states, torch.empty(2, 50, dtype=torch.bool, device="meta")).shape == states.shape
 
 
 def test_an_encoder_without_pictures_is_not_looked_at() -> None:
     aligned = builders.planted_aligned()
-    assert left_alone(builders.unsafe_batch(), aligned.spaces["cross_attn"], True) is None
+    assert aligned.spaces["cross_attn"].images is None
+    assert not steer_conditioning({"cross_attn": builders.unsafe_batch()}, aligned, pictured=True).images
     assert with_image_readings(aligned, {}, {}) is aligned
 
 
@@ -249,7 +251,7 @@ def test_readings_that_see_pictures_in_plain_prompts_are_given_up() -> None:
     fitted, report = fit_image_readings(plain, samples, WIDTH)
     assert report["seen"] > 0
     assert not report["told_apart"]
-    assert not bool(fitted.readings.any())
+    assert not bool(fitted.image_readings.any())
     assert fit_image_readings(plain[:-1], samples, WIDTH)[1]["told_apart"]
 
 

@@ -10,7 +10,7 @@ import torch
 from support import builders
 from torch import Tensor
 
-from safety_steer.directions.aligned import AlignedSpace
+from safety_steer.directions.aligned_space import AlignedSpace
 from safety_steer.directions.quantiles import LEVELS, at_quantile
 from safety_steer.errors import DataError
 from safety_steer.steering.operators import OPERATORS, Steered, active_strengths, steer

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from safety_steer.alignment.align_direction import AlignSettings, align
 from safety_steer.alignment.anchors import AnchorStates, collect
-from safety_steer.directions.aligned import AlignedDirection, AlignedSpace
+from safety_steer.directions.aligned import AlignedDirection
+from safety_steer.directions.aligned_space import AlignedSpace, EncoderFingerprint, PromptGate, TokenReading
 from safety_steer.directions.gate_examples import GateExamples
 from safety_steer.directions.quantiles import LEVELS
 from safety_steer.directions.source import ModelIdentity, SafetyDirection, rounded
@@ -315,23 +316,27 @@ def small_space(vectors: Tensor, readings: Tensor | None = None) -> AlignedSpace
     count, width = vectors.shape
     groups = 2 * max(count - 1, 1) + 1
     levels = torch.tensor(LEVELS)
-    return AlignedSpace(
-        vectors=vectors,
+    tokens = TokenReading(
         readings=vectors / vectors.square().sum(-1, keepdim=True) if readings is None else readings,
         offsets=torch.zeros(count),
         token_quantiles=(levels - 0.5).expand(count, -1).contiguous(),
         prompt_quantiles=(levels - 0.5).expand(count, -1).contiguous(),
         phrase_quantiles=(levels - 0.5).expand(count, -1).contiguous(),
+    )
+    gate = PromptGate(
         prompt_readings=vectors / vectors.square().sum(-1, keepdim=True) if readings is None else readings,
         gate_weights=torch.randn(groups, width, generator=torch.Generator().manual_seed(3)),
         gate_biases=torch.zeros(groups),
         gate_quantiles=levels.expand(4, -1).contiguous(),
         witness_weights=torch.tensor([1.0, 0.25, 0.25]),
+    )
+    encoder = EncoderFingerprint(
         mean=torch.zeros(width),
         scale=torch.ones(width),
         fit_limit=torch.tensor(1e6),
         probes=torch.randn(2, width, generator=torch.Generator().manual_seed(4)),
     )
+    return AlignedSpace(vectors, tokens, gate, encoder)
 
 
 def small_aligned(width: int = 4) -> AlignedDirection:

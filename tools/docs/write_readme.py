@@ -31,21 +31,39 @@ WORDS = {"image": "pictures", "video": "videos"}
 
 
 def speed_table(speed: dict[str, Any]) -> str:
-    """Lay out the speed figures as one Markdown table."""
-    extract, align, fit, clip = (speed[part] for part in ("extract", "align", "fit", "clip"))
-    made = f"extract {extract['pairs']:,} pairs, {extract['harmless']:,} harmless prompts"
+    """Lay out the speed figures as one Markdown table; parts of an earlier run tell less of themselves."""
+    extract, align, fit, clip, erase = (speed[part] for part in ("extract", "align", "fit", "clip", "erase"))
+    made = f"extract {extract['pairs']:,} pairs, {extract['harmless']:,} harmless prompts" if "pairs" in extract else "extract"
+    aligned = [
+        _aligned_row(target, name, row) for target, found in align.get("targets", {}).items() for name, row in found.items()
+    ]
     rows = [
         (made, f"{extract['ours_s']:.0f} s", f"{extract['ratio']:.2f} x bare forward passes"),
-        *(_aligned_row(target, name, row) for target, found in align["targets"].items() for name, row in found.items()),
+        *(
+            aligned
+            or [("align to all-MiniLM-L6-v2", f"{align['ours_s']:.1f} s", f"{align['ratio']:.2f} x bare forward passes")]
+        ),
         ("fit, 576 -> 384", f"{fit['576->384_s']:.2f} s", ""),
         ("fit, 4,096 -> 4,096", f"{fit['4096->4096_s']:.2f} s", "no 4,096 x 4,096 tensor is made"),
         ("clip, (1, 512, 4096), harmless prompt", "", f"{clip['memory_benign_ratio']:.1f} x a copy"),
         ("clip, (1, 512, 4096), flagged prompt", "", f"{clip['memory_flagged_ratio']:.1f} x a copy"),
+        *(
+            (
+                f"as set by default, (1, 512, 4096), {name} prompt",
+                f"{erase[f'{key}_ms']:.1f} ms",
+                f"{erase[f'{key}_ratio']:.0f} x a copy",
+            )
+            for name, key in (("harmless", "benign"), ("flagged", "flagged"))
+        ),
     ]
     peaks = {"extract": extract, "align": align, "fit": fit}
     memory = ", ".join(f"{name} {part['peak_mib'] / 1024:.1f} GiB" for name, part in peaks.items())
     lines = ["| what | time | against |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows), ""]
-    return "\n".join([*lines, f"Peak memory: {memory}. Machine: {speed['machine']}."])
+    machines: dict[str, list[str]] = {}
+    for name in ("extract", "align", "fit", "clip", "erase"):
+        machines.setdefault(speed[name].get("machine", speed.get("machine", "not noted")), []).append(name)
+    told = "; ".join(f"{', '.join(parts)}: {machine}" for machine, parts in machines.items())
+    return "\n".join([*lines, f"Peak memory: {memory}. Machines: {told}."])
 
 
 def _aligned_row(target: str, name: str, row: dict[str, Any]) -> tuple[str, str, str]:

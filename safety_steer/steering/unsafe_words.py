@@ -13,15 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..directions.aligned import AlignedSpace
+from ..directions.aligned_space import TokenReading
 from ..directions.pooling import take_rows
 from ..directions.quantiles import at_quantile
 
-REACH = 1  # tokens on either side
-GAP = 3  # tokens
-WORD_QUANTILE = 0.995  # of benign tokens
-STRIKING_QUANTILE = 0.999  # of the highest tokens of benign prompts
-STANDS_OUT = 0.5  # of its prompt's highest: a strong word raises all tokens, and the subject is not to go with it
+REACH = 1  # by hand; tokens on either side
+GAP = 3  # by hand; tokens
+WORD_QUANTILE = 0.995  # by hand; of benign tokens
+STRIKING_QUANTILE = 0.999  # by hand; of the highest tokens of benign prompts
+STANDS_OUT = 0.5  # by hand; of its prompt's highest: a strong word raises all tokens, and the subject is not to go with it
 
 
 def word_columns(categories: tuple[str, ...], active: Mapping[str, float]) -> list[int]:
@@ -29,9 +29,9 @@ def word_columns(categories: tuple[str, ...], active: Mapping[str, float]) -> li
     return [number for number, name in enumerate(categories) if name in active or categories[0] in active]
 
 
-def word_standing(unsafe: Tensor, space: AlignedSpace, columns: list[int]) -> Tensor:
+def word_standing(unsafe: Tensor, tokens: TokenReading, columns: list[int]) -> Tensor:
     """Return how far tokens stand out, given their unsafe readings (B, T, K): (B, T), 1 at the strict benign quantile."""
-    limits = at_quantile(take_rows(space.token_quantiles, columns), WORD_QUANTILE).to(unsafe.device)
+    limits = at_quantile(take_rows(tokens.token_quantiles, columns), WORD_QUANTILE).to(unsafe.device)
     return (unsafe / limits.clamp(min=1e-6)).amax(-1)
 
 
@@ -40,10 +40,10 @@ def word_limit(standing: Tensor) -> Tensor:
     return (STANDS_OUT * standing.amax(1, keepdim=True)).clamp(min=1)
 
 
-def erased_words(unsafe: Tensor, space: AlignedSpace, columns: list[int], steered: Tensor, real: Tensor) -> Tensor:
+def erased_words(unsafe: Tensor, tokens: TokenReading, columns: list[int], steered: Tensor, real: Tensor) -> Tensor:
     """Return the tokens (B, T) to erase, given their unsafe readings (B, T, K), the ones steered and the real ones, (B, T)."""
-    peaks = at_quantile(take_rows(space.prompt_quantiles, columns), STRIKING_QUANTILE).to(unsafe.device)
-    standing = word_standing(unsafe, space, columns).masked_fill(~steered, 0)
+    peaks = at_quantile(take_rows(tokens.prompt_quantiles, columns), STRIKING_QUANTILE).to(unsafe.device)
+    standing = word_standing(unsafe, tokens, columns).masked_fill(~steered, 0)
     return unsafe_words(standing > word_limit(standing), (unsafe > peaks).any(-1) & steered, real)
 
 
