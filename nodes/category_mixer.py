@@ -15,7 +15,7 @@ from .inputs import CATEGORY, AlignedDirectionSocket, search_aliases
 if TYPE_CHECKING:
     from ..safety_steer.directions.aligned import AlignedDirection
 
-MAX_STRENGTH = 10.0
+MAX_STRENGTH = 10.0  # by hand, and part of saved workflows
 CATEGORIES = {
     "global": (1.0, "everything unsafe together. A good start on its own"),
     "hate": (0.0, "hateful content about people or groups"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..adapters.sampling.step_windows import Window
     from ..safety_steer.steering.steer_conditioning import SteerSettings
 
-MAX_STRENGTH = 10.0
+MAX_STRENGTH = 10.0  # by hand, and part of saved workflows
 AS_SET = "as set"
 
 

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
 Texts = dict[str, Tensor]
 
+# By hand: states of at most 256 MiB at a time.
 BYTES_PER_WINDOW = 2**28
+# By hand: about fifty prompts of CLIP's 77 tokens.
 TOKENS_PER_PASS = 4096
+# By hand: prompts in a pass and alone differ by rounding only; `benchmarks/encoding.py` and the tests hold real encoders to it.
 SAME_COSINE = 0.9999
 # Pairs of prompts that most tokenizers cut alike, to find out whether an encoder takes several at once.
 ALIKE = (("a cat", "a dog"), ("red", "blue"), ("a", "b"))

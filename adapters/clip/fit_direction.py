@@ -25,7 +25,7 @@ from .encode_prompts import ClipText, encode_prompts, encoder_name, study
 if TYPE_CHECKING:
     from comfy.sd import CLIP
 
-MAX_TYPED = 2048
+MAX_TYPED = 2048  # by hand: each is encoded at every new fit
 
 
 def fit_direction(

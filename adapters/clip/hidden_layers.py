@@ -25,7 +25,7 @@ from .tokens import Tokens, generates_sound, merged, sections, shape, without_sa
 if TYPE_CHECKING:
     from comfy.sd import CLIP
 
-MIN_LAYERS = 2
+MIN_LAYERS = 2  # by hand: a list of one module need not be a stack of blocks
 # A causal model makes its first token a sink of attention, an outlier that says nothing: no word of a prompt may be first.
 TEMPLATE = "\n{}"
 ADVICE = "Connect a text encoder such as Qwen, Llama, Gemma, Mistral or T5, or choose a model folder."
