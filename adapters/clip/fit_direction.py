@@ -19,6 +19,7 @@ from ...safety_steer.errors import DataError
 from ...safety_steer.reports.text import partly_reached
 from ...safety_steer.storage.prompt_files import clean_prompts
 from .. import direction_text, fit_cache
+from ..progress import moving
 from . import image_tokens
 from .encode_prompts import ClipText, encode_prompts, encoder_name, study
 
@@ -88,10 +89,10 @@ def _fit(
     """Encode the anchors, the passages and the typed prompts with a progress bar, and align."""
     bar = comfy.utils.ProgressBar(len(rows) + len(passages) + len(typed))
     prompts = [direction.anchors[row] for row in rows]
-    states = collect(encode_prompts(encoding, prompts, bar.update), len(prompts), spans={})
+    states = collect(encode_prompts(encoding, prompts, moving(bar)), len(prompts), spans={})
     spans = spans_of(states)
-    long = collect_passages(encode_prompts(encoding, passages, bar.update), len(passages), spans) if passages else None
-    extra = collect(encode_prompts(encoding, typed, bar.update), len(typed), spans=spans) if typed else None
+    long = collect_passages(encode_prompts(encoding, passages, moving(bar)), len(passages), spans) if passages else None
+    extra = collect(encode_prompts(encoding, typed, moving(bar)), len(typed), spans=spans) if typed else None
     aligned = align(
         direction, states, encoder, settings, anchors=rows, extra_benign=extra, places=encoding.places, passages=long
     )

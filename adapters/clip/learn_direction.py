@@ -15,6 +15,7 @@ from ...safety_steer.extraction.text_model import load_text_model
 from ...safety_steer.storage.bundled import BENIGN, bundled
 from ...safety_steer.storage.prompt_files import Pair, clean_prompts, read_pairs, read_prompts
 from .. import folders
+from ..progress import moving
 from . import hidden_layers
 
 if TYPE_CHECKING:
@@ -44,16 +45,16 @@ def _from_clip(clip: CLIP | None, pairs: list[Pair], benign: list[str], layer: s
         raise DataError("Connect a CLIP to the clip input of Extract Safety Direction, or choose a model folder.")
     source = hidden_layers.find(clip)
     bar = comfy.utils.ProgressBar(2 * len(pairs) + len(benign))
-    encode = partial(hidden_layers.pooled_activations, source, advance=bar.update)
+    encode = partial(hidden_layers.pooled_activations, source, progress=moving(bar))
     return extract_with(encode, source.identity, source.last_layer, pairs, benign, layer, estimator=estimator)
 
 
 def _from_folder(model: str, pairs: list[Pair], benign: list[str], layer: str, estimator: str) -> SafetyDirection:
-    bar = comfy.utils.ProgressBar(2 * len(pairs) + len(benign))
+    move = moving(comfy.utils.ProgressBar(2 * len(pairs) + len(benign)))
 
-    def progress(done: int, _: int) -> None:
+    def progress(done: int, total: int) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        bar.update_absolute(done)
+        move(done, total)
 
     path = folders.language_model_path(model)
     # Left to itself, transformers would want accelerate, which ComfyUI does not bring, and memory that ComfyUI holds.
