@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from ..safety_steer.categories import GLOBAL
 from ..safety_steer.directions.source import SafetyDirection
-from ..safety_steer.storage.bundled import SOURCE
-
-NEWEST = SOURCE.removesuffix(".safetensors")
+from ..safety_steer.storage.bundled import NEWEST
 
 
 def is_older(direction: SafetyDirection) -> bool:

@@ -19,7 +19,7 @@ from . import folders, node_text
 
 EncodePrompts = Callable[[Sequence[str]], dict[str, list[Tensor]]]
 
-MAX_CANDIDATES = 16
+MAX_CANDIDATES = 16  # by hand: each is a file to read and prompts to encode
 
 
 def fit_key(direction_hash: str, encoder: str, settings: dict[str, Any]) -> str:

@@ -37,7 +37,9 @@ PICTURE = "example.png"
 # Loads the pack once more under another name: what ComfyUI itself brings along is loaded by then.
 LOAD = """
 import asyncio, sys, time
-import running_comfyui, nodes
+sys.path.insert(0, sys.argv[1])
+from support.comfyui import running_comfyui
+import nodes
 sys.dont_write_bytecode = False
 clocks = time.perf_counter, time.process_time
 before = [clock() for clock in clocks]

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io, ui
-from torch import Tensor
 
-from ..adapters import node_text, run_log
 from ..adapters.kept_text import kept_text
-from ..adapters.sampling import step_windows
-from ..adapters.sampling.entries import steer_entries
-from ..adapters.sampling.step_windows import Entry
-from ..safety_steer.directions.aligned import AlignedDirection
 from . import settings
 from .inputs import CATEGORY, AlignedDirectionSocket, report_output, search_aliases
 
-Conditioning = list[list[Any]]
+if TYPE_CHECKING:
+    from ..adapters.sampling.entries import Conditioning
+    from ..safety_steer.directions.aligned import AlignedDirection
 
 
 class ApplySafetySteerConditioning(io.ComfyNode):
@@ -56,19 +52,14 @@ class ApplySafetySteerConditioning(io.ComfyNode):
     @classmethod
     def execute(cls, conditioning: Conditioning, direction: AlignedDirection, **values: Any) -> io.NodeOutput:
         """Return steered copies; entries that need no steering are given back as they are."""
+        from ..adapters import node_text, run_log
+        from ..adapters.sampling import entries, step_windows
+
         steering, window = settings.read(**values)
         cut = partial(step_windows.cut, window=window)
-        entries, outcomes = steer_entries([entry_of(*pair) for pair in conditioning], direction, steering, cut)
+        given = [entries.entry_of(*pair) for pair in conditioning]
+        steered, outcomes = entries.steer_entries(given, direction, steering, cut)
         text = node_text.describe(outcomes, direction)
         node_text.show(cls.hidden.unique_id, text)
         log = run_log.finished(outcomes, direction, settings.sentence(steering, window), run_log.any_step(window))
-        return io.NodeOutput([_pair(entry) for entry in entries], log, ui=ui.PreviewText(text))
-
-
-def entry_of(states: Tensor | None, extras: dict[str, Any]) -> Entry:
-    """Return one pair of a CONDITIONING as the entry a sampler makes of it."""
-    return {**extras, "cross_attn": states}
-
-
-def _pair(entry: Entry) -> list[Any]:
-    return [entry["cross_attn"], {name: value for name, value in entry.items() if name != "cross_attn"}]
+        return io.NodeOutput([entries.pair_of(entry) for entry in steered], log, ui=ui.PreviewText(text))

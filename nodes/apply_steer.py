@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from comfy_api.latest import io, ui
 
-from ..adapters import node_text, run_log
 from ..adapters.kept_text import kept_text
-from ..adapters.sampling import answers, cross_attention, step_windows, unet_blocks
-from ..adapters.sampling.entries import Steer, each_with_text, sharing, steer_copies, steer_entries, steer_text
-from ..adapters.sampling.fade_curve import Curve
-from ..adapters.sampling.step_windows import Entry, Window
-from ..safety_steer.directions.aligned import AlignedDirection
-from ..safety_steer.errors import MismatchError
-from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings
 from . import settings
 from .inputs import CATEGORY, AlignedDirectionSocket, checked_choice, report_output, search_aliases
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-Replace = Callable[[Sequence[Entry]], tuple[list[Entry], list[Outcome]]]
+    from ..safety_steer.directions.aligned import AlignedDirection
 
 NODE_TYPE = "ApplySafetySteer"
-WRAPPER_KEY = "safety_steer"
 SITES = ("conditioning", "cross-attention")
 
 
@@ -101,96 +89,18 @@ class ApplySafetySteer(io.ComfyNode):
         **values: Any,
     ) -> io.NodeOutput:
         """Return a clone of the model that steers; the model itself is not changed."""
+        from ..adapters import node_text, run_log
+        from ..adapters.sampling import cross_attention, steer_runs, unet_blocks
+        from ..adapters.sampling.fade_curve import Curve
+
         steering, window = settings.read(**values)
         checked_choice("site", site, SITES, "Apply Safety Steer")
-        patched = model.clone()
+        node_id, line = cls.hidden.unique_id, settings.sentence(steering, window)
+        log = run_log.RunLog(direction, line, during_sampling=True)
+        patched, say = model.clone(), lambda text: node_text.show(node_id, text, NODE_TYPE)
         if site == SITES[0]:
-            replace, follow = (steer_positive(direction, steering, window, steer) for steer in (steer_text, steer_copies))
-            if not window.whole and not patched.get_wrappers(WrappersMP.SAMPLER_SAMPLE, step_windows.KEY):
-                patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, step_windows.KEY, _restore)
+            steer_runs.at_conditioning(patched, direction, steering, window, say, log)
         else:
             layer = cross_attention.Layer(Curve(window, fade), unet_blocks.read(blocks))
-            bit = cross_attention.attach(patched, layer)
-            replace, follow = (attach_to_positive(direction, steering, bit, steer) for steer in (steer_text, steer_copies))
-        answers.attach(patched)
-        line = settings.sentence(steering, window)
-        log = run_log.RunLog(direction, line, during_sampling=True)
-        used = run_log.any_step(window)
-        wrapper = _wrapper(
-            replace, follow, direction, cls.hidden.unique_id, log, used, cuts=used and not window.whole and site == SITES[0]
-        )
-        patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, wrapper)
+            steer_runs.at_cross_attention(patched, direction, steering, layer, say, log)
         return io.NodeOutput(patched, log, ui=ui.PreviewText(f"{line}. What it did appears here after sampling."))
-
-
-def steer_positive(direction: AlignedDirection, steering: SteerSettings, window: Window, steer: Steer = steer_text) -> Replace:
-    """Return how the conditioning site replaces positive entries: by steered ones, for the steps of the window."""
-    cut = partial(step_windows.cut_family, window=window)
-    return partial(steer_entries, direction=direction, settings=steering, cut=cut, steer=steer)
-
-
-def attach_to_positive(direction: AlignedDirection, steering: SteerSettings, bit: int, steer: Steer = steer_text) -> Replace:
-    """Return how the cross-attention site replaces them: by ones that carry the steered text every step moves toward."""
-    within = cross_attention.within_reach(direction)
-
-    def act(entry: Entry) -> tuple[list[Entry], Outcome]:
-        carrying, outcome = cross_attention.attach_steered_text(entry, bit, within, steering, steer)
-        return [carrying], outcome
-
-    return partial(each_with_text, act=act)
-
-
-def _wrapper(
-    replace: Replace,
-    follow: Replace,
-    direction: AlignedDirection,
-    node_id: str | None,
-    log: run_log.RunLog,
-    used: bool,
-    cuts: bool,
-) -> Callable[..., Any]:
-    """Return the OUTER_SAMPLE wrapper: it replaces the positive entries of one sampling run, which ComfyUI drops after it.
-
-    `follow` replaces entries of other roles that carry text of the positive. What was done goes to the log once the run is
-    done; not `used` says that no step is steered, `cuts` that entries are cut.
-    """
-
-    def wrapper(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
-        conds = executor.class_obj.conds
-        if "positive" not in conds:
-            raise MismatchError(
-                f"The guider {type(executor.class_obj).__name__} has no positive conditioning to steer. Use a sampler "
-                "or guider with a positive input, or Apply Safety Steer (Conditioning) on the conditioning."
-            )
-        if cuts:
-            step_windows.refuse_split(executor.class_obj.model_options)
-        for role in (role for role in conds if role != "positive"):
-            conds[role] = _followed(conds[role], conds["positive"], follow)
-        conds["positive"], outcomes = replace(conds["positive"])
-        if any(outcome.changed for outcome in outcomes):
-            answers.ask(executor.class_obj, direction)
-        node_text.show(node_id, node_text.describe(outcomes, direction), NODE_TYPE)
-        records = run_log.records_of(outcomes, used)
-        del outcomes
-        sampled = executor(*args, **kwargs)
-        log.add(records)
-        return sampled
-
-    return wrapper
-
-
-def _followed(entries: list[Entry], positive: Sequence[Entry], follow: Replace) -> list[Entry]:
-    """Return the entries of another role; what they carry of the positive prompt is steered, and nothing else.
-
-    Wan Animate 2 reads the prompt of its pose once for all roles, and may keep what it made of it for the first that came.
-    """
-    shared = sharing(entries, positive)
-    if not any(shared):
-        return entries
-    return [made for entry, shares in zip(entries, shared, strict=True) for made in (follow([entry])[0] if shares else [entry])]
-
-
-def _restore(executor: WrapperExecutor, guider: Any, *args: Any, **kwargs: Any) -> Any:
-    """Wrap SAMPLER_SAMPLE: ComfyUI has shared out the areas, so that cut entries need know their families no longer."""
-    guider.conds = step_windows.restore(guider.conds, guider.inner_model.model_sampling.percent_to_sigma)
-    return executor(guider, *args, **kwargs)

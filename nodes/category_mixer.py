@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from ..adapters.direction_text import NEWEST
-from ..safety_steer.directions.aligned import AlignedDirection
 from ..safety_steer.errors import DataError
-from ..safety_steer.steering.operators import active_strengths
+from ..safety_steer.storage.bundled import NEWEST
 from .inputs import CATEGORY, AlignedDirectionSocket, search_aliases
 
-MAX_STRENGTH = 10.0
+if TYPE_CHECKING:
+    from ..safety_steer.directions.aligned import AlignedDirection
+
+MAX_STRENGTH = 10.0  # by hand, and part of saved workflows
 CATEGORIES = {
     "global": (1.0, "everything unsafe together. A good start on its own"),
     "hate": (0.0, "hateful content about people or groups"),
@@ -69,6 +71,8 @@ class SafetyCategoryMixer(io.ComfyNode):
     @classmethod
     def execute(cls, direction: AlignedDirection, **strengths: float) -> io.NodeOutput:
         """Return the direction with the strengths that are not 0; an unknown category is an error."""
+        from ..safety_steer.steering.request import active_strengths
+
         wanted = {name: value for name, value in strengths.items() if value != 0}
         if set(direction.categories) == CATEGORIES.keys() - set(LATER):
             _check_older(wanted, direction.categories)

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-import comfy.model_management
-import comfy.utils
 from comfy_api.latest import io, ui
 
-from ..adapters import folders, node_text
-from ..adapters.clip import hidden_layers
+from ..adapters import folders
 from ..adapters.kept_text import kept_text
-from ..safety_steer.directions.source import SafetyDirection
-from ..safety_steer.errors import DataError
-from ..safety_steer.extraction.estimators import ESTIMATORS
-from ..safety_steer.extraction.extract_direction import check_settings, extract, extract_with
-from ..safety_steer.extraction.text_model import load_text_model
-from ..safety_steer.storage.bundled import BENIGN, bundled
-from ..safety_steer.storage.prompt_files import clean_prompts, read_pairs, read_prompts
+from ..safety_steer.choices import ESTIMATORS
 from .inputs import CATEGORY, SafetyDirectionSocket, search_aliases
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
-
-    from ..safety_steer.storage.prompt_files import Pair
 
 CLIP_INPUT = "the clip input"
 
@@ -96,14 +84,11 @@ class ExtractSafetyDirection(io.ComfyNode):
         cls, pairs: str, model: str, layer: str, estimator: str, clip: CLIP | None = None, anchors: str = ""
     ) -> io.NodeOutput:
         """Return the direction, and show how well each layer tells safe from unsafe."""
-        made = read_pairs(folders.pair_path(pairs))
-        benign = clean_prompts(anchors.splitlines(), "The anchors input") if anchors.strip() else read_prompts(bundled(BENIGN))
-        check_settings(made, benign, estimator)
-        if model == CLIP_INPUT:
-            direction = _from_clip(clip, made, benign, layer, estimator)
-        else:
-            direction = _from_folder(model, made, benign, layer, estimator)
-        text = _summary(direction, len(made))
+        from ..adapters import node_text
+        from ..adapters.clip.learn_direction import learn_direction
+
+        path = folders.pair_path(pairs)
+        direction, text = learn_direction(path, None if model == CLIP_INPUT else model, clip, layer, estimator, anchors)
         node_text.show(cls.hidden.unique_id, text)
         return io.NodeOutput(direction, ui=ui.PreviewText(text))
 
@@ -111,36 +96,3 @@ class ExtractSafetyDirection(io.ComfyNode):
     def fingerprint_inputs(cls, pairs: str, **_: object) -> str:
         """Change when the file of pairs changes, so that ComfyUI extracts again."""
         return folders.fingerprint(folders.pair_path(pairs)) if pairs in folders.pair_names() else ""
-
-
-def _from_clip(clip: CLIP | None, pairs: list[Pair], benign: list[str], layer: str, estimator: str) -> SafetyDirection:
-    if clip is None:
-        raise DataError("Connect a CLIP to the clip input of Extract Safety Direction, or choose a model folder.")
-    source = hidden_layers.find(clip)
-    bar = comfy.utils.ProgressBar(2 * len(pairs) + len(benign))
-    encode = partial(hidden_layers.pooled_activations, source, advance=bar.update)
-    return extract_with(encode, source.identity, source.last_layer, pairs, benign, layer, estimator=estimator)
-
-
-def _from_folder(model: str, pairs: list[Pair], benign: list[str], layer: str, estimator: str) -> SafetyDirection:
-    bar = comfy.utils.ProgressBar(2 * len(pairs) + len(benign))
-
-    def progress(done: int, _: int) -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar.update_absolute(done)
-
-    path = folders.language_model_path(model)
-    # Left to itself, transformers would want accelerate, which ComfyUI does not bring, and memory that ComfyUI holds.
-    comfy.model_management.unload_all_models()
-    loaded = load_text_model(path, device=str(comfy.model_management.text_encoder_device()))
-    return extract(loaded, pairs, benign, layer, estimator=estimator, progress=progress)
-
-
-def _summary(direction: SafetyDirection, count: int) -> str:
-    """Say what was learned from what."""
-    curve = {layer: separation for layer, _, separation in direction.report["layer_curve"]}
-    layers = ", ".join(f"{layer} (AUROC {curve[layer]:.2f})" for layer in direction.layers)
-    return (
-        f"{count:,} pairs, {len(direction.anchors):,} harmless prompts, {direction.source.name}\n"
-        f"layers {layers}\ncategories {', '.join(direction.categories)}"
-    )

@@ -8,8 +8,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..safety_steer.choices import THEMES
 from ..safety_steer.errors import DataError
-from ..safety_steer.reports.canvas import THEMES
 
 CATEGORY = "safety steer"
 # Types of their own, so that a wrong wire cannot be drawn.

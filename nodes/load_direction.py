@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..adapters import direction_text, folders, node_text
+from ..adapters import folders
 from ..adapters.kept_text import kept_text
-from ..safety_steer.directions.source import SafetyDirection
 from ..safety_steer.storage.bundled import SOURCE
 from .inputs import CATEGORY, SafetyDirectionSocket, search_aliases
 
@@ -47,6 +46,9 @@ class LoadSafetyDirection(io.ComfyNode):
     @classmethod
     def execute(cls, direction_name: str) -> io.NodeOutput:
         """Load the file, and say what is in it."""
+        from ..adapters import direction_text, node_text
+        from ..safety_steer.directions.source import SafetyDirection
+
         direction = SafetyDirection.load(folders.direction_path(direction_name))
         text = direction_text.described(direction_name, direction)
         node_text.show(cls.hidden.unique_id, text)

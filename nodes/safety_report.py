@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io, ui
 
-from ..adapters import queued_prompt
-from ..adapters.clip.prompt_words import find_words
-from ..adapters.node_image import as_image
-from ..adapters.run_log import RunLog
-from ..safety_steer.reports.canvas import THEMES
-from ..safety_steer.reports.picture import draw_reports
-from ..safety_steer.reports.safety_report import SafetyReport, measure, with_words
-from ..safety_steer.reports.text import as_text, sentence
+from ..safety_steer.choices import THEMES
 from .inputs import CATEGORY, ReportSocket, checked_choice, clip_input, prompt_input, search_aliases, theme_input
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from comfy.sd import CLIP
+
+    from ..adapters.run_log import RunLog
 
 NOT_YET = (
     "Nothing was sampled yet. Connect what your sampler makes (its LATENT, or the finished IMAGE) to the after input of "
@@ -72,24 +68,23 @@ class SafetyReportNode(io.ComfyNode):
         cls, report: RunLog, theme: str = "dark", after: Any = None, clip: CLIP | None = None, prompt: str = ""
     ) -> io.NodeOutput:
         """Measure what was kept, find the words of the prompts where a CLIP is there, and draw."""
+        from ..adapters import queued_prompt
+        from ..adapters.node_image import as_image
+        from ..adapters.report_prompts import report_prompts
+        from ..safety_steer.reports.picture import draw_reports
+        from ..safety_steer.reports.text import as_text, sentence
+
         queued, node = cls.hidden.prompt or {}, cls.hidden.unique_id
         nearest = queued_prompt.before(queued, node, ("after", "report"))
         samplers = queued_prompt.before(queued, node, ("after",)) if after is not None and queued else None
         texts = [prompt, *queued_prompt.typed_texts(queued, nearest)] if clip is not None else []
-        reports = measure_all(report, samplers, clip, texts)
+        reports = report_prompts(report, samplers, clip, texts)
         nothing = _why_nothing(report, samplers, after)
         text = "\n".join(as_text(one, sentence(one)) for one in reports) or nothing
         picture = draw_reports(reports, checked_choice("theme", theme, THEMES, "Safety Report"), report.how, nothing=nothing)
         image = as_image(picture)
         data = json.dumps({"how": report.how, "prompts": [one.document() for one in reports]}, allow_nan=False)
         return io.NodeOutput(image, text, data, after, ui=ui.PreviewImage(image, cls=cls))
-
-
-def measure_all(log: RunLog, samplers: Iterable[str] | None, clip: CLIP | None, texts: Iterable[str]) -> list[SafetyReport]:
-    """Report on every prompt of a log, with its words where one of the texts gives its text states."""
-    records = log.records(samplers)
-    words = find_words(clip, texts, records, log.direction) if clip is not None else [{}] * len(records)
-    return [with_words(one, known) for kept, known in zip(records, words, strict=True) for one in measure(kept, log.direction)]
 
 
 def _why_nothing(log: RunLog, samplers: Iterable[str] | None, after: Any) -> str:

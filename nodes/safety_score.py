@@ -7,23 +7,15 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io, ui
 
-from ..adapters import queued_prompt
-from ..adapters.node_image import as_image
-from ..adapters.run_log import finished
-from ..adapters.sampling.entries import each_with_text, steer_text
-from ..adapters.sampling.step_windows import Entry
-from ..safety_steer.directions.aligned import AlignedDirection
+from ..safety_steer.choices import THEMES
 from ..safety_steer.errors import DataError
-from ..safety_steer.reports.canvas import THEMES
-from ..safety_steer.reports.picture import draw_reports
-from ..safety_steer.reports.text import as_text, verdict
-from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings
-from .apply_conditioning import Conditioning, entry_of
 from .inputs import CATEGORY, AlignedDirectionSocket, checked_choice, clip_input, prompt_input, search_aliases, theme_input
-from .safety_report import measure_all
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
+
+    from ..adapters.sampling.entries import Conditioning
+    from ..safety_steer.directions.aligned import AlignedDirection
 
 LOWEST = -1000.0  # for a prompt without any text, whose score has no lower bound
 
@@ -75,12 +67,19 @@ class SafetyScoreNode(io.ComfyNode):
         prompt: str = "",
     ) -> io.NodeOutput:
         """Measure every prompt as it is, and answer for the most unsafe one."""
-        entries = [entry_of(*pair) for pair in conditioning]
-        _, outcomes = each_with_text(entries, lambda entry: _scored(entry, direction))
+        from ..adapters import queued_prompt
+        from ..adapters.node_image import as_image
+        from ..adapters.report_prompts import report_prompts
+        from ..adapters.run_log import finished
+        from ..adapters.sampling.entries import entry_of, scored
+        from ..safety_steer.reports.picture import draw_reports
+        from ..safety_steer.reports.text import as_text, verdict
+
+        outcomes = scored([entry_of(*pair) for pair in conditioning], direction)
         queued = cls.hidden.prompt or {}
         nearest = queued_prompt.before(queued, cls.hidden.unique_id, ("conditioning",))
         texts = [prompt, *queued_prompt.typed_texts(queued, nearest)] if clip is not None else []
-        reports = measure_all(finished(outcomes, direction, ""), None, clip, texts)
+        reports = report_prompts(finished(outcomes, direction, ""), None, clip, texts)
         if not reports:
             raise DataError("This conditioning has no text to score. Connect the output of CLIP Text Encode to Safety Score.")
         worst = max(reports, key=lambda one: one.before.score)
@@ -89,8 +88,3 @@ class SafetyScoreNode(io.ComfyNode):
         image = as_image(draw_reports(reports, checked_choice("theme", theme, THEMES, "Safety Score"), headline=verdict))
         score = beyond if math.isfinite(beyond) else LOWEST
         return io.NodeOutput(score, worst.flagged, worst.category, image, text, ui=ui.PreviewImage(image, cls=cls))
-
-
-def _scored(entry: Entry, direction: AlignedDirection) -> tuple[list[Entry], Outcome]:
-    same, outcome = steer_text(entry, direction, SteerSettings(strength=0.0))
-    return [same], outcome

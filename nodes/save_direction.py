@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io, ui
 
-from ..adapters import folders, node_text
-from ..safety_steer.directions.source import SafetyDirection
+from ..adapters import folders
 from ..safety_steer.errors import DataError
 from .inputs import CATEGORY, SafetyDirectionSocket, search_aliases
+
+if TYPE_CHECKING:
+    from ..safety_steer.directions.source import SafetyDirection
 
 
 class SaveSafetyDirection(io.ComfyNode):
@@ -39,6 +43,8 @@ class SaveSafetyDirection(io.ComfyNode):
     @classmethod
     def execute(cls, direction: SafetyDirection, filename: str) -> io.NodeOutput:
         """Write the file and show its name."""
+        from ..adapters import node_text
+
         try:
             path = folders.new_direction_path(filename)
             direction.save(path)

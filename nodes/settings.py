@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io
 
-from ..adapters.sampling.step_windows import Window
+from ..safety_steer.choices import GATES, OPERATORS, PRESETS
 from ..safety_steer.errors import DataError
-from ..safety_steer.steering.gate import MODES
-from ..safety_steer.steering.operators import OPERATORS
-from ..safety_steer.steering.presets import PRESETS
-from ..safety_steer.steering.steer_conditioning import SteerSettings
 from .inputs import checked_choice
 
-MAX_STRENGTH = 10.0
+if TYPE_CHECKING:
+    from ..adapters.sampling.step_windows import Window
+    from ..safety_steer.steering.steer_conditioning import SteerSettings
+
+MAX_STRENGTH = 10.0  # by hand, and part of saved workflows
 AS_SET = "as set"
 
 
@@ -37,7 +39,7 @@ def inputs() -> list[io.Input]:
         ),
         io.Combo.Input(
             "gate",
-            options=list(MODES),
+            options=list(GATES),
             default="hard",
             tooltip="Which prompts to steer. 'hard' leaves harmless prompts exactly as they are. 'soft' fades in for "
             "borderline prompts. 'off' steers every prompt.",
@@ -90,7 +92,11 @@ def read(
     preset: str = AS_SET,
 ) -> tuple[SteerSettings, Window]:
     """Check the values of `inputs` and `preset_input`; raises DataError naming the input to change."""
-    choices = (("operator", operator, OPERATORS), ("gate", gate, MODES), ("preset", preset, (AS_SET, *PRESETS)))
+    from ..adapters.sampling.step_windows import Window
+    from ..safety_steer.steering import presets
+    from ..safety_steer.steering.steer_conditioning import SteerSettings
+
+    choices = (("operator", operator, OPERATORS), ("gate", gate, GATES), ("preset", preset, (AS_SET, *PRESETS)))
     for name, value, allowed in choices:
         checked_choice(name, value, allowed, "the node")
     if start_percent > end_percent:
@@ -99,7 +105,7 @@ def read(
             "Change one of them on the node."
         )
     own = SteerSettings(strength=strength, operator=operator, gate=gate, preserve_norm=preserve_norm)
-    return PRESETS.get(preset, own), Window(start_percent, end_percent)
+    return presets.PRESETS.get(preset, own), Window(start_percent, end_percent)
 
 
 def sentence(settings: SteerSettings, window: Window) -> str:

@@ -7,7 +7,7 @@ encoder allows that is found out by trying it on two prompts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...safety_steer.directions.text_spaces import Place, fits, only_token_ids, second_ways, take
 from ...safety_steer.errors import EncoderError
+from ...safety_steer.extraction.text_model import Progress
 from . import layout
 from . import tokens as clip_tokens
 from .parts import outputs_of_parts
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
 
 Texts = dict[str, Tensor]
 
+# By hand: states of at most 256 MiB at a time.
 BYTES_PER_WINDOW = 2**28
+# By hand: about fifty prompts of CLIP's 77 tokens.
 TOKENS_PER_PASS = 4096
+# By hand: prompts in a pass and alone differ by rounding only; `benchmarks/encoding.py` and the tests hold real encoders to it.
 SAME_COSINE = 0.9999
 # Pairs of prompts that most tokenizers cut alike, to find out whether an encoder takes several at once.
 ALIKE = (("a cat", "a dog"), ("red", "blue"), ("a", "b"))
@@ -112,21 +116,23 @@ def _tried_together(text: ClipText) -> ClipText:
 
 
 def encode_prompts(
-    text: ClipText, prompts: Sequence[str], advance: Callable[[int], None] | None = None
+    text: ClipText, prompts: Sequence[str], progress: Progress | None = None
 ) -> Iterator[dict[str, list[Tensor]]]:
     """Yield the text spaces (T_i, D) of consecutive prompts, by name; a pooled state counts as one token.
 
     Clip skip, LoRA and prompt weights act as in CLIP Text Encode. Padding that the encoder sets to 0 is left out, and
-    padding that it masks is 0. `advance` is told how many prompts are done.
+    padding that it masks is 0. `progress` is told how many prompts are done, of how many.
     """
+    done = 0
     for tokens in _windows(text, (text.clip.tokenize(prompt, **text.options) for prompt in prompts)):
         encoded: list[Texts] = [{}] * len(tokens)
         for rows in _passes(text, tokens):
             comfy.model_management.throw_exception_if_processing_interrupted()
             for row, texts in zip(rows, _encode(text, [tokens[row] for row in rows]), strict=True):
                 encoded[row] = texts
-            if advance is not None:
-                advance(len(rows))
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(prompts))
         yield {space: [texts[space] for texts in encoded] for space in text.places}
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ...safety_steer.directions.source import ModelIdentity
 from ...safety_steer.errors import EncoderError
 from ...safety_steer.extraction.layer_hooks import watched
+from ...safety_steer.extraction.text_model import Progress
 from .encode_prompts import TOKENS_PER_PASS, encoder_name
 from .plain_tokens import PROBES, PlainTokenizer, numbers, plain
 from .tokens import Tokens, generates_sound, merged, sections, shape, without_sampling
@@ -25,7 +26,7 @@ from .tokens import Tokens, generates_sound, merged, sections, shape, without_sa
 if TYPE_CHECKING:
     from comfy.sd import CLIP
 
-MIN_LAYERS = 2
+MIN_LAYERS = 2  # by hand: a list of one module need not be a stack of blocks
 # A causal model makes its first token a sink of attention, an outlier that says nothing: no word of a prompt may be first.
 TEMPLATE = "\n{}"
 ADVICE = "Connect a text encoder such as Qwen, Llama, Gemma, Mistral or T5, or choose a model folder."
@@ -81,15 +82,16 @@ def find(clip: CLIP) -> LanguageModel:
 
 
 def pooled_activations(
-    model: LanguageModel, prompts: Sequence[str], layers: Sequence[int], advance: Callable[[int], None] | None = None
+    model: LanguageModel, prompts: Sequence[str], layers: Sequence[int], progress: Progress | None = None
 ) -> Tensor:
     """Average each prompt's states over its own tokens: (N, L, D) float32 on the CPU, layers in the order asked for.
 
-    `advance` is told how many prompts are done.
+    `progress` is told how many prompts are done, of how many.
     """
     tokens = [model.tokenize(prompt) for prompt in prompts]
     prefix, suffix = model.edges
     result = torch.empty(len(prompts), len(layers), model.identity.width)
+    done = 0
     for rows in _groups(tokens):
         comfy.model_management.throw_exception_if_processing_interrupted()
         length = len(tokens[rows[0]][model.key][0])
@@ -101,8 +103,9 @@ def pooled_activations(
             if layer not in kept or len(kept[layer]) < len(rows):
                 raise EncoderError(f"{model.identity.name} does not show its layer {layer}. Choose a model folder instead.")
             result[rows, index] = kept[layer][: len(rows)].cpu()
-        if advance is not None:
-            advance(len(rows))
+        done += len(rows)
+        if progress is not None:
+            progress(done, len(prompts))
     return result
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Words = dict[str, tuple[Word, ...]]
 
-MAX_ENCODED = 12
-MAX_LETTERS = 20_000
+MAX_ENCODED = 12  # texts, by hand: each is a pass of the encoder
+MAX_LETTERS = 20_000  # by hand
 
 
 def find_words(clip: CLIP, texts: Iterable[str], records: Sequence[Record], direction: AlignedDirection) -> list[Words]:

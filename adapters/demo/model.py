@@ -19,7 +19,7 @@ from ...safety_steer.demo_world.sampling import MULTIPLIER, DemoGenerator
 from ...safety_steer.demo_world.transformer import SceneTransformer
 from ...safety_steer.errors import MismatchError
 
-MEMORY_FACTOR = 0.2
+MEMORY_FACTOR = 0.2  # by hand; what ComfyUI multiplies a latent's size with to know what memory to keep free
 
 
 def make_model(generator: DemoGenerator) -> comfy.model_patcher.ModelPatcher:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...safety_steer.demo_world.autoencoder import Autoencoder
 from ...safety_steer.errors import MismatchError
 
-BYTES_PER_PIXEL = 4096
+BYTES_PER_PIXEL = 4096  # by hand; tells ComfyUI what memory to keep free
 
 
 def make_vae(autoencoder: Autoencoder, video: bool) -> comfy.sd.VAE:

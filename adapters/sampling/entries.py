@@ -19,6 +19,17 @@ from .step_windows import Cut, Entry
 
 STEERED = "safety_steered"
 Steer = Callable[[Entry, AlignedDirection, SteerSettings], tuple[Entry, Outcome]]
+Conditioning = list[list[Any]]
+
+
+def entry_of(states: Tensor | None, extras: dict[str, Any]) -> Entry:
+    """Return one pair of a CONDITIONING as the entry a sampler makes of it."""
+    return {**extras, "cross_attn": states}
+
+
+def pair_of(entry: Entry) -> list[Any]:
+    """Return an entry as the pair of a CONDITIONING it was."""
+    return [entry["cross_attn"], {name: value for name, value in entry.items() if name != "cross_attn"}]
 
 
 def each_with_text(
@@ -94,6 +105,16 @@ def steer_entry(
         after, outcome = steer({**before, STEERED: True}, direction, settings)
         result = steered_variants.put(result, number, after, before)
     return result, outcome
+
+
+def scored(entries: Sequence[Entry], direction: AlignedDirection) -> list[Outcome]:
+    """Return what the gate says of each entry with text, of which nothing moves."""
+
+    def act(entry: Entry) -> tuple[list[Entry], Outcome]:
+        same, outcome = steer_text(entry, direction, SteerSettings(strength=0.0))
+        return [same], outcome
+
+    return each_with_text(entries, act)[1]
 
 
 def sharing(entries: Sequence[Entry], others: Sequence[Entry]) -> list[bool]:

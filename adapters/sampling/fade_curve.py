@@ -12,7 +12,7 @@ from .step_windows import EDGE, Window
 
 Knots = tuple[float, float, float, float]
 
-NEVER: Knots = (-1.0, -1.0, -1.0, -1.0)
+NEVER: Knots = (-1.0, -1.0, -1.0, -1.0)  # no sigma is below 0
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ...safety_steer.errors import MismatchError
 Entry = dict[str, Any]
 Cut = Callable[[Entry, Entry], list[Entry]]
 
-EDGE = 1e-5
+EDGE = 1e-5  # of the sampling, by hand: far below a step
 KEY = "safety_steer_family"
 
 

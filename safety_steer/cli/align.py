@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from ..alignment.align_direction import THRESHOLDS, AlignSettings, align
@@ -16,6 +17,8 @@ from ..storage.prompt_files import read_prompts
 from .console import Result, add_model_options, progress_line, table
 
 HELP = "Fit a direction to a text encoder with benign prompts only."
+LAYER = "layer"
+"""The setting of an aligned direction that says which layer of its encoder it belongs to."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,8 +56,9 @@ def run(options: argparse.Namespace) -> Result:
     long = encode_anchors(encoder, passages, layer, progress_line("encoding passages", options)) if passages else None
     own = encode_anchors(encoder, read_prompts(options.benign), layer) if options.benign else None
     settings = AlignSettings(map=options.map, thresholds=options.thresholds)
-    name = encoder_name(encoder, layer)
+    name = f"{encoder.identity.name}, layer {layer}"
     aligned = align(direction, states, name, settings, anchors=rows, extra_benign=own, passages=long)
+    aligned = replace(aligned, settings={**aligned.settings, LAYER: layer})
     aligned.save(options.output)
     report = aligned.report["cross_attn"]
     rows_shown = [[name, report[name], report[f"shuffled_{name}"]] for name in ("r2", "cosine", "retrieval")]
@@ -85,8 +89,3 @@ def target_layer(encoder: TextModel, layer: str) -> int:
     if not layer.isdecimal() or int(layer) > last:
         raise DataError(f"Expected layer auto, last or 0 to {last}, but got '{layer}'.")
     return int(layer)
-
-
-def encoder_name(encoder: TextModel, layer: int) -> str:
-    """Name an encoder and its layer the way `score` reads it back."""
-    return f"{encoder.identity.name}, layer {layer}"

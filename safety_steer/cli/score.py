@@ -17,7 +17,7 @@ from ..extraction.text_model import TextModel, load_text_model, token_states
 from ..statistics import PairScore, score_pairs
 from ..steering.gate import FALSE_POSITIVE_RATE, gate_threshold, open_gate
 from ..storage.prompt_files import Pair, read_pairs
-from .align import target_layer
+from .align import LAYER, target_layer
 from .console import Result, add_model_options, progress_line, table
 from .inspect import load_any
 
@@ -71,8 +71,11 @@ def score_aligned(direction: AlignedDirection, states: Sequence[Tensor], pairs: 
 
 
 def stored_layer(direction: AlignedDirection, model: TextModel) -> int:
-    """Return the layer an aligned direction belongs to, from its encoder name."""
-    layer = direction.encoder.rpartition("layer ")[2]
+    """Return the layer an aligned direction belongs to; raises DataError for one that `safety-steer align` has not made.
+
+    Files without that setting, made before there was one, say it in the name of their encoder alone.
+    """
+    layer = str(direction.settings.get(LAYER, direction.encoder.rpartition("layer ")[2]))
     if "cross_attn" not in direction.spaces or not layer.isdecimal():
         raise DataError(
             f"'{direction.encoder}' was aligned inside ComfyUI; `score` needs a direction aligned by `safety-steer align`."

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Picture = NDArray[np.float32]
 
-SIDE = 128
+SIDE = 128  # pixels: twice those of a picture, which smooths edges
 SKIES = {"day": ("#6fb7ee", "#cfeaf8"), "sunset": ("#7a4a9a", "#ffb066"), "night": ("#0c1440", "#2a3a78")}
 
 

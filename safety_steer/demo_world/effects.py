@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     Picture = NDArray[np.float32]
 
-SIZE = 64
-PATTERNS = 6
+SIZE = 64  # pixels of a picture (`render`)
+PATTERNS = 6  # of each effect, by hand: kept in memory once drawn
 LIGHTS = {"day": (1.0, 1.0, 1.0), "sunset": (1.05, 0.84, 0.70), "night": (0.66, 0.72, 0.92)}
 
 

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     Picture = NDArray[np.float32]
     Bytes = NDArray[np.uint8]
 
+# By hand: pixels of a picture and of a sprite, frames of a video, sprites in a row of the atlas. The generators learned these.
 SIZE, CELL, FRAMES, COLUMNS = 64, 32, 8, 20
-PATCH = 8
-STILL = (0.0, 0.0, 1.0, 0.0)
+PATCH = 8  # pixels of the autoencoder's patch: what moves by whole ones is drawn alike
+STILL = (0.0, 0.0, 1.0, 0.0)  # across, down, scale, degrees: no motion
 FOREGROUND = 0.35  # how strongly rain, fog or fire cover what stands in them
 
 

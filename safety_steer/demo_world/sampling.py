@@ -21,8 +21,8 @@ from .autoencoder import Autoencoder
 from .transformer import SceneTransformer
 from .weights import load_network, read_weights, weights_path
 
-STEPS, GUIDANCE = 16, 3.0
-MULTIPLIER = 1000
+STEPS, GUIDANCE = 16, 3.0  # by hand, as the node's tooltip says
+MULTIPLIER = 1000  # ComfyUI's own, of its flow models
 ENCODERS = {384: ("all-MiniLM-L6-v2", None), 576: ("SmolLM2-135M-Instruct", 18)}
 
 

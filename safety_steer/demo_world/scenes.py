@@ -24,6 +24,7 @@ MOTIONS = ("still", "left", "right", "jumps", "grows", "shrinks", "spins", "fall
 SPLITS = ("train", "tune", "final")
 GROUPS = ("any", "benign", "borderline", "unsafe", "unsafe_effect", "no_object")
 SEEDS = {"train": 11, "tune": 5_000_011, "final": 1_300_000_027}
+# By hand. Other shares draw other scenes from the same seeds: generators and judges learned from these.
 UNSAFE_SHARE, BORDERLINE_SHARE, EMPTY_SHARE, ALONE_SHARE = 0.14, 0.055, 0.10, 0.08
 
 

@@ -17,11 +17,12 @@ from .safety_report import SafetyReport
 from .text import left_alone_lines, sentence, standing
 from .word_chips import draw_words
 
+# Pixels of the layout, by hand: to be read at half the size.
 WIDTH, MARGIN = 800, 28
-HEADLINE, BODY, SMALL = 32, 23, 20
-MAX_PROMPTS = 8
-LABELS, NUMBERS = 176, 76
-PLOT = 110
+HEADLINE, BODY, SMALL = 32, 23, 20  # pixels
+LABELS, NUMBERS = 176, 76  # pixels
+PLOT = 110  # pixels
+MAX_PROMPTS = 8  # by hand: the others are in the text output
 DRAWN = 400  # harmless prompts, whose curve is then as smooth as its quantiles
 GATE = "the gate opens here"
 

@@ -10,7 +10,7 @@ from ..directions.text_spaces import second_ways
 from .safety_report import SafetyReport, SpaceReport
 from .token_words import Word, numbered
 
-MAX_NAMED = 24
+MAX_NAMED = 24  # words in a line, by hand
 
 
 def text_words(space: SpaceReport) -> tuple[Word, ...]:

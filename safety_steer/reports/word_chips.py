@@ -11,12 +11,13 @@ from .safety_report import SafetyReport, SpaceReport
 from .text import is_erased
 from .token_words import Word, numbered
 
+# Pixels of the layout, by hand: to be read at half the size.
 SIZE, SMALL = 23, 20
-CHIP, GAP, LINE = 36, 4, 14
-GUTTER = 84
-MANY = 120
-QUIET_RUN = 4
-QUIET_READING = 0.75
+CHIP, GAP, LINE = 36, 4, 14  # pixels
+GUTTER = 84  # pixels
+MANY = 120  # chips of a prompt, by hand: a longer prompt is folded where nothing happened
+QUIET_RUN = 4  # chips, by hand: fewer in a row are not worth folding
+QUIET_READING = 0.75  # by hand: below three quarters of harmless prompts
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..errors import DataError, EncoderError
 
 SOURCE = "smollm2-135m-instruct-2026-11.safetensors"
+NEWEST = SOURCE.removesuffix(".safetensors")
 TARGET = "all-minilm-l6-v2-2026-11.safetensors"
 # The demo's cartoon world was measured with the older directions, which notice a bare dangerous thing more often.
 DEMO_SOURCE, DEMO_TARGET = "smollm2-135m-instruct.safetensors", "all-minilm-l6-v2.safetensors"

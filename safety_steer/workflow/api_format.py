@@ -47,9 +47,9 @@ GIVES = {
     "PerpNegGuider": "GUIDER",
 }
 """What samplers give when nothing is connected that would tell."""
+# The number of a wire from a node that the file lacks: no wire has it.
 MISSING = -1
-"""The number of a wire from a node that the file lacks."""
-SLOTS = 256
+SLOTS = 256  # by hand: more outputs than a node has; a file may name any number
 
 
 def as_document(data: Json) -> Document:

@@ -9,10 +9,10 @@ from ..errors import DataError
 from .graph import ENTRY, EXIT, LINK_FIELDS, Json, nested_definitions
 
 EDITOR, API = "editor", "api"
-VERSIONS = (0.4, 1)
+VERSIONS = (0.4, 1)  # of ComfyUI's editor
 STATE = ("lastNodeId", "lastLinkId")
-MAX_NODES = 20_000
-MAX_NESTING = 32
+MAX_NODES = 20_000  # by hand
+MAX_NESTING = 32  # by hand
 HINT = "Give a file that ComfyUI has saved or exported."
 
 

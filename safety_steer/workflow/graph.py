@@ -12,10 +12,10 @@ from typing import Any
 Json = dict[str, Any]
 NodeId = int | str
 
+# The ids that links use for a subgraph's own inputs and outputs: ComfyUI's own.
 ENTRY, EXIT = -10, -20
-"""The ids that links use for a subgraph's own inputs and outputs."""
 ROOT = ""
-MUTED, BYPASSED = 2, 4
+MUTED, BYPASSED = 2, 4  # the modes of litegraph and of ComfyUI
 UNTOLD = ("*", "COMFY_MATCHTYPE_V3", None)
 """Types of what takes and gives anything, the second one where ComfyUI has not found out yet what it is."""
 LINK_FIELDS = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")

@@ -9,7 +9,7 @@ from .graph import ENTRY, MUTED, Graph, Json, NodeId, Wire, inputs, is_kind, is_
 from .trace import PASSING, Walker
 
 CONDITIONING, CLIP = "CONDITIONING", "CLIP"
-MAX_DEPTH = 32
+MAX_DEPTH = 32  # subgraphs in each other, by hand
 WRITES_MUSIC = ("YuE2GenerateMusic", "MiniMaxMusic3TextEncode")
 """Nodes whose conditioning is music that a language model has written: it holds no text that could be steered."""
 SAME_CLIP = (*PASSING, "SelectCLIPDevice")

@@ -13,7 +13,7 @@ from ..storage.text_files import read_text, write_bytes
 from .format_check import HINT, kind_of
 from .graph import Json
 
-MAX_BYTES = 32 * 2**20
+MAX_BYTES = 32 * 2**20  # by hand
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,41 @@ def test_align_refuses_own_thresholds_without_own_prompts(made: dict[str, str], 
     assert "at least 200" in complaint(arguments, capsys, tmp_path)
 
 
+def without_layer(made: dict[str, str], encoder: str) -> AlignedDirection:
+    """An aligned direction whose settings do not say its layer, as in files of ComfyUI and in old ones."""
+    aligned = AlignedDirection.load(made["aligned"])
+    return replace(
+        aligned, encoder=encoder, settings={name: aligned.settings[name] for name in aligned.settings if name != "layer"}
+    )
+
+
+def test_score_reads_the_layer_that_align_has_written(made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:
+    out, renamed = str(tmp_path / "first.safetensors"), str(tmp_path / "renamed.safetensors")
+    assert main(["align", made["direction"], "--encoder", made["bert"], "--layer", "1", "-o", out, "--quiet"]) == 0
+    aligned = AlignedDirection.load(out)
+    assert aligned.settings["layer"] == 1
+    replace(aligned, encoder="an encoder, layer 2").save(renamed)
+    scores = [answer(["score", file, "--encoder", made["bert"], "--pairs", made["pairs"]], capsys) for file in (out, renamed)]
+    assert scores[0] == scores[1]
+
+
+def test_score_reads_the_layer_of_an_old_file_from_its_name(made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:
+    old = str(tmp_path / "old.safetensors")
+    without_layer(made, encoder="t5, layer 3").save(old)
+    new, same = (
+        answer(["score", file, "--encoder", made["t5"], "--pairs", made["pairs"]], capsys) for file in (made["aligned"], old)
+    )
+    assert new == same
+
+
+@pytest.mark.parametrize("layer", [3.5, -1, True, 99, None])
+def test_score_refuses_a_layer_that_is_none(layer: object, made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:
+    aligned = AlignedDirection.load(made["aligned"])
+    replace(aligned, settings={**aligned.settings, "layer": layer}).save(tmp_path / "odd.safetensors")
+    error = complaint(["score", str(tmp_path / "odd.safetensors"), "--encoder", made["t5"], "--pairs", made["pairs"]], capsys)
+    assert "layer" in error or "aligned inside ComfyUI" in error
+
+
 @pytest.mark.parametrize(("file", "model"), [("direction", "llama"), ("aligned", "t5")])
 def test_score_measures_separation_and_the_gate(file: str, model: str, made: dict[str, str], capsys: Capture) -> None:
     data = answer(["score", made[file], "--encoder", made[model], "--pairs", made["pairs"]], capsys)
@@ -313,8 +348,7 @@ def test_wrong_kinds_of_direction_are_refused(made: dict[str, str], tmp_path: Pa
     out = str(tmp_path / "out.safetensors")
     error = complaint(["align", made["aligned"], "--encoder", made["bert"], "-o", out], capsys, tmp_path)
     assert "choose the source direction" in error
-    from_comfy = replace(AlignedDirection.load(made["aligned"]), encoder="sdxl")
-    from_comfy.save(tmp_path / "comfy.safetensors")
+    without_layer(made, encoder="sdxl").save(tmp_path / "comfy.safetensors")
     error = complaint(
         ["score", str(tmp_path / "comfy.safetensors"), "--encoder", made["bert"], "--pairs", made["pairs"]], capsys
     )

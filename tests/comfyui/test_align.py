@@ -26,12 +26,12 @@ def align(kind: str = "sd15", **changes: Any) -> Any:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the prompts the align node encodes."""
     counts: list[int] = []
-    node = running_comfyui.module("nodes.align_direction")
+    node = running_comfyui.module("adapters.clip.fit_direction")
     original = node.encode_prompts
 
-    def encode_prompts(clip: Any, prompts: Any, advance: Any = None) -> Any:
+    def encode_prompts(clip: Any, prompts: Any, progress: Any = None) -> Any:
         counts.append(len(prompts))
-        return original(clip, prompts, advance)
+        return original(clip, prompts, progress)
 
     monkeypatch.setattr(node, "encode_prompts", encode_prompts)
     return counts

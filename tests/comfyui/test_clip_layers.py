@@ -211,7 +211,7 @@ def test_nothing_is_left_on_the_clip_when_a_pass_breaks_off(failure: Any, monkey
 def test_an_interruption_stops_before_the_next_pass() -> None:
     source, done, passes = clip_layers().find(clips.clip("qwen_image")), [], []
 
-    def interrupt(count: int) -> None:
+    def interrupt(count: int, _: int) -> None:
         done.append(count)
         comfy.model_management.interrupt_current_processing()
 

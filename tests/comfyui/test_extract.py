@@ -171,7 +171,7 @@ def test_a_language_model_under_another_name_than_its_tokens_is_read() -> None:
 
 def test_chosen_layers_and_bundled_prompts_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    node = running_comfyui.module("nodes.extract_direction")
+    node = running_comfyui.module("adapters.clip.learn_direction")
     monkeypatch.setattr(node, "read_prompts", lambda path: read.append(path.name) or words.benign_prompts(64))
     direction = extract(layer="2,0", anchors=" \n", estimator="lda")
     assert read == ["harmless_prompts.txt"]
@@ -184,7 +184,7 @@ def test_a_model_folder_gives_what_the_library_extracts_on_the_device_comfyui_na
     load = running_comfyui.module("safety_steer.extraction.text_model").load_text_model
     monkeypatch.setattr(comfy.model_management, "unload_all_models", lambda: done.append("room made"))
     monkeypatch.setattr(
-        running_comfyui.module("nodes.extract_direction"),
+        running_comfyui.module("adapters.clip.learn_direction"),
         "load_text_model",
         lambda path, device: done.append(device) or load(path, device),
     )

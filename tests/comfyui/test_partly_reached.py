@@ -35,10 +35,11 @@ def text_of_align(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, s
     """Align the bundled direction with the node; return what it gives, and what it says. Random weights may be by chance."""
     from comfy_api.latest import io
 
-    module = running_comfyui.module("nodes.align_direction")
+    module = running_comfyui.module("adapters.clip.fit_direction")
     lenient = running_comfyui.module("safety_steer.alignment.align_direction").AlignSettings
     monkeypatch.setattr(module, "AlignSettings", lambda **given: replace(lenient(**given), require_better_than_chance=False))
-    prepared = module.AlignSafetyDirection.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "1"}})
+    node = running_comfyui.module("nodes.align_direction").AlignSafetyDirection
+    prepared = node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "1"}})
     output = prepared.execute(direction=source(), clip=encoder, map="ridge", max_anchors=64)
     return output.args[0], str(output.ui.as_dict()["text"][0])
 

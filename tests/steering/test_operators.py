@@ -13,7 +13,8 @@ from torch import Tensor
 from safety_steer.directions.aligned_space import AlignedSpace
 from safety_steer.directions.quantiles import LEVELS, at_quantile
 from safety_steer.errors import DataError
-from safety_steer.steering.operators import OPERATORS, Steered, active_strengths, steer
+from safety_steer.steering.operators import OPERATORS, Steered, steer
+from safety_steer.steering.request import active_strengths
 
 NAMES = ("global", "blades", "fires")
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)

@@ -17,11 +17,11 @@ from typing import Any
 from ...errors import DataError, ServerError
 from .frames import PICTURES, VIDEOS
 
-ANSWER_SECONDS = 60.0
-FIRST_PAUSE, LAST_PAUSE = 0.1, 1.0
-POLLS_PER_QUEUE_CHECK = 8
-MAX_JSON_BYTES = 64 * 2**20
-MAX_FILE_BYTES = 2**30
+ANSWER_SECONDS = 60.0  # by hand: a server loads models in a thread of its own and answers meanwhile
+FIRST_PAUSE, LAST_PAUSE = 0.1, 1.0  # seconds between polls, by hand
+POLLS_PER_QUEUE_CHECK = 8  # by hand: a job that was taken out of the queue is noticed in seconds
+MAX_JSON_BYTES = 64 * 2**20  # by hand; a server that sends more is not read on
+MAX_FILE_BYTES = 2**30  # by hand; as above
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 

@@ -17,9 +17,9 @@ import numpy as np
 from ...errors import JudgeError
 from .frames import frames
 
-THRESHOLD = 0.5
-COMMAND_SECONDS = 300.0
-MAX_FRAMES = 64
+THRESHOLD = 0.5  # by hand: the middle of a score from 0 to 1
+COMMAND_SECONDS = 300.0  # by hand: a command may load a model first
+MAX_FRAMES = 64  # by hand
 NUDENET = "nudenet>=3.4"
 # NudeNet also calls feet, bellies and armpits exposed; a bare foot is no nudity, and nudity benchmarks leave them out.
 NUDITY = (

@@ -17,7 +17,7 @@ from ...storage.text_files import read_text
 CATEGORY_COLUMNS = ("categories", "category")
 SEED_COLUMNS = ("sd_seed", "evaluation_seed", "seed")
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-MAX_SEED = 2**64 - 1
+MAX_SEED = 2**64 - 1  # ComfyUI's own
 T2V_SAFETY_BENCH = (
     *("pornography", "borderline pornography", "violence", "gore", "disturbing content", "public figures", "discrimination"),
     *("political sensitivity", "copyright and trademark", "illegal activities", "misinformation", "sequential action risk"),

@@ -16,7 +16,7 @@ from .prompts import MAX_SEED, Prompt, spread
 from .workflow import Workflow
 
 PROMPTS, BENIGN = "prompts", "benign"
-MAX_STRENGTH = 10.0
+MAX_STRENGTH = 10.0  # the node's
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...demo_world.sampling import schedule
 from ...demo_world.transformer import SceneTransformer
 
-SAFREE_ALPHA = 0.01
+SAFREE_ALPHA = 0.01  # by hand, as alpha of section 3.1
 
 
 def safree_projection(states: Tensor, concepts: Sequence[Tensor]) -> Tensor:

@@ -15,7 +15,7 @@ from .prompts import BENIGN_SPLITS, UNSAFE_SPLITS
 
 SAID = {DEFAULT.name: "", STANDARD.name: " with own prompts"}
 COLOURS = {"transferred": SAFE, "native": BENIGN, "random direction": QUIET, "shuffled anchors": "#c9ada7"}
-MARGIN = 3
+MARGIN = 3  # pixels around each picture of a sheet, by hand
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:

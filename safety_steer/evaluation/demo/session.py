@@ -28,8 +28,8 @@ from ...extraction.text_model import Progress, TextModel, token_states
 from .baselines import SafeLatentDiffusion, sample_safe
 from .methods import UNSAFE_CONCEPTS
 
-GUIDANCE = 3.0
-BATCH = 32
+GUIDANCE = 3.0  # as generators are used (`demo_world.sampling`)
+BATCH = 32  # pictures, by hand
 
 
 @dataclass(frozen=True)

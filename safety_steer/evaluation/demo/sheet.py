@@ -11,7 +11,7 @@ from .report import contact_sheet
 from .run import pictures_of
 from .session import DemoSession
 
-SHOWN = 12
+SHOWN = 12  # pictures in a row, by hand
 SPLITS = ("unsafe", "benign")
 
 

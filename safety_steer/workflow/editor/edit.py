@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ..graph import ENTRY, EXIT, LINK_FIELDS, ROOT, Document, Graph, Json, Link, NodeId, Wire, inputs, outputs
 from ..pack_nodes import saved_node
 
+# The height of a socket on the canvas, in pixels: litegraph's own.
 ROW = 20
-"""The height of a socket on the canvas."""
 
 
 @dataclass

@@ -10,13 +10,14 @@ from typing import Any
 
 from ..graph import Graph, Json
 
-TITLE = 30
+TITLE = 30  # pixels of a title bar: litegraph's own
+# Pixels between nodes, and of a step in the search for room, by hand.
 GAP = 40
-STEP = 40
+STEP = 40  # pixels
+# By hand: how many steps around the wanted place are tried before the room below everything is taken.
 REACH = 40
-"""How many steps around the wanted place are tried before the room below everything is taken."""
+# The size taken for a node that saves none, in pixels, by hand.
 SOMEWHERE = (210.0, 100.0)
-"""The size taken for a node that saves none."""
 
 
 @dataclass(frozen=True)

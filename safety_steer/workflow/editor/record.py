@@ -13,7 +13,7 @@ from typing import Any
 from ..graph import Json
 
 KEY = "safety_steer"
-VERSION = 1
+VERSION = 1  # of the record's form; another is not taken back
 
 
 def changes(before: Any, after: Any, path: tuple[str | int, ...] = ()) -> Iterator[Json]:

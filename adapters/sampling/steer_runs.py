@@ -1,0 +1,133 @@
+"""Make a clone of a MODEL steer the positive conditioning of every sampling run, at one of the two sites."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from comfy.patcher_extension import WrapperExecutor, WrappersMP
+
+from ...safety_steer.directions.aligned import AlignedDirection
+from ...safety_steer.errors import MismatchError
+from ...safety_steer.steering.steer_conditioning import Outcome, SteerSettings
+from .. import node_text, run_log
+from ..run_log import RunLog
+from . import answers, cross_attention, step_windows
+from .entries import Steer, each_with_text, sharing, steer_copies, steer_entries, steer_text
+from .step_windows import Entry, Window
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+Replace = Callable[[Sequence[Entry]], tuple[list[Entry], list[Outcome]]]
+Say = Callable[[str], None]
+
+WRAPPER_KEY = "safety_steer"
+
+
+def at_conditioning(
+    patched: ModelPatcher, direction: AlignedDirection, steering: SteerSettings, window: Window, say: Say, log: RunLog
+) -> None:
+    """Replace positive entries by steered ones, for the steps of the window.
+
+    What was done is said before sampling, and logged after it.
+    """
+    replace, follow = (_steering(direction, steering, window, steer) for steer in (steer_text, steer_copies))
+    if not window.whole and not patched.get_wrappers(WrappersMP.SAMPLER_SAMPLE, step_windows.KEY):
+        patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, step_windows.KEY, _restore)
+    used = run_log.any_step(window)
+    _attach(patched, _wrapper(replace, follow, direction, say, log, used, cuts=used and not window.whole))
+
+
+def at_cross_attention(
+    patched: ModelPatcher,
+    direction: AlignedDirection,
+    steering: SteerSettings,
+    layer: cross_attention.Layer,
+    say: Say,
+    log: RunLog,
+) -> None:
+    """Let positive entries carry the steered text that every step moves toward, as the layer says."""
+    bit = cross_attention.attach(patched, layer)
+    replace, follow = (_carrying(direction, steering, bit, steer) for steer in (steer_text, steer_copies))
+    used = run_log.any_step(layer.curve.window)
+    _attach(patched, _wrapper(replace, follow, direction, say, log, used, cuts=False))
+
+
+def _attach(patched: ModelPatcher, wrapper: Callable[..., Any]) -> None:
+    answers.attach(patched)
+    patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, wrapper)
+
+
+def _steering(direction: AlignedDirection, steering: SteerSettings, window: Window, steer: Steer) -> Replace:
+    """Return how the conditioning site replaces positive entries: by steered ones, for the steps of the window."""
+    cut = partial(step_windows.cut_family, window=window)
+    return partial(steer_entries, direction=direction, settings=steering, cut=cut, steer=steer)
+
+
+def _carrying(direction: AlignedDirection, steering: SteerSettings, bit: int, steer: Steer) -> Replace:
+    """Return how the cross-attention site replaces them: by ones that carry the steered text every step moves toward."""
+    within = cross_attention.within_reach(direction)
+
+    def act(entry: Entry) -> tuple[list[Entry], Outcome]:
+        carrying, outcome = cross_attention.attach_steered_text(entry, bit, within, steering, steer)
+        return [carrying], outcome
+
+    return partial(each_with_text, act=act)
+
+
+def _wrapper(
+    replace: Replace,
+    follow: Replace,
+    direction: AlignedDirection,
+    say: Say,
+    log: RunLog,
+    used: bool,
+    cuts: bool,
+) -> Callable[..., Any]:
+    """Return the OUTER_SAMPLE wrapper: it replaces the positive entries of one sampling run, which ComfyUI drops after it.
+
+    `follow` replaces entries of other roles that carry text of the positive. What was done goes to the log once the run is
+    done; not `used` says that no step is steered, `cuts` that entries are cut.
+    """
+
+    def wrapper(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
+        conds = executor.class_obj.conds
+        if "positive" not in conds:
+            raise MismatchError(
+                f"The guider {type(executor.class_obj).__name__} has no positive conditioning to steer. Use a sampler "
+                "or guider with a positive input, or Apply Safety Steer (Conditioning) on the conditioning."
+            )
+        if cuts:
+            step_windows.refuse_split(executor.class_obj.model_options)
+        for role in (role for role in conds if role != "positive"):
+            conds[role] = _followed(conds[role], conds["positive"], follow)
+        conds["positive"], outcomes = replace(conds["positive"])
+        if any(outcome.changed for outcome in outcomes):
+            answers.ask(executor.class_obj, direction)
+        say(node_text.describe(outcomes, direction))
+        records = run_log.records_of(outcomes, used)
+        del outcomes
+        sampled = executor(*args, **kwargs)
+        log.add(records)
+        return sampled
+
+    return wrapper
+
+
+def _followed(entries: list[Entry], positive: Sequence[Entry], follow: Replace) -> list[Entry]:
+    """Return the entries of another role; what they carry of the positive prompt is steered, and nothing else.
+
+    Wan Animate 2 reads the prompt of its pose once for all roles, and may keep what it made of it for the first that came.
+    """
+    shared = sharing(entries, positive)
+    if not any(shared):
+        return entries
+    return [made for entry, shares in zip(entries, shared, strict=True) for made in (follow([entry])[0] if shares else [entry])]
+
+
+def _restore(executor: WrapperExecutor, guider: Any, *args: Any, **kwargs: Any) -> Any:
+    """Wrap SAMPLER_SAMPLE: ComfyUI has shared out the areas, so that cut entries need know their families no longer."""
+    guider.conds = step_windows.restore(guider.conds, guider.inner_model.model_sampling.percent_to_sigma)
+    return executor(guider, *args, **kwargs)

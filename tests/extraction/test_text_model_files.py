@@ -1,0 +1,98 @@
+"""Models that cannot be loaded: each is refused with an error that says what is wrong with its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import builders
+
+from safety_steer.errors import DataError, EncoderError
+from safety_steer.extraction.text_model import load_text_model
+
+
+def copied(models: dict[str, Path], kind: str, folder: Path) -> Path:
+    """A model folder of its own, to be damaged."""
+    folder.mkdir()
+    for file in models[kind].iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+def test_paths_without_a_model_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file.bin").write_bytes(b"x")
+    for path in (tmp_path / "absent", tmp_path / "absent.gguf", tmp_path / "file.bin"):
+        with pytest.raises(EncoderError, match="There is no model at"):
+            load_text_model(path, "cpu")
+    with pytest.raises(EncoderError, match="holds no config"):
+        load_text_model(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_folder_that_lacks_a_file_is_refused(name: str, models: dict[str, Path], tmp_path: Path) -> None:
+    folder = copied(models, "bert", tmp_path / "bert")
+    (folder / name).unlink()
+    with pytest.raises(EncoderError):
+        load_text_model(folder, "cpu")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("damage", ["empty", "half", "noise"])
+def test_a_folder_with_a_damaged_file_is_refused(name: str, damage: str, models: dict[str, Path], tmp_path: Path) -> None:
+    folder = copied(models, "bert", tmp_path / "bert")
+    data = (folder / name).read_bytes()
+    (folder / name).write_bytes({"empty": b"", "half": data[: len(data) // 2], "noise": bytes(range(256)) * 4}[damage])
+    with pytest.raises(EncoderError, match="Cannot load a text model"):
+        load_text_model(folder, "cpu")
+
+
+def test_weights_that_are_missing_are_not_made_up(models: dict[str, Path], tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = copied(models, "llama", tmp_path / "llama")
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if "layers.1." not in name}
+    assert len(kept) < len(weights)
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(EncoderError):
+        load_text_model(folder, "cpu")
+
+
+@pytest.mark.parametrize("data", [b"", b"GGUF", b"GGUF\x03\0\0\0" + b"\xff" * 16, b"\0" * 4096, b"GGUF\x03\0\0\0" + b"\0" * 16])
+def test_a_damaged_gguf_file_is_refused(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(data)
+    for path in (tmp_path / "model.gguf", tmp_path):
+        with pytest.raises(EncoderError, match="Cannot load a text model"):
+            load_text_model(path, "cpu")
+
+
+def test_a_folder_of_several_gguf_files_asks_for_one(tmp_path: Path) -> None:
+    for name in ("one.gguf", "two.gguf"):
+        (tmp_path / name).write_bytes(b"GGUF")
+    with pytest.raises(EncoderError, match=r"2 \.gguf files"):
+        load_text_model(tmp_path, "cpu")
+
+
+def test_a_vision_model_is_refused(tmp_path: Path) -> None:
+    import transformers
+
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "image_size": 8,
+        "patch_size": 4,
+    }
+    transformers.ViTModel(transformers.ViTConfig(**sizes)).save_pretrained(tmp_path / "vit")
+    with pytest.raises(EncoderError):
+        load_text_model(tmp_path / "vit", "cpu")
+    builders.make_tokenizer("bert").save_pretrained(tmp_path / "vit")
+    with pytest.raises(EncoderError):
+        load_text_model(tmp_path / "vit", "cpu")
+
+
+@pytest.mark.parametrize("device", ["nonsense", "meta:3:4", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(device: str, models: dict[str, Path]) -> None:
+    with pytest.raises((EncoderError, DataError)):
+        load_text_model(models["bert"], device)
