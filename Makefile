@@ -34,7 +34,7 @@ types: .venv/.test
 	$(BIN)/mypy
 	mkdir -p build/types && ln -sfn ../.. build/types/comfyui_pack
 	MYPYPATH=build/types $(BIN)/mypy -p comfyui_pack.nodes -p comfyui_pack.adapters -m comfyui_pack
-	MYPYPATH=.:tests $(BIN)/mypy --explicit-package-bases tests/house
+	MYPYPATH=.:tests $(BIN)/mypy --explicit-package-bases --follow-imports=silent tests/house
 
 .venv/.demo: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
