@@ -62,7 +62,7 @@ class ApplySafetySteerConditioning(io.ComfyNode):
         text = node_text.describe(outcomes, direction)
         node_text.show(cls.hidden.unique_id, text)
         log = run_log.finished(outcomes, direction, settings.sentence(steering, window), run_log.any_step(window))
-        return io.NodeOutput([_pair(entry) for entry in entries], log, ui=ui.PreviewText(text))
+        return io.NodeOutput([pair_of(entry) for entry in entries], log, ui=ui.PreviewText(text))
 
 
 def entry_of(states: Tensor | None, extras: dict[str, Any]) -> Entry:
@@ -70,5 +70,6 @@ def entry_of(states: Tensor | None, extras: dict[str, Any]) -> Entry:
     return {**extras, "cross_attn": states}
 
 
-def _pair(entry: Entry) -> list[Any]:
+def pair_of(entry: Entry) -> list[Any]:
+    """Return an entry as one pair of a CONDITIONING."""
     return [entry["cross_attn"], {name: value for name, value in entry.items() if name != "cross_attn"}]
