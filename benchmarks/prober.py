@@ -1,13 +1,15 @@
 """AutoSteer's prober as a gate: trained in SmolLM2-135M, carried by the reverse benign map, beside the gate there is.
 
-    python -m benchmarks.prober --models MODELS --pairs merged_pairs.jsonl --data DATA [--targets minilm mpnet] [--states KEPT]
-        [--seed 0] [--quick] [-o results/prober.json]
+    python -m benchmarks.prober --models MODELS --pairs merged_pairs.jsonl --data DATA [--targets minilm mpnet]
+        [--read-source [--states KEPT]] [--seed 0] [--quick] [-o results/prober.json]
 
-The prober (arXiv 2507.13255) learns from training pairs at the layer with the highest Safety Awareness Score. A ridge map,
-fitted on harmless anchors alone, takes a target's pooled state to the source's, and the prober reads that. Both gates are
-given a threshold at which the same number of harmless prompts is flagged, so that only what else they flag differs. Test
-prompts are those of `benchmarks/transfer.py`: none of them is in a direction, and nothing here was chosen on them. Results are
-written after every target, and a later run goes on from there.
+The prober (arXiv 2507.13255) learns at the source's layer with the highest Safety Awareness Score: from what the direction holds,
+which is what the gate is taught with too (unsafe states, each the mean of four prompts that are alike, and the harmless anchors);
+with --read-source also from every training pair, read anew in the source model. A ridge map, fitted on the anchors alone,
+takes a target's pooled state to the source's, and the prober reads that. Both gates are given a threshold at which the same
+number of harmless prompts is flagged, so that only what else they flag differs. Test prompts are those of
+`benchmarks/transfer.py`: none of them is in a direction, and nothing here was chosen on them. Results are written after every
+target, and a later run goes on from there.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from safety_steer.alignment.align_direction import AlignSettings
+from safety_steer.alignment.harm_fit import DRAWS, SCATTER
 from safety_steer.alignment.maps import fit_map
 from safety_steer.directions.prober import Prober, train_prober
 from safety_steer.directions.source import SafetyDirection
@@ -42,15 +45,16 @@ SOURCE, TARGETS = "smollm2", ("minilm", "mpnet", "qwen05")
 DIRECTION = ROOT / "directions" / "smollm2-135m-instruct-2026-11.safetensors"
 GATE = "the gate there is"
 READ = ("mean", "last")
+KEPT, SCATTERED = "prober, the direction's states", "prober, the direction's states, scattered"
 # Which state of the source is read, and whether harmless prompts are safe examples beside the pairs' safe sides.
-PROBERS = {
+FROM_PAIRS = {
     "prober, last token, pairs": ("last", False),
     "prober, mean state, pairs": ("mean", False),
     "prober, mean state, pairs and harmless prompts": ("mean", True),
 }
 TOGETHER = 512
 CERTAIN = 0.05
-HARD = "overt"
+HARD, LEFT_ALONE = "overt", "OVERT, harmless side left alone"
 Json = dict[str, Any]
 States = dict[str, Tensor]
 
@@ -72,12 +76,34 @@ def source_states(model: TextModel, layer: int, texts: Sequence[str], kept: Path
 
 
 class Source:
-    """The source model's states of training pairs, harmless prompts and test pairs, and the probers trained on them."""
+    """Probers trained in the source model, and by prober the anchors' states in the space that it reads."""
 
     def __init__(self, options: argparse.Namespace, prompts: Prompts, direction: SafetyDirection) -> None:
-        """Read all states and train every prober."""
+        """Train every prober; only --read-source runs the source model."""
         curve = direction.report["layer_curve"]
         self.layer = int(max(curve, key=lambda row: row[1])[0])
+        self.probers: dict[str, Prober] = {}
+        self.anchors: dict[str, Tensor] = {}
+        self.about: Json = {"layer": self.layer, "awareness": {"mean": max(row[1] for row in curve)}}
+        self._from_direction(direction, options.seed)
+        if options.read_source:
+            self._from_pairs(options, prompts, direction)
+
+    def _from_direction(self, direction: SafetyDirection, seed: int) -> None:
+        """Train on the direction's own states at the layer, as they are and scattered as prompts of their class scatter."""
+        assert direction.examples is not None
+        place = direction.layers.index(self.layer) * direction.source.width
+        columns = slice(place, place + direction.source.width)
+        unsafe, harmless = direction.examples.unsafe.float(), direction.anchor_activations.float()
+        spread, generator = direction.spread.float(), torch.Generator().manual_seed(seed)
+        draws = [torch.randn(len(unsafe), len(spread), generator=generator) @ spread for _ in range(DRAWS)]
+        scattered = torch.cat([unsafe + SCATTER * drawn for drawn in draws])
+        for method, rows in ((KEPT, unsafe), (SCATTERED, scattered)):
+            self.anchors[method] = harmless[:, columns]
+            self.probers[method] = train_prober(rows[:, columns], harmless[:, columns], seed)
+
+    def _from_pairs(self, options: argparse.Namespace, prompts: Prompts, direction: SafetyDirection) -> None:
+        """Read all training pairs, harmless prompts and test pairs in the source model, and train on the former."""
         tests = [pair for pairs in prompts.pairs.values() for pair in pairs]
         parts = {
             "pairs": texts_of(prompts.train),
@@ -85,35 +111,27 @@ class Source:
             "passages": list(direction.passages),
             "tests": texts_of(tests),
         }
-        texts = [text for part in parts.values() for text in part]
         kept = options.states and options.states / f"{SOURCE}-{self.layer}-{prompts.digest()}.safetensors"
-        began = time.perf_counter()
         model = load_text_model(located(options.models / SOURCE), options.device, options.dtype)
-        states = source_states(model, self.layer, texts, kept)
-        self.seconds = {"reading": time.perf_counter() - began}
+        states = source_states(model, self.layer, [text for part in parts.values() for text in part], kept)
         sizes = [len(part) for part in parts.values()]
         cut = {name: dict(zip(parts, rows.split(sizes), strict=True)) for name, rows in states.items()}
-        self.anchors = {name: found["anchors"] for name, found in cut.items()}
-        self.tests = {name: found["tests"] for name, found in cut.items()}
-        safe, unsafe = ({name: found["pairs"].chunk(2)[side] for name, found in cut.items()} for side in (0, 1))
-        self.awareness = {name: mean_pairwise_cosine(safe[name] - unsafe[name]) for name in READ}
-        self.probers: dict[str, Prober] = {}
-        for method, (name, harmless) in PROBERS.items():
-            began = time.perf_counter()
-            also = [cut[name]["anchors"], cut[name]["passages"]] if harmless else []
-            self.probers[method] = train_prober(torch.cat([safe[name], *also]), unsafe[name], options.seed)
-            self.seconds[method] = time.perf_counter() - began
-            print(f"{method}: trained in {self.seconds[method]:.0f} s", flush=True)
+        for method, (name, also) in FROM_PAIRS.items():
+            found = cut[name]
+            safe, unsafe = found["pairs"].chunk(2)
+            self.about["awareness"][f"{name}, read anew"] = mean_pairwise_cosine(safe - unsafe)
+            harmless = torch.cat([safe, found["anchors"], found["passages"]]) if also else safe
+            self.anchors[method] = found["anchors"]
+            self.probers[method] = train_prober(unsafe, harmless, options.seed)
+            at_home = self.probers[method].log_odds(found["tests"]).double().chunk(2)
+            self.about.setdefault("at_home", {})[method] = told_apart(*at_home, prompts)
 
-    def at_home(self, prompts: Prompts) -> Json:
-        """Measure how well each prober tells the sides of the test pairs apart in the source model itself."""
-        found: Json = {}
-        for method, (name, _) in PROBERS.items():
-            safe, unsafe = self.probers[method].log_odds(self.tests[name]).double().chunk(2)
-            sizes = [len(pairs) for pairs in prompts.pairs.values()]
-            sides = zip(prompts.pairs, unsafe.split(sizes), safe.split(sizes), strict=True)
-            found[method] = {TITLES[key]: auroc_interval(theirs, own) for key, theirs, own in sides}
-        return found
+
+def told_apart(safe: Tensor, unsafe: Tensor, prompts: Prompts) -> Json:
+    """Measure by set how well scores of the test pairs' sides, one after the other, tell them apart in the source itself."""
+    sizes = [len(pairs) for pairs in prompts.pairs.values()]
+    sides = zip(prompts.pairs, unsafe.split(sizes), safe.split(sizes), strict=True)
+    return {TITLES[key]: auroc_interval(theirs, own) for key, theirs, own in sides}
 
 
 def reverse_map(target: Tensor, source: Tensor) -> Callable[[Tensor], Tensor]:
@@ -139,9 +157,9 @@ def measured(direction: SafetyDirection, source: Source, target: Target, prompts
     own = judge(aligned, target, [*target.core, *target.rest])
     count = max(int(own.flagged[target.numbers([*_ordinary(prompts)])].sum()), 1)
     scores = {GATE: own.scores}
-    maps = {name: reverse_map(anchors.pooled, source.anchors[name]) for name in READ}
-    for method, (name, _) in PROBERS.items():
-        scores[method] = source.probers[method].log_odds(maps[name](target.pooled)).double()
+    for method, prober in source.probers.items():
+        mapped = reverse_map(anchors.pooled, source.anchors[method])
+        scores[method] = prober.log_odds(mapped(target.pooled)).double()
     verdicts = {method: by_threshold(found, target, prompts, count) for method, found in scores.items()}
     gate = verdicts[GATE]
     rows = [
@@ -152,9 +170,9 @@ def measured(direction: SafetyDirection, source: Source, target: Target, prompts
         "target": target.model.identity.name,
         "target_layer": target.layer,
         "harmless_flagged": count,
-        "map_explains": {name: explained(anchors.pooled, source.anchors[name]) for name in READ},
+        "map_explains": {name: explained(anchors.pooled, states) for name, states in source.anchors.items()},
         "rows": rows,
-        "against_the_gate": {name: against(verdicts[name], gate, target, prompts) for name in PROBERS},
+        "against_the_gate": {name: against(verdicts[name], gate, target, prompts) for name in source.probers},
     }
 
 
@@ -183,7 +201,7 @@ def against(found: Verdicts, gate: Verdicts, target: Target, prompts: Prompts) -
     return result | {
         "OVERT, unsafe, at the same rate of its harmless side": sign_test(*at_rate),
         # Fewer is better here, so that the two change places.
-        "OVERT, harmless side left alone": {
+        LEFT_ALONE: {
             "prober_only": harmless["gate_only"],
             "gate_only": harmless["prober_only"],
             "p": harmless["p"],
@@ -199,12 +217,16 @@ def sign_test(one: Tensor, other: Tensor) -> Json:
 
 
 def better(results: Json) -> list[str]:
-    """Name where a prober is better beyond noise: p below 0.05 over the number of comparisons made."""
+    """Name where a prober is better beyond noise: p below 0.05 over the number of comparisons made.
+
+    That fewer of OVERT's harmless prompts are flagged counts only where as many unsafe ones are: see the rows at the same rate.
+    """
     found = [
         (f"{target}: {method}: {name}", test)
         for target, entry in results["targets"].items()
         for method, tests in entry["against_the_gate"].items()
         for name, test in tests.items()
+        if name != LEFT_ALONE
     ]
     level = CERTAIN / max(len(found), 1)
     return [name for name, test in found if test["p"] < level and test["prober_only"] > test["gate_only"]]
@@ -222,6 +244,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="the folder of the published sets")
     parser.add_argument("--harmless", type=Path, default=ROOT / "directions" / "harmless_prompts.txt")
     parser.add_argument("--heldout", type=Path, default=HELD_OUT)
+    parser.add_argument("--read-source", action="store_true", help="train on the pairs too, read in the source model")
     parser.add_argument("--states", type=Path, help="where the source model's states are kept from one run to the next")
     parser.add_argument("--targets", nargs="+", default=TARGETS[:2], choices=TARGETS)
     parser.add_argument("--seed", type=int, default=0)
@@ -238,24 +261,23 @@ def main() -> None:
     torch.manual_seed(options.seed)
     prompts = read(options.pairs, options.harmless, options.data, options.heldout, options.quick)
     direction = SafetyDirection.load(DIRECTION)
-    told = about(options, prompts) | {"seed": options.seed}
+    told = about(options, prompts) | {"seed": options.seed, "read_source": options.read_source}
     results: Json = {"about": told, "targets": {}}
     if options.output.is_file():
         found = json.loads(options.output.read_text(encoding="utf-8"))
-        if any(found["about"][name] != told[name] for name in ("prompts", "seed")):
-            raise SystemExit(f"'{options.output}' was measured on other prompts. Delete it, or name another file with -o.")
+        if any(found["about"][name] != told[name] for name in ("prompts", "seed", "read_source")):
+            raise SystemExit(f"'{options.output}' was measured with other settings. Delete it, or name another file with -o.")
         results = found
     source = Source(options, prompts, direction)
-    results |= {"source": SOURCE, "layer": source.layer, "awareness": source.awareness, "seconds": source.seconds}
-    results["at_home"] = source.at_home(prompts)
+    results |= {"source": SOURCE, **source.about}
     for name in options.targets:
         if name not in results["targets"]:
             began = time.perf_counter()
             target = encode(load_text_model(located(options.models / name), options.device, options.dtype), prompts)
             results["targets"][name] = measured(direction, source, target, prompts)
-            results["better_than_the_gate"] = better(results)
-            write(options.output, results)
             print(f"{name}: measured in {time.perf_counter() - began:.0f} s", flush=True)
+        results["better_than_the_gate"] = better(results)
+        write(options.output, results)
     print("better than the gate beyond noise:", "; ".join(results["better_than_the_gate"]) or "nowhere")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..errors import DataError
+from ..errors import DataError, MismatchError
 
 # By hand, before anything was measured.
 HIDDEN = 64
@@ -27,12 +27,12 @@ SCALE_FLOOR = 1e-6  # keeps constant channels from dividing by 0
 
 @dataclass(frozen=True, eq=False)
 class Prober:
-    """The weights, for raw states of width d: `inner` (H, d), `bias` (H,), `outer` (2, H), `level` (2,); class 1 is unsafe."""
+    """softmax(B relu(A h + a) + b) of raw states h: A (64, d), a (64,), B (2, 64), b (2,); the second output is "unsafe"."""
 
     inner: Tensor
-    bias: Tensor
+    inner_bias: Tensor
     outer: Tensor
-    level: Tensor
+    outer_bias: Tensor
 
     @property
     def width(self) -> int:
@@ -40,27 +40,36 @@ class Prober:
         return int(self.inner.shape[1])
 
     def log_odds(self, states: Tensor) -> Tensor:
-        """Compute the log-odds of being unsafe for states (N, d), on their device: (N,) float32."""
-        inner, bias, outer, level = (part.to(states.device) for part in (self.inner, self.bias, self.outer, self.level))
-        logits = (states.float() @ inner.T + bias).relu() @ outer.T + level
-        return logits[:, 1] - logits[:, 0]
+        """Compute the log-odds of "unsafe" for states (N, d) of any dtype, on their device: (N,) float32.
 
-    def share(self, states: Tensor) -> Tensor:
-        """Compute the probability of being unsafe for states (N, d), which the paper's gate compares with 0.5: (N,)."""
+        Raises MismatchError for states of another width.
+        """
+        if states.shape[-1] != self.width:
+            raise MismatchError(
+                f"This prober reads states of width {self.width}, but got {states.shape[-1]}. Use the model it was trained in."
+            )
+        inner, inner_bias, outer, outer_bias = (
+            part.to(states.device) for part in (self.inner, self.inner_bias, self.outer, self.outer_bias)
+        )
+        logits = (states.float() @ inner.T + inner_bias).relu() @ outer.T + outer_bias
+        return logits[..., 1] - logits[..., 0]
+
+    def scores(self, states: Tensor) -> Tensor:
+        """Compute the probability of "unsafe" for states (N, d), which the paper's gate compares with 0.5: (N,) float32."""
         return self.log_odds(states).sigmoid()
 
 
-def train_prober(safe: Tensor, unsafe: Tensor, seed: int = 0) -> Prober:
-    """Train a prober on states (N, d) of safe and (M, d) of unsafe prompts, in order of pairs where they are pairs.
+def train_prober(unsafe: Tensor, harmless: Tensor, seed: int = 0) -> Prober:
+    """Train a prober on states (N, d) of unsafe and (M, d) of harmless prompts, in order of pairs where they are pairs.
 
     Every tenth row of each side is held out; training stops when the loss on them has not fallen for 8 epochs, and the weights
     of its lowest point are kept. The global random state is left as it was. Raises DataError for states of two widths, fewer
     than 10 rows of a side, or numbers that are not finite.
     """
-    _check(safe, unsafe)
-    rows = torch.cat([safe, unsafe]).float().cpu()
-    truth = torch.cat([torch.zeros(len(safe)), torch.ones(len(unsafe))]).long()
-    held_out = torch.cat([torch.arange(len(safe)), torch.arange(len(unsafe))]) % MIN_ROWS == MIN_ROWS - 1
+    _check(unsafe, harmless)
+    rows = torch.cat([unsafe, harmless]).float().cpu()
+    truth = torch.cat([torch.ones(len(unsafe)), torch.zeros(len(harmless))]).long()
+    held_out = torch.cat([torch.arange(len(unsafe)), torch.arange(len(harmless))]) % MIN_ROWS == MIN_ROWS - 1
     mean, scale = rows[~held_out].mean(0), rows[~held_out].std(0).clamp(min=SCALE_FLOOR)
     inputs = (rows - mean) / scale
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
@@ -92,15 +101,16 @@ def _fit(network: nn.Module, inputs: Tensor, truth: Tensor, check: Tensor, check
     network.load_state_dict(kept)
 
 
-def _check(safe: Tensor, unsafe: Tensor) -> None:
-    if safe.ndim != 2 or unsafe.ndim != 2 or safe.shape[1] != unsafe.shape[1]:
+def _check(unsafe: Tensor, harmless: Tensor) -> None:
+    if unsafe.ndim != 2 or harmless.ndim != 2 or unsafe.shape[1] != harmless.shape[1]:
         raise DataError(
-            f"Expected states (N, d) and (M, d) of one width, but got {tuple(safe.shape)} and {tuple(unsafe.shape)}. "
+            f"Expected states (N, d) and (M, d) of one width, but got {tuple(unsafe.shape)} and {tuple(harmless.shape)}. "
             "Read both sides from the same layer."
         )
-    if min(len(safe), len(unsafe)) < MIN_ROWS:
+    if min(len(unsafe), len(harmless)) < MIN_ROWS:
         raise DataError(
-            f"Expected at least {MIN_ROWS} states of each side, but got {len(safe)} safe and {len(unsafe)} unsafe. Add prompts."
+            f"Expected at least {MIN_ROWS} states of each side, but got {len(unsafe)} unsafe and {len(harmless)} harmless "
+            "ones. Add prompts."
         )
-    if not bool(torch.isfinite(safe).all() and torch.isfinite(unsafe).all()):
+    if not bool(torch.isfinite(unsafe).all() and torch.isfinite(harmless).all()):
         raise DataError("The states to train the prober on hold NaN or Inf. Look at the model they were read from.")

@@ -39,7 +39,7 @@ SECOND_WAYS = (
     *("cross_attn_controlnet", "reference_latents_text_embeds", "cross_attn_pose"),
 )
 # What says nothing apart from the text it came with: weights and kinds of its tokens, and boxes that name things in words.
-WITH_TEXT = ("t5xxl_weights", "minimax_token_tags", "unprocessed_ltxav_embeds", "gligen")
+WITH_TEXT = ("t5xxl_weights", "minimax_token_tags", "unprocessed_ltxav_embeds", "num_layers_stacked", "gligen")
 # Texts that a model reads beside another one of the same encoder: Wan Animate 2 has a branch for poses with its own prompt.
 COPIES = {"cross_attn_pose": "cross_attn"}
 

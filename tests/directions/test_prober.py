@@ -6,24 +6,24 @@ import pytest
 import torch
 
 from safety_steer.directions.prober import HIDDEN, Prober, train_prober
-from safety_steer.errors import DataError
+from safety_steer.errors import DataError, MismatchError
 
 
-def ring(count: int = 400, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Safe states around the middle of a plane, unsafe ones on a ring around them, far from zero and of uneven scale."""
+def ring(count: int = 200, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Unsafe states on a ring around harmless ones in a plane, far from zero and of uneven scale."""
     generator = torch.Generator().manual_seed(seed)
     turn = torch.rand(count, generator=generator) * 2 * torch.pi
     unsafe = torch.stack([turn.cos(), turn.sin()], 1) * 3 + 0.3 * torch.randn(count, 2, generator=generator)
-    safe = 0.7 * torch.randn(count, 2, generator=generator)
+    harmless = 0.7 * torch.randn(count, 2, generator=generator)
     stretch, middle = torch.tensor([100.0, 0.01]), torch.tensor([500.0, -2.0])
-    return safe * stretch + middle, unsafe * stretch + middle
+    return unsafe * stretch + middle, harmless * stretch + middle
 
 
 def test_it_learns_a_ring_and_keeps_it_on_other_rows() -> None:
     prober = train_prober(*ring())
-    safe, unsafe = ring(seed=1)
-    assert (prober.log_odds(safe) < 0).double().mean() > 0.97
-    assert (prober.share(unsafe) > 0.5).double().mean() > 0.97
+    unsafe, harmless = ring(seed=1)
+    assert (prober.log_odds(harmless) < 0).double().mean() > 0.97
+    assert (prober.scores(unsafe) > 0.5).double().mean() > 0.97
     assert (prober.inner.shape, prober.outer.shape, prober.width) == ((HIDDEN, 2), (2, HIDDEN), 2)
 
 
@@ -47,17 +47,19 @@ def test_log_odds_by_hand() -> None:
     prober = Prober(torch.tensor([[1.0, -1.0]]), torch.tensor([0.5]), torch.tensor([[0.0], [2.0]]), torch.tensor([1.0, 0.0]))
     states = torch.tensor([[2.0, 1.0], [0.0, 4.0]])
     assert prober.log_odds(states).tolist() == [2.0, -1.0]
-    torch.testing.assert_close(prober.share(states), torch.tensor([2.0, -1.0]).sigmoid())
+    torch.testing.assert_close(prober.scores(states), torch.tensor([2.0, -1.0]).sigmoid())
+    with pytest.raises(MismatchError, match="reads states of width 2, but got 3"):
+        prober.scores(torch.ones(1, 3))
 
 
 @pytest.mark.parametrize(
-    ("safe", "unsafe", "said"),
+    ("unsafe", "harmless", "said"),
     [
         (torch.ones(20, 3), torch.ones(20, 4), "of one width"),
         (torch.ones(20, 3), torch.ones(9, 3), "at least 10 states"),
         (torch.ones(20, 3), torch.full((20, 3), float("nan")), "NaN"),
     ],
 )
-def test_what_it_cannot_learn_from_is_one_error(safe: torch.Tensor, unsafe: torch.Tensor, said: str) -> None:
+def test_what_it_cannot_learn_from_is_one_error(unsafe: torch.Tensor, harmless: torch.Tensor, said: str) -> None:
     with pytest.raises(DataError, match=said):
-        train_prober(safe, unsafe)
+        train_prober(unsafe, harmless)
