@@ -3,11 +3,11 @@
     python -m benchmarks.prober --models MODELS --pairs merged_pairs.jsonl --data DATA [--targets minilm mpnet]
         [--read-source [--states KEPT]] [--seed 0] [--quick] [-o results/prober.json]
 
-The prober (arXiv 2507.13255) learns at the source's layer with the highest Safety Awareness Score: from what the direction holds,
-which is what the gate is taught with too (unsafe states, each the mean of four prompts that are alike, and the harmless anchors);
-with --read-source also from every training pair, read anew in the source model. A ridge map, fitted on the anchors alone,
-takes a target's pooled state to the source's, and the prober reads that. Both gates are given a threshold at which the same
-number of harmless prompts is flagged, so that only what else they flag differs. Test prompts are those of
+The prober (arXiv 2507.13255) learns at the source's layer with the highest Safety Awareness Score: from what the direction
+holds, which is what the gate is taught with too (unsafe states, each the mean of four prompts that are alike, and the harmless
+anchors); with --read-source also from every training pair, read anew in the source model. A ridge map, fitted on the anchors
+alone, takes a target's pooled state to the source's, and the prober reads that. Both gates are given a threshold at which the
+same number of harmless prompts is flagged, so that only what else they flag differs. Test prompts are those of
 `benchmarks/transfer.py`: none of them is in a direction, and nothing here was chosen on them. Results are written after every
 target, and a later run goes on from there.
 """
