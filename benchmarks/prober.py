@@ -123,8 +123,8 @@ class Source:
             harmless = torch.cat([safe, found["anchors"], found["passages"]]) if also else safe
             self.anchors[method] = found["anchors"]
             self.probers[method] = train_prober(unsafe, harmless, options.seed)
-            at_home = self.probers[method].log_odds(found["tests"]).double().chunk(2)
-            self.about.setdefault("at_home", {})[method] = told_apart(*at_home, prompts)
+            safe, unsafe = self.probers[method].log_odds(found["tests"]).double().chunk(2)
+            self.about.setdefault("at_home", {})[method] = told_apart(safe, unsafe, prompts)
 
 
 def told_apart(safe: Tensor, unsafe: Tensor, prompts: Prompts) -> Json:

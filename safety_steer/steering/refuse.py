@@ -93,11 +93,11 @@ def _faded(entry: Mapping[str, Any], text: Mapping[str, Any], key: str, opening:
     """Return what stands under one key of text."""
     before, after = entry.get(key), text.get(key)
     if key in MASKED:
-        sides = (entry.get(MASKED[key]), before), (text.get(MASKED[key]), after)
-        masks = [_mask(states, mask) for states, mask in sides if isinstance(states, Tensor)]
-        return fade(*masks, opening, axis=-1, either=True) if len(masks) == 2 else after
-    both = isinstance(before, Tensor) and isinstance(after, Tensor)
-    if not both or not before.is_floating_point() or before.ndim < 2:
+        own, other = entry.get(MASKED[key]), text.get(MASKED[key])
+        if not isinstance(own, Tensor) or not isinstance(other, Tensor):
+            return after
+        return fade(_mask(own, before), _mask(other, after), opening, axis=-1, either=True)
+    if not isinstance(before, Tensor) or not isinstance(after, Tensor) or not before.is_floating_point() or before.ndim < 2:
         return after
     return fade(before, after, opening, axis=None if before.ndim == 2 else -2)
 
