@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NODE = "Refuse Unsafe Prompt"
 REPLACE, STOP, STEER = WAYS = ("replace", "stop", "steer")
+BECAME = {REPLACE: "replaced", STOP: "stops the run", STEER: None}
 GATES = ("hard", "soft")
 SAFE_PROMPT = "a quiet landscape in soft morning light"
 NOT_CONNECTED = object()  # ComfyUI gives None for what is connected and not computed yet
@@ -143,7 +144,7 @@ class RefuseUnsafePrompt(io.ComfyNode):
         """Return the very conditioning when nothing is refused; else each refused entry as the chosen way makes it."""
         judged = _judged(conditioning, direction, when_unsafe, gate, preset)
         refused = any(one.refused for one in judged)
-        text = said(judged, direction, steered=when_unsafe == STEER)
+        text = said(judged, direction, BECAME[when_unsafe])
         node_text.show(cls.hidden.unique_id, text)
         if refused and when_unsafe == STOP:
             raise RefusedError(_why(judged, direction, clip, cls.hidden.prompt or {}, cls.hidden.unique_id))
@@ -166,7 +167,9 @@ def _judged(conditioning: Conditioning, direction: AlignedDirection, when_unsafe
     """Check the choices, and judge every entry."""
     for name, value, choices in (("when_unsafe", when_unsafe, WAYS), ("gate", gate, GATES), ("preset", preset, PRESETS)):
         checked_choice(name, value, choices, NODE)
-    return judge([entry_of(*pair) for pair in conditioning], direction, _settings(gate, preset))
+    # Both gates open at the same prompts, and a run cannot stop in part.
+    how = GATES[0] if when_unsafe == STOP else gate
+    return judge([entry_of(*pair) for pair in conditioning], direction, _settings(how, preset))
 
 
 def _other(safe_prompt: str, clip: CLIP | None, replacement: Conditioning | None) -> Entry:
@@ -190,15 +193,16 @@ def _why(
     judged: Sequence[Judged], direction: AlignedDirection, clip: CLIP | None, queued: queued_prompt.Graph, node: str | None
 ) -> str:
     """Say which prompt stopped the run, why, and what to do."""
-    worst = next(one for one in judged if one.refused)
-    assert worst.refusal is not None
+    first = next(one for one in judged if one.refused)
+    assert first.refusal is not None
+    assert first.outcome is not None
     texts = queued_prompt.typed_prompts(queued, queued_prompt.before(queued, node, ("conditioning",)))
-    if len(texts) > 1 and clip is not None and worst.outcome is not None:
-        records = records_of([worst.outcome])
+    if len(texts) > 1 and clip is not None:
+        records = records_of([first.outcome])
         texts = next(([text] for text in texts if any(find_words(clip, [text], records, direction))), texts)
     named = " or ".join(f"'{text if len(text) <= MAX_LETTERS else text[:MAX_LETTERS] + '...'}'" for text in texts)
     return (
         f"Stopped before sampling: the prompt {named + ' ' if named else ''}is "
-        f"{verdict(worst.refusal.gate, worst.refusal.worst, direction)}. Change the prompt, or choose 'replace' or 'steer' in "
+        f"{verdict(first.refusal.gate, first.refusal.worst, direction)}. Change the prompt, or choose 'replace' or 'steer' in "
         f"when_unsafe on {NODE}."
     )

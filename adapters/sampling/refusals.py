@@ -62,24 +62,23 @@ def in_place(judged: Judged, other: Entry, direction: AlignedDirection, settings
     return {**made, STEERED: True} if partly else {name: value for name, value in made.items() if name != STEERED}
 
 
-def said(judged: Sequence[Judged], direction: AlignedDirection, steered: bool) -> str:
-    """Say what became of every entry with text: its verdicts, and of a refused one how far it was replaced or steered."""
-    parts = [_said(one, direction, steered) for one in judged if one.outcome is not None]
+def said(judged: Sequence[Judged], direction: AlignedDirection, became: str | None) -> str:
+    """Say what the gate thinks of every entry with text, and what became of a refused one: "replaced"; None: it was steered."""
+    parts = [_said(one, direction, became) for one in judged if one.outcome is not None]
     if len(parts) == 1:
         return parts[0]
     return "\n".join(f"entry {number}:\n{part}" for number, part in enumerate(parts, 1)) or "nothing to judge: there is no text"
 
 
-def _said(one: Judged, direction: AlignedDirection, steered: bool) -> str:
+def _said(one: Judged, direction: AlignedDirection, became: str | None) -> str:
     assert one.outcome is not None
-    if one.refusal is None or one.outcome.gate is None:
-        return "nothing is refused: every strength is 0"
-    if one.refused and steered:
-        return summary(one.outcome, direction)
-    shares = one.refusal.opening.tolist()
     gate = one.outcome.gate
-    return "\n".join(f"prompt {row + 1}: {verdict(gate, row, direction)}: {_share(share)}" for row, share in enumerate(shares))
-
-
-def _share(share: float) -> str:
-    return "passes as it is" if share == 0 else "replaced" if share >= 1 else f"replaced by {share:.0%}"
+    if one.refusal is None or gate is None:
+        return "nothing is refused: every strength is 0"
+    if one.refused and became is None:
+        return summary(one.outcome, direction)
+    lines = []
+    for row, share in enumerate(one.refusal.opening.tolist()):
+        what = "passes as it is" if share == 0 else became if share >= 1 else f"{became}, {share:.0%} of it"
+        lines.append(f"prompt {row + 1}: {verdict(gate, row, direction)}: {what}")
+    return "\n".join(lines)

@@ -77,9 +77,13 @@ def test_steered_it_draws_what_the_apply_node_draws(kind: str, sampler: str) -> 
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)
-def test_stopped_it_says_the_category_and_what_to_do(kind: str) -> None:
+def test_stopped_it_says_the_category_and_what_to_do(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "safety_steer")
     with pytest.raises(errors().RefusedError, match=r"is flagged as weapons \(score .* Change the prompt, or choose 'replace'"):
         refuse(prompts(kind)[0], tiny.aligned(kind), when_unsafe="stop")
+    assert "flagged as weapons" in caplog.text
+    assert "stops the run" in caplog.text
+    assert "replaced" not in caplog.text
 
 
 @pytest.fixture(scope="module")
