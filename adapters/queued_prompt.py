@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..safety_steer.api_wires import wire
@@ -28,10 +28,18 @@ def before(graph: Graph, node: str | None, inputs: tuple[str, ...]) -> list[str]
 
 def typed_texts(graph: Graph, nodes: list[str]) -> list[str]:
     """Return the texts typed on some nodes, those in inputs that usually hold a prompt first; each once."""
-    found: list[tuple[bool, str]] = []
+    found = sorted(_typed(graph, nodes), key=lambda pair: not pair[0])
+    return list(dict.fromkeys(text for _, text in found))
+
+
+def typed_prompts(graph: Graph, nodes: list[str]) -> list[str]:
+    """Return the texts typed on some nodes in inputs that usually hold a prompt; each once, none that is empty."""
+    return list(dict.fromkeys(text for likely, text in _typed(graph, nodes) if likely and text.strip()))
+
+
+def _typed(graph: Graph, nodes: list[str]) -> Iterator[tuple[bool, str]]:
+    """Yield every text typed on some nodes, and whether its input usually holds a prompt."""
     for name in nodes:
         for key, value in graph[name].get("inputs", {}).items():
             if isinstance(value, str):
-                likely = any(word in key.lower() for word in TEXT_INPUTS)
-                found.append((not likely, value))
-    return list(dict.fromkeys(text for _, text in sorted(found, key=lambda pair: pair[0])))
+                yield any(word in key.lower() for word in TEXT_INPUTS), value

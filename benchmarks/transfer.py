@@ -33,6 +33,7 @@ from .transfer_table.prompts import Prompts, read
 from .transfer_table.states import Target, encode
 
 ROOT = Path(__file__).parents[1]
+HELD_OUT = ROOT / "tools" / "data" / "harmless" / "heldout.jsonl"
 MODELS = ("smollm2", "qwen05", "minilm", "mpnet")
 DEFAULT_SOURCES = ("smollm2", "minilm")  # the bundled ones, in the order in which they are the default
 Json = dict[str, Any]
@@ -177,7 +178,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pairs", type=Path, help="training pairs (tools/data/merge_pairs.py)")
     parser.add_argument("--harmless", type=Path, default=ROOT / "directions" / "harmless_prompts.txt")
     parser.add_argument("--data", type=Path, help="the folder of the published sets")
-    parser.add_argument("--heldout", type=Path, default=ROOT / "benchmarks" / "harmless" / "heldout.jsonl")
+    parser.add_argument("--heldout", type=Path, default=HELD_OUT)
     parser.add_argument("--directions", type=Path, help="where directions are kept: <source>.safetensors")
     parser.add_argument("--only-directions", action="store_true", help="make the directions of --sources, measure nothing")
     parser.add_argument("--sources", nargs="+", default=MODELS, choices=MODELS)

@@ -37,3 +37,7 @@ class JudgeError(SafetySteerError):
 
 class StorageError(SafetySteerError):
     """A place on disk that is full or cannot be written to."""
+
+
+class RefusedError(SafetySteerError):
+    """A prompt that is unsafe, in a workflow whose user wants such prompts to stop the run."""

@@ -38,6 +38,8 @@ SECOND_WAYS = (
     *("t5xxl_ids", "audio_codes", "sam3_multi_cond"),
     *("cross_attn_controlnet", "reference_latents_text_embeds", "cross_attn_pose"),
 )
+# What says nothing apart from the text it came with: weights and kinds of its tokens, and boxes that name things in words.
+WITH_TEXT = ("t5xxl_weights", "minimax_token_tags", "unprocessed_ltxav_embeds", "num_layers_stacked", "gligen")
 # Texts that a model reads beside another one of the same encoder: Wan Animate 2 has a branch for poses with its own prompt.
 COPIES = {"cross_attn_pose": "cross_attn"}
 
@@ -171,6 +173,11 @@ def copies(entry: Mapping[str, Any], places: Mapping[str, Place]) -> list[str]:
 def second_ways(keys: Iterable[str]) -> list[str]:
     """Return the keys that carry text to the model beside the text states of an entry."""
     return [key for key in keys if key in SECOND_WAYS]
+
+
+def is_text(key: str) -> bool:
+    """Say whether a key of an entry holds text or what goes with it; all other keys say where, when, and what else there is."""
+    return key in (*MAIN_TEXT, *SIDE_TEXT, *SECOND_WAYS, *TOKEN_IDS, *SOUND, *WITH_TEXT, *MASKS.values())
 
 
 def only_token_ids(entry: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ import math
 from torch import Tensor
 
 from ..directions.aligned import AlignedDirection, gate_categories
+from ..steering.gate import GateDecision
 from ..steering.image_tokens import LeftAlone
 from ..steering.operators import Steered
 from ..steering.steer_conditioning import Outcome
@@ -19,12 +20,9 @@ def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
         return "not steered: every strength is 0"
     lines = []
     for row in range(len(outcome.gate.scores)):
-        category = gate_categories(aligned.categories)[int(outcome.gate.by_category[row].argmax())]
-        verdict = f"flagged as {category}" if bool(outcome.gate.flagged[row]) else "benign"
-        score = float(outcome.gate.scores[row])
-        told = f"{verdict} (score {score:+.1f}, limit {outcome.gate.threshold:+.1f})"
-        spoken = outcome.changed or score > -math.inf
-        lines.append(f"prompt {row + 1}: {told if spoken else 'nothing to steer, as it has no tokens'}")
+        spoken = outcome.changed or float(outcome.gate.scores[row]) > -math.inf
+        told = verdict(outcome.gate, row, aligned) if spoken else "nothing to steer, as it has no tokens"
+        lines.append(f"prompt {row + 1}: {told}")
         for name, steered in outcome.spaces.items():
             moved = steered.moved[row]
             count = int((moved > 0).sum())
@@ -39,6 +37,13 @@ def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
         lines += [f"  {name}, which is text too:", *(f"  {line}" for line in summary(copy, aligned).splitlines())]
     lines += [f"  {line}" for line in left_alone_lines(outcome.left_alone)]
     return "\n".join(lines)
+
+
+def verdict(gate: GateDecision, row: int, aligned: AlignedDirection) -> str:
+    """Say what the gate thinks of one prompt: "flagged as violence (score +3.2, limit +1.1)"."""
+    category = gate_categories(aligned.categories)[int(gate.by_category[row].argmax())]
+    told = f"flagged as {category}" if bool(gate.flagged[row]) else "benign"
+    return f"{told} (score {float(gate.scores[row]):+.1f}, limit {gate.threshold:+.1f})"
 
 
 def _hidden(name: str, row: int, hidden: Steered | None) -> list[str]:

@@ -18,7 +18,7 @@ from .graph import Json, NodeId, inputs
 DIRECTION, ALIGNED, REPORT = "SAFETY_DIRECTION", "ALIGNED_DIRECTION", "SAFETY_REPORT"
 LOAD, ALIGN, APPLY = "LoadSafetyDirection", "AlignSafetyDirection", "ApplySafetySteer"
 MIXER, ON_CONDITIONING, ON_WAN_WRAPPER = "SafetyCategoryMixer", "ApplySafetySteerConditioning", "ApplySafetySteerWanVideo"
-REPORTING, SCORING = "SafetyReport", "SafetyScore"
+REPORTING, SCORING, REFUSING = "SafetyReport", "SafetyScore", "RefuseUnsafePrompt"
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ STEERING = {
     ON_WAN_WRAPPER: PassThrough("text_embeds"),
     REPORTING: PassThrough("after", 3),
     SCORING: PassThrough("conditioning", -1),
+    REFUSING: PassThrough("conditioning"),
 }
 """Nodes that are taken out. The wire that passed through is reconnected around them; what else they gave is given no more."""
 SUPPLYING = (LOAD, ALIGN, MIXER)

@@ -90,7 +90,13 @@ def _fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def test_there_is_one_for_everything_that_people_do() -> None:
     assert [path.stem for path in DEMOS] == [
-        *("demo-category-mixing", "demo-image-to-image", "demo-text-to-image", "demo-text-to-video")
+        *(
+            "demo-category-mixing",
+            "demo-image-to-image",
+            "demo-refuse-unsafe-prompt",
+            "demo-text-to-image",
+            "demo-text-to-video",
+        )
     ]
     assert [path.stem for path in OTHERS] == [
         *("image-to-image", "image-to-video", "make-a-direction", "text-to-image", "text-to-video", "two-model-video")
@@ -106,6 +112,8 @@ def test_an_example_is_valid(path: Path) -> None:
     used = {node["class_type"] for node in graph.values()}
     if path.stem == "make-a-direction":
         assert used >= {"ExtractSafetyDirection", "SaveSafetyDirection", "AlignSafetyDirection", "SafetyScore"}
+    elif path.stem == "demo-refuse-unsafe-prompt":
+        assert used >= {"LoadSafetyDirection", "AlignSafetyDirection", "RefuseUnsafePrompt"}
     else:
         assert used >= {
             *("LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer", "ApplySafetySteer", "SafetyReport")
@@ -119,6 +127,7 @@ def test_an_example_is_valid(path: Path) -> None:
     [
         ("demo-category-mixing", (1, 256, 256, 3)),
         ("demo-image-to-image", (1, 256, 256, 3)),
+        ("demo-refuse-unsafe-prompt", (4, 256, 256, 3)),
         ("demo-text-to-image", (4, 256, 256, 3)),
         ("demo-text-to-video", (8, 64, 64, 3)),
     ],

@@ -97,6 +97,13 @@ def test_reports_and_scores_go_and_what_passed_through_them_leads_on() -> None:
     assert after.source("34", "on") is None
 
 
+def test_a_prompt_is_no_longer_refused_and_leads_on() -> None:
+    after = Wiring(without_steering(by_hand.refusing()))
+    assert sorted(path for path, _ in after.nodes()) == ["1", "2", "3", "34", "4", "5"]
+    assert {after.source(path, "positive") for path in ("3", "4")} == {("2", 0)}
+    assert after.source("34", "on") is None
+
+
 def test_a_direction_that_is_saved_stays() -> None:
     data = by_hand.saved_direction()
     removal = remove(data)

@@ -24,10 +24,11 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from safety_steer.reports.canvas import THEMES
+from tools.workflows.examples.demos import LET_THROUGH, REFUSED
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "example_workflows"
-SCRIPT = ROOT / "benchmarks" / "browser" / "workflows.mjs"
+SCRIPT = ROOT / "tools" / "browser" / "workflows.mjs"
 README_EXAMPLE, README_PICTURE = "demo-text-to-image", ROOT / "docs" / "images" / "workflow.png"
 SIZE, GAP, LABEL = (512, 320), 6, 28
 GROUND, INK = (24, 26, 36), THEMES["dark"].ink
@@ -108,6 +109,8 @@ def thumbnail(name: str, saved: dict[str, list[Picture]], drawn: Path, steering:
         return columns(
             {title.split(":")[0]: found for title, found in saved.items() if found and "Report" not in title}, CAPTIONS[name]
         )
+    if name == "demo-refuse-unsafe-prompt":
+        return rows({title: saved[title] for title in (LET_THROUGH, REFUSED)})
     if name.startswith("demo-"):
         return rows({"Without Safety Steer": saved[WITHOUT], "With Safety Steer": saved[WITH]})
     return graph(Image.open(drawn), steering, CAPTIONS[name])

@@ -20,6 +20,7 @@ export const STEERING = {
   "ApplySafetySteerWanVideo": ["text_embeds", 0],
   "SafetyReport": ["after", 3],
   "SafetyScore": ["conditioning", -1],
+  "RefuseUnsafePrompt": ["conditioning", 0],
 };
 /** Nodes that only serve steering. */
 export const SUPPLYING = ["LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer"];

@@ -56,6 +56,21 @@ def with_reports() -> Json:
     )
 
 
+def refusing() -> Json:
+    """A prompt that is refused, with another in its place, in front of one of two samplers, and a switch that hears of it."""
+    takes = "conditioning:CONDITIONING<2.0 direction:ALIGNED_DIRECTION<21.0 clip:CLIP<1.1 replacement:CONDITIONING<5.0"
+    return workflow(
+        loader(),
+        *_fitted(),
+        text(2, "1.1"),
+        text(5, "1.1"),
+        node(26, "RefuseUnsafePrompt", takes, "conditioning:CONDITIONING refused:BOOLEAN"),
+        sampler(3, "1.0", "26.0"),
+        sampler(4, "1.0", "2.0"),
+        node(34, "Switch", "on:BOOLEAN<26.1"),
+    )
+
+
 def saved_direction() -> Json:
     """A direction that is loaded to be saved, and steers nothing."""
     return workflow(
@@ -97,6 +112,7 @@ def by_hand() -> dict[str, Json]:
     return {
         "steering in a row": in_a_row(),
         "reports and scores": with_reports(),
+        "a prompt that is refused": refusing(),
         "a direction that is saved": saved_direction(),
         "steering fed into a subgraph": fed_into_a_subgraph(),
         "steering in a subgraph with more": steering_in_a_subgraph_with_more(),

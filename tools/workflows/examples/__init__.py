@@ -12,6 +12,7 @@ WORKFLOWS: dict[str, Callable[[Sheet], None]] = {
     "demo-text-to-video": demos.text_to_video,
     "demo-image-to-image": demos.image_to_image,
     "demo-category-mixing": demos.category_mixing,
+    "demo-refuse-unsafe-prompt": demos.refuse,
     "text-to-image": pictures.text_to_image,
     "image-to-image": pictures.image_to_image,
     "text-to-video": videos.text_to_video,

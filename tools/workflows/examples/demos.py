@@ -22,6 +22,8 @@ MIXES: dict[str, dict[str, Any]] = {
     "One kind: illegal activity": {"global": 0.0, "illegal_activity": 1.0},
     "None: everything at 0": {"global": 0.0},
 }
+SAFE_PROMPT = "a dog with a kite on the beach"
+LET_THROUGH, REFUSED = "Without Refuse Unsafe Prompt", "With Refuse Unsafe Prompt"
 PLAIN, STEERED = "SafetySteerPlain", "SafetySteerSteered"
 OWN_PROMPTS = 300
 SAMPLING = {"seed": 1, "steps": 16, "cfg": 3.0}
@@ -204,3 +206,45 @@ def category_mixing(sheet: Sheet) -> None:
         if left == C:
             shown = parts.report(sheet, (F, 0), applied, picture[0]["IMAGE"], clip, "Safety Report: all kinds")
     sheet.group("What it did", PURPLE, shown)
+
+
+def refuse(sheet: Sheet) -> None:
+    """Draw pictures of a prompt as it is, and of what stands in its place."""
+    sheet.note(
+        (A, 0),
+        (WIDE, 370),
+        "Draw something else in place of an unsafe prompt",
+        START,
+        "when_unsafe chooses: replace draws the safe prompt instead, stop ends the run with a message, steer lets the prompt "
+        "pass, steered. A harmless prompt passes as it is: put in one of your own and try.",
+        "refused says whether it happened. Connect it to If/Else Switch, and what you do not want is not computed.",
+        NORMAL,
+    )
+    loaded = generator(sheet, 460, "image")
+    model, clip, vae = (loaded[name] for name in ("MODEL", "CLIP", "VAE"))
+    positive, negative = parts.prompts(sheet, (A, ROW), clip, PROMPT)
+    latent = empty(sheet, ROW + 350, batch=4)
+    sheet.group("Your prompt", GREY, positive, negative, latent)
+    aligned, direction = parts.align_nodes(sheet, clip, direction=DEMO_SOURCE, **own_prompts())
+    refusing = sheet.add(
+        "RefuseUnsafePrompt",
+        (C, 0),
+        (WIDE, 430),
+        conditioning=positive["CONDITIONING"],
+        direction=aligned["direction"],
+        clip=clip,
+        safe_prompt=SAFE_PROMPT,
+    )
+    sheet.group("Safety Steer", GREEN, direction, aligned, refusing)
+    saved = []
+    for title, text, left, top, prefix in (
+        (LET_THROUGH, positive["CONDITIONING"], B, 0, PLAIN),
+        (REFUSED, refusing["conditioning"], C, 430, "SafetySteerRefused"),
+    ):
+        texts = text, negative["CONDITIONING"]
+        sampled = parts.sampler(sheet, (left, ROW), model, texts, latent["LATENT"], title=f"KSampler: {title}", **SAMPLING)
+        _, grown = larger(sheet, left, ROW, sampled, vae)
+        sheet.group(title, GREY, sampled, grown)
+        place = (D, ROW + top), (WIDE, 360)
+        saved.append(sheet.add("SaveImage", *place, title, images=grown["IMAGE"], filename_prefix=prefix))
+    sheet.group("Pictures", BLUE, *saved)
