@@ -161,11 +161,8 @@ def _judged(conditioning: Conditioning, direction: AlignedDirection, when_unsafe
     """Check the choices, and judge every entry."""
     from ..adapters import refuse_prompts
 
-    for name, value, choices in (
-        ("when_unsafe", when_unsafe, WHEN_UNSAFE),
-        ("gate", gate, OPEN_GATES),
-        ("preset", preset, PRESETS),
-    ):
-        checked_choice(name, value, choices, NODE)
+    checked_choice("when_unsafe", when_unsafe, WAYS, NODE)
+    checked_choice("gate", gate, OPEN_GATES, NODE)
+    checked_choice("preset", preset, PRESETS, NODE)
     # Both gates open at the same prompts, and a run cannot stop in part.
     return refuse_prompts.judged(conditioning, direction, HARD if when_unsafe == STOP else gate, preset)
