@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from torch import Tensor, nn
 
 from ..errors import DataError
+from ..extraction.image_text_model import ImageTextModel
 from ..extraction.text_model import Progress, TextModel, states_of_ids, token_ids
 from ..storage.prompt_files import Pair
 from .collect import Rows, record_pairs
-from .layers import ATTENTION, linear_layers
+from .layers import ATTENTION, FEED_FORWARD, linear_layers
 from .patch import WeightPatch, choose_weights, matched, turned
 from .scores import TAU
 
+T = TypeVar("T")
 MAX_PAIRS = 400  # a concept's in the paper
 MIN_PAIRS = 8  # by hand
 
@@ -45,6 +48,29 @@ def negate_text_model(
     return choose_weights(recorded, weights_of(layers), text_model.identity.name, which, tau, weighted)
 
 
+def negate_pictures(
+    model: ImageTextModel,
+    pairs: Sequence[tuple[Tensor, Tensor]],
+    which: str = FEED_FORWARD,
+    tau: float = TAU,
+    weighted: bool = False,
+    progress: Progress | None = None,
+) -> WeightPatch:
+    """Choose the weights of a model's vision part that answer to the unsafe side of pairs of pictures (H, W, 3) in 0..1.
+
+    The paper takes feed-forward layers here, and leaves |W| out of the scores. Raises like `negate_text_model`.
+    """
+    check_pairs(len(pairs))
+    layers = linear_layers(model.vision, which)
+
+    def read(picture: Tensor) -> Rows:
+        model.pictures([picture])
+        return lambda inputs: inputs.reshape(-1, inputs.shape[-1])
+
+    recorded = record_pairs(layers, pairs, read, counting(progress, len(pairs)))
+    return choose_weights(recorded, weights_of(layers), model.name, which, tau, weighted)
+
+
 @contextmanager
 def negated(model: nn.Module, patch: WeightPatch, strength: float = 1.0) -> Iterator[None]:
     """Turn a patch's weights while the context is open, in copies: afterwards the model has the very tensors it had.
@@ -70,7 +96,7 @@ def weights_of(layers: Mapping[str, nn.Module]) -> Callable[[str], Tensor]:
     return lambda name: _weights(layers)[name].detach()
 
 
-def spread_out(pairs: Sequence[Pair], most: int = MAX_PAIRS) -> list[Pair]:
+def spread_out(pairs: Sequence[T], most: int = MAX_PAIRS) -> list[T]:
     """Take at most this many pairs, evenly from the whole list."""
     count = min(len(pairs), most)
     return [pairs[number * len(pairs) // count] for number in range(count)]
