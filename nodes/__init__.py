@@ -12,6 +12,8 @@ from .category_mixer import SafetyCategoryMixer
 from .extract_direction import ExtractSafetyDirection
 from .load_demo_generator import LoadDemoGenerator
 from .load_direction import LoadSafetyDirection
+from .negate_vision_weights import NegateUnsafeWeightsVision
+from .negate_weights import NegateUnsafeWeights
 from .safety_report import SafetyReportNode
 from .safety_score import SafetyScoreNode
 from .save_direction import SaveSafetyDirection
@@ -28,4 +30,6 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     ApplySafetySteerWanVideo,
     SafetyReportNode,
     SafetyScoreNode,
+    NegateUnsafeWeights,
+    NegateUnsafeWeightsVision,
 )
