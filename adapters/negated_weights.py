@@ -57,13 +57,12 @@ def weights_of(patcher: ModelPatcher, layers: Mapping[str, nn.Module], patched: 
         weight, _, convert = comfy.model_patcher.get_key_weight(patcher.model, key)
         kept = patcher.backup.get(key)
         stored = weight if kept is None else kept.weight
-        sizes = (layers[name].in_features, layers[name].out_features)
-        if not stored.is_floating_point() or tuple(stored.shape) != sizes[::-1]:
+        if not stored.is_floating_point() or tuple(stored.shape) != _shape(layers[name]):
             raise EncoderError(
                 f"The weights of '{name}' are stored as {str(stored.dtype).removeprefix('torch.')}, which only the loader that "
                 "made this model can read. Negate weights of a model in safetensors format, not GGUF."
             )
-        values = comfy.model_management.cast_to_device(stored, stored.device, torch.float32, copy=True)
+        values: Tensor = comfy.model_management.cast_to_device(stored, stored.device, torch.float32, copy=True)
         if convert is not None:
             values = convert(values, inplace=True)
         if patched and key in patcher.patches:
@@ -79,7 +78,7 @@ def add(patcher: ModelPatcher, patch: WeightPatch, strength: float) -> list[str]
     Raises MismatchError for a patch of another model, EncoderError for weights that cannot be read.
     """
     layers = layers_of(patcher, "*")
-    shapes = {name: (layer.out_features, layer.in_features) for name, layer in layers.items()}
+    shapes = {name: _shape(layer) for name, layer in layers.items()}
     found = matched(patch, shapes, weights_of(patcher, layers, patched=False))
     keys = {f"{name}.weight": layer for name, layer in found.items()}
     made = {key: NegatedWeights({key}, (layer.places.to(torch.int32), patch.alpha)) for key, layer in keys.items()}
@@ -87,3 +86,8 @@ def add(patcher: ModelPatcher, patch: WeightPatch, strength: float) -> list[str]
     if len(added) != len(made):
         raise EncoderError(f"{len(made) - len(added)} layers of this model take no patches. Load it without quantisation.")
     return list(found)
+
+
+def _shape(layer: Any) -> tuple[int, int]:
+    """Return a linear layer's sizes (out, in), which its stored weight may not have."""
+    return layer.out_features, layer.in_features

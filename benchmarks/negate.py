@@ -1,6 +1,6 @@
 """Measure Unsafe Weights Manipulation with SafeGround on the demo's own image-text embedding, and on pictures it draws.
 
-    python -m benchmarks.negate [-o results/negate.json] [--page docs/negate-weights.md] [--tuples 400] [--prompts 120]
+    python -m benchmarks.negate [-o results/negate.json] [--page docs/negate-weights.md] [--tuples 400] [--prompts 60]
 
 Tuples are scenes of the demo world and their unsafe twins. Weights are scored on tuples of its split `train`, layers, tau and
 the form of the scores are chosen on `tune`, and what is reported is of `final`. The rule: of all settings that lower none of
@@ -43,7 +43,7 @@ from safety_steer.storage.text_files import write_bytes
 
 SEED = 15
 LAYERS = {
-    "text": ("*attention.output.dense", "*[0-9].output.dense", "*text_out*"),
+    "text": ("*attention.output.dense", "*text_out*"),
     "pictures": ("*picture_out",),
 }
 TAUS = (0.02, 0.05, 0.1, 0.2)
@@ -235,7 +235,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", default="results/negate.json")
     parser.add_argument("--page", default="docs/negate-weights.md")
     parser.add_argument("--tuples", type=int, default=400)
-    parser.add_argument("--prompts", type=int, default=120)
+    parser.add_argument("--prompts", type=int, default=60)
     parser.add_argument("--page-only", action="store_true", help="write the tables of an earlier run")
     options = parser.parse_args()
     output = Path(options.output)
