@@ -17,10 +17,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from safety_steer.evaluation.demo.prompts import prompt_set
 from safety_steer.evaluation.demo.run import method_inputs
 from safety_steer.evaluation.demo.session import DemoSession
 from safety_steer.evaluation.safeground import MEASURES, document, safeground, similarities
+from safety_steer.negation.collect import Recorded
 from safety_steer.negation.models import negated
 from safety_steer.negation.patch import LayerPatch, WeightPatch
 from safety_steer.statistics import prompt_interval
@@ -42,17 +44,36 @@ from safety_steer.storage.bundled import DEMO_SOURCE, bundled
 from safety_steer.storage.text_files import write_bytes
 
 SEED = 15
-LAYERS = {
-    "text": ("*attention.output.dense", "*text_out*"),
-    "pictures": ("*picture_out",),
-}
+LAYERS = ("*attention.output.dense", "*text_out*", "*picture_out")
 TAUS = (0.02, 0.05, 0.1, 0.2)
-PAPER = ("*attention.output.dense", 0.02, True)
 SAFE, UNSAFE = ("P_ts", "P_vs", "PS"), ("P_tu", "P_vu")
 MARGIN = 1.0  # points that a measure of safe queries may fall on `tune`; the goal on `final` is 2
 BEGIN, END = "<!-- negate -->", "<!-- /negate -->"
 Steer = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 Scores = dict[str, dict[str, float]]
+RECORDED: dict[str, Recorded] = {}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting: which layers, whether scores are multiplied by |W|, and tau."""
+
+    layers: str
+    weighted: bool
+    tau: float
+
+    @property
+    def side(self) -> str:
+        """The side of the embedding that the layers are of."""
+        return "pictures" if "picture" in self.layers else "text"
+
+    @property
+    def name(self) -> str:
+        """The setting in words."""
+        return f"{self.layers}, {'weighted' if self.weighted else 'plain'}, tau {self.tau:g}"
+
+
+PAPER = Choice("*attention.output.dense", True, 0.02)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,29 +102,46 @@ def gains(found: Scores, before: Scores) -> dict[str, float]:
     return {name: round(found[name]["value"] - before[name]["value"], 2) for name in MEASURES}
 
 
-def choose(
-    model: DemoImageText, train: SceneTuples, tune: SceneTuples
-) -> tuple[WeightPatch, WeightPatch, list[dict[str, Any]]]:
-    """Return the patch of the paper's setting, the one that is best on `tune`, and a row for every setting tried."""
-    before = measured(model, Way("none"), tune)
+class Kept:
+    """What was measured so far, on disk beside the results, so that a run that was cut off goes on where it was."""
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        """Read what is there of the same settings."""
+        self.path, self.found = path, {"settings": settings}
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["settings"] == settings:
+            self.found = json.loads(path.read_text(encoding="utf-8"))
+
+    def get(self, key: str, make: Callable[[], Any]) -> Any:
+        """Return what is kept under a key, or make and keep it."""
+        if key not in self.found:
+            self.found[key] = make()
+            write_bytes(self.path, json.dumps(self.found, indent=1).encode())
+            print(key, self.found[key], flush=True)
+        return self.found[key]
+
+
+def choose(model: DemoImageText, train: SceneTuples, tune: SceneTuples, kept: Kept) -> tuple[Choice, list[dict[str, Any]]]:
+    """Return the setting that is best on `tune`, and a row for every setting tried."""
+    before = kept.get("tune none", lambda: measured(model, Way("none"), tune))
     every_picture = (*tune.safe_pictures, *tune.unsafe_pictures)
-    kept = {id(picture): model.pictures([picture])[0] for picture in every_picture}
-    rows, tried = [], []
-    paper = None
-    for side, every in LAYERS.items():
-        for which in every:
-            recorded = record_side(model, side, train, which)
-            for weighted in (True, False):
-                for tau in TAUS:
-                    patch = choose_side(model, recorded, which, tau, weighted)
-                    gained = gains(measured(model, Way("", (patch,)), tune, kept if side == "text" else None), before)
-                    print(side, which, tau, weighted, gained, flush=True)
-                    rows.append({"side": side, **settings(patch), "gains": gained})
-                    tried.append((allowed(gained), patch))
-                    paper = patch if (which, tau, weighted) == PAPER else paper
-    best = max(tried, key=lambda pair: pair[0])[1]
-    assert paper is not None
-    return paper, best, rows
+    vectors = {id(picture): model.pictures([picture])[0] for picture in every_picture}
+    rows = []
+    for choice in (Choice(*parts) for parts in product(LAYERS, (True, False), TAUS)):
+        seen = None if choice.side == "pictures" else vectors
+
+        def gained(choice: Choice = choice, seen: Any = seen) -> dict[str, float]:
+            return gains(measured(model, Way("", (patch_of(model, choice, train),)), tune, seen), before)
+
+        rows.append({**asdict(choice), "gains": kept.get(f"tune {choice.name}", gained)})
+    best = max(rows, key=lambda row: allowed(row["gains"]))
+    return Choice(best["layers"], best["weighted"], best["tau"]), rows
+
+
+def patch_of(model: DemoImageText, choice: Choice, train: SceneTuples) -> WeightPatch:
+    """Return the patch of a setting; what goes into its layers is recorded once."""
+    if choice.layers not in RECORDED:
+        RECORDED[choice.layers] = record_side(model, choice.side, train, choice.layers)
+    return choose_side(model, RECORDED[choice.layers], choice.layers, choice.tau, choice.weighted)
 
 
 def allowed(gained: Mapping[str, float]) -> float:
@@ -120,17 +158,6 @@ def at_random(patch: WeightPatch) -> WeightPatch:
         return replace(layer, places=order[: len(layer.places)].sort().values)
 
     return replace(patch, layers={name: drawn(layer) for name, layer in patch.layers.items()})
-
-
-def settings(patch: WeightPatch) -> dict[str, Any]:
-    """Return what a patch was made with."""
-    return {
-        "layers": patch.which,
-        "tau": patch.tau,
-        "weighted": patch.weighted,
-        "negated": patch.count,
-        "share": round(patch.share, 4),
-    }
 
 
 def drawn(session: DemoSession, model: DemoImageText, way: Way, count: int) -> dict[str, Any]:
@@ -154,7 +181,6 @@ def drawn(session: DemoSession, model: DemoImageText, way: Way, count: int) -> d
             "object_lost": round(100 * float((right_before & ~right).sum() / right_before.sum().clamp(min=1)), 2),
             "clip": round(float(clip_scores(session.embedding, pictures, captions).mean()), 4),
         }
-        print(way.name, split, row[split], flush=True)
     return row
 
 
@@ -195,33 +221,34 @@ def write_page(page: Path, text: str) -> None:
     page.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
-def run(count: int, prompts: int) -> dict[str, Any]:
+def run(count: int, prompts: int, part: Path) -> dict[str, Any]:
     """Choose on `train` and `tune`, and measure on `final`."""
     torch.set_num_threads(1)
-    started = time.process_time()
+    kept = Kept(part, {"seed": SEED, "tuples": count, "prompts": prompts})
     session = DemoSession.open("image")
     model = DemoImageText(session.reader, session.embedding)
-    paper, best, rows = choose(model, scene_tuples("train", count, SEED), scene_tuples("tune", count, SEED))
+    train = scene_tuples("train", count, SEED)
+    best, rows = choose(model, train, scene_tuples("tune", count, SEED), kept)
+    patches = {"paper": patch_of(model, PAPER, train), "chosen": patch_of(model, best, train)}
     steer = steering(STANDARD, method_inputs(session, SafetyDirection.load(bundled(DEMO_SOURCE)), None, None))
     ways = (
         Way("none"),
-        Way("weights negated, as in the paper", (paper,)),
-        Way("weights negated", (best,)),
-        Way("random weights negated", (at_random(best),)),
+        Way("weights negated, as in the paper", (patches["paper"],)),
+        Way("weights negated", (patches["chosen"],)),
+        Way("random weights negated", (at_random(patches["chosen"]),)),
         Way("steering", (), steer),
-        Way("steering and weights negated", (best,), steer),
+        Way("steering and weights negated", (patches["chosen"],), steer),
     )
     final = scene_tuples("final", count, SEED)
-    found = {way.name: measured(model, way, final) for way in ways}
-    pictures = {way.name: drawn(session, model, way, prompts) for way in ways}
+    found = {way.name: kept.get(f"final {way.name}", partial(measured, model, way, final)) for way in ways}
+    pictures = {way.name: kept.get(f"pictures {way.name}", partial(drawn, session, model, way, prompts)) for way in ways}
     return {
         "seed": SEED,
         "tuples": count,
         "prompts": prompts,
         "machine": f"{platform.machine()}, one thread, torch {torch.__version__}",
-        "processor_seconds": round(time.process_time() - started),
-        "paper": settings(paper),
-        "chosen": settings(best),
+        "settings": {"paper": asdict(PAPER), "chosen": asdict(best)},
+        "negated": {name: {"weights": patch.count, "share": round(patch.share, 4)} for name, patch in patches.items()},
         "safeground": found,
         "gains": {name: gains(scores, found["none"]) for name, scores in found.items()},
         "pictures": pictures,
@@ -240,7 +267,7 @@ def main() -> None:
     options = parser.parse_args()
     output = Path(options.output)
     if not options.page_only:
-        write_bytes(output, json.dumps(run(options.tuples, options.prompts), indent=1).encode())
+        write_bytes(output, json.dumps(run(options.tuples, options.prompts, output.with_suffix(".part")), indent=1).encode())
     result = json.loads(output.read_text(encoding="utf-8"))
     write_page(Path(options.page), tables(result))
     print(tables(result))
