@@ -1,6 +1,6 @@
 """Measure Unsafe Weights Manipulation with SafeGround on the demo's own image-text embedding, and on pictures it draws.
 
-    python -m benchmarks.negate [-o results/negate.json] [--page docs/negate-weights.md] [--tuples 400] [--prompts 60]
+    python -m benchmarks.negate [-o results/negate.json] [--page docs/negate-weights.md] [--tuples 400] [--prompts 40]
 
 Tuples are scenes of the demo world and their unsafe twins. Weights are scored on tuples of its split `train`, layers, tau and
 the form of the scores are chosen on `tune`, and what is reported is of `final`. The rule: of all settings that lower none of
@@ -44,8 +44,8 @@ from safety_steer.storage.bundled import DEMO_SOURCE, bundled
 from safety_steer.storage.text_files import write_bytes
 
 SEED = 15
-LAYERS = ("*attention.output.dense", "*text_out*", "*picture_out")
-TAUS = (0.02, 0.05, 0.1, 0.2)
+TEXT_LAYERS, PICTURE_LAYERS = ("*attention.output.dense", "*text_out*"), ("*picture_out",)
+TAUS, PICTURE_TAUS = (0.02, 0.05, 0.1, 0.2), (0.02, 0.1)
 SAFE, UNSAFE = ("P_ts", "P_vs", "PS"), ("P_tu", "P_vu")
 MARGIN = 1.0  # points that a measure of safe queries may fall on `tune`; the goal on `final` is 2
 BEGIN, END = "<!-- negate -->", "<!-- /negate -->"
@@ -73,6 +73,11 @@ class Choice:
         return f"{self.layers}, {'weighted' if self.weighted else 'plain'}, tau {self.tau:g}"
 
 
+TRIED = [
+    *(Choice(*parts) for parts in product(TEXT_LAYERS, (True, False), TAUS)),
+    # The paper's scores for pictures are plain: |W| ruined its models there.
+    *(Choice(*parts) for parts in product(PICTURE_LAYERS, (False,), PICTURE_TAUS)),
+]
 PAPER = Choice("*attention.output.dense", True, 0.02)
 
 
@@ -126,7 +131,7 @@ def choose(model: DemoImageText, train: SceneTuples, tune: SceneTuples, kept: Ke
     every_picture = (*tune.safe_pictures, *tune.unsafe_pictures)
     vectors = {id(picture): model.pictures([picture])[0] for picture in every_picture}
     rows = []
-    for choice in (Choice(*parts) for parts in product(LAYERS, (True, False), TAUS)):
+    for choice in TRIED:
         seen = None if choice.side == "pictures" else vectors
 
         def gained(choice: Choice = choice, seen: Any = seen) -> dict[str, float]:
@@ -262,12 +267,14 @@ def main() -> None:
     parser.add_argument("-o", "--output", default="results/negate.json")
     parser.add_argument("--page", default="docs/negate-weights.md")
     parser.add_argument("--tuples", type=int, default=400)
-    parser.add_argument("--prompts", type=int, default=60)
+    parser.add_argument("--prompts", type=int, default=40)
     parser.add_argument("--page-only", action="store_true", help="write the tables of an earlier run")
     options = parser.parse_args()
     output = Path(options.output)
+    part = output.with_suffix(".part")
     if not options.page_only:
-        write_bytes(output, json.dumps(run(options.tuples, options.prompts, output.with_suffix(".part")), indent=1).encode())
+        write_bytes(output, json.dumps(run(options.tuples, options.prompts, part), indent=1).encode())
+        part.unlink()
     result = json.loads(output.read_text(encoding="utf-8"))
     write_page(Path(options.page), tables(result))
     print(tables(result))

@@ -24,6 +24,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from safety_steer.reports.canvas import THEMES
+from tools.workflows.examples.negation import AS_IT_IS, NEGATED
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "example_workflows"
@@ -108,6 +109,8 @@ def thumbnail(name: str, saved: dict[str, list[Picture]], drawn: Path, steering:
         return columns(
             {title.split(":")[0]: found for title, found in saved.items() if found and "Report" not in title}, CAPTIONS[name]
         )
+    if name == "demo-negate-weights":
+        return rows({title: saved[title] for title in (AS_IT_IS, NEGATED)})
     if name.startswith("demo-"):
         return rows({"Without Safety Steer": saved[WITHOUT], "With Safety Steer": saved[WITH]})
     return graph(Image.open(drawn), steering, CAPTIONS[name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import demos, directions, pictures, videos
+from . import demos, directions, negation, pictures, videos
 from .sheet import Sheet
 
 WORKFLOWS: dict[str, Callable[[Sheet], None]] = {
@@ -12,6 +12,7 @@ WORKFLOWS: dict[str, Callable[[Sheet], None]] = {
     "demo-text-to-video": demos.text_to_video,
     "demo-image-to-image": demos.image_to_image,
     "demo-category-mixing": demos.category_mixing,
+    "demo-negate-weights": negation.negate_weights,
     "text-to-image": pictures.text_to_image,
     "image-to-image": pictures.image_to_image,
     "text-to-video": videos.text_to_video,
