@@ -238,6 +238,18 @@ def test_half_precision_is_negated_exactly() -> None:
     assert torch.equal(states(clip), said)
 
 
+@pytest.mark.skipif(not hasattr(comfy.lora, "prefetch_prepared_value"), reason="this ComfyUI prepares no patches")
+def test_a_patch_that_comfyui_copies_to_another_device_does_the_same() -> None:
+    made = running_comfyui.module("adapters.negated_weights").NegatedWeights
+    patch, weight = made({"x"}, (torch.tensor([1, 5], dtype=torch.int32), -1.0)), torch.randn(2, 3)
+    copied = comfy.lora.prefetch_prepared_value(patch, [0], torch.zeros(4096, dtype=torch.uint8), None, True)
+    assert copied is not patch
+    patches = [[(1.0, one, 1.0, None, None)] for one in (patch, copied)]
+    one, other = (comfy.lora.calculate_weight(found, weight.clone(), "x") for found in patches)
+    assert torch.equal(one, other)
+    assert torch.equal(one.view(-1)[[1, 5]], -weight.view(-1)[[1, 5]])
+
+
 def test_weights_that_only_another_loader_can_read_are_refused() -> None:
     clip = tiny.clip("sd15")
     layer = clip.cond_stage_model.clip_l.transformer.text_model.encoder.layers[0].self_attn.out_proj
