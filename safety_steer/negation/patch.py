@@ -159,7 +159,7 @@ def matched(patch: WeightPatch, shapes: Mapping[str, tuple[int, int]], weights: 
     found: dict[str, LayerPatch] = {}
     for name, layer in patch.layers.items():
         named = [own for own in shapes if _same_name(own, name)]
-        fitting = [own for own in named if shapes[own] == layer.shape and _same_signs(signs(weights(own)), layer.signs)]
+        fitting = [own for own in named if shapes[own] == layer.shape and _same_signs(signs(weights(own)), layer)]
         if len(fitting) != 1:
             reason = "does not have that layer" if not named else "has other weights there"
             raise MismatchError(
@@ -173,8 +173,7 @@ def matched(patch: WeightPatch, shapes: Mapping[str, tuple[int, int]], weights: 
 def signs(weight: Tensor) -> Tensor:
     """Return which of SIGNS weights, spread evenly over a weight (out, in), are negative: packed, (SIGNS / 8,) uint8."""
     flat = weight.detach().flatten()
-    rows = torch.linspace(0, len(flat) - 1, SIGNS, dtype=torch.float64).long().to(flat.device)
-    negative = (flat[rows].float() < 0).cpu().view(-1, 8).to(torch.uint8)
+    negative = (flat[_looked_at(len(flat)).to(flat.device)].float() < 0).cpu().view(-1, 8).to(torch.uint8)
     return (negative << torch.arange(8, dtype=torch.uint8)).sum(1, dtype=torch.uint8)
 
 
@@ -210,6 +209,12 @@ def _same_name(own: str, name: str) -> bool:
     return own == name or own.endswith(f".{name}") or name.endswith(f".{own}")
 
 
-def _same_signs(one: Tensor, other: Tensor) -> bool:
-    different = (one ^ other)[:, None] >> torch.arange(8, dtype=torch.uint8) & 1
-    return float(different.sum()) <= (1 - SAME_SIGNS) * SIGNS
+def _looked_at(size: int) -> Tensor:
+    return torch.linspace(0, size - 1, SIGNS, dtype=torch.float64).long()
+
+
+def _same_signs(found: Tensor, layer: LayerPatch) -> bool:
+    """Compare signs where the patch leaves them alone: where it was applied already, the others are turned."""
+    different = ((found ^ layer.signs)[:, None] >> torch.arange(8, dtype=torch.uint8) & 1).flatten()
+    alone = ~torch.isin(_looked_at(math.prod(layer.shape)), layer.places)
+    return float(different[alone].sum()) <= (1 - SAME_SIGNS) * int(alone.sum())

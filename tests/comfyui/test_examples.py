@@ -106,6 +106,8 @@ def test_an_example_is_valid(path: Path) -> None:
     used = {node["class_type"] for node in graph.values()}
     if path.stem == "make-a-direction":
         assert used >= {"ExtractSafetyDirection", "SaveSafetyDirection", "AlignSafetyDirection", "SafetyScore"}
+    elif path.stem == "demo-negate-weights":
+        assert used >= {"LoadDemoGenerator", "NegateUnsafeWeights"}
     else:
         assert used >= {
             *("LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer", "ApplySafetySteer", "SafetyReport")

@@ -153,6 +153,17 @@ def test_negating_twice_gives_the_weights_back() -> None:
         assert torch.equal(model(x), said)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_patch_of_half_of_all_weights_is_known_again_where_it_was_applied(dtype: torch.dtype) -> None:
+    model = Model()
+    patch = patch_of(model, places=tuple(range(0, 600, 2)))
+    layers = linear_layers(model, "both")
+    once = {name: turned(layer.weight.to(dtype), patch.layers[name].places, -1.0) for name, layer in layers.items()}
+    assert set(matched(patch, dict.fromkeys(once, (30, 20)), once.__getitem__)) == set(once)
+    with pytest.raises(MismatchError):
+        matched(patch, dict.fromkeys(once, (30, 20)), lambda name: linear_layers(Model(1), "both")[name].weight)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn])
 def test_a_patch_knows_its_model_in_every_precision_and_under_longer_names(dtype: torch.dtype) -> None:
     model = Model()
