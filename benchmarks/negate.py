@@ -35,7 +35,7 @@ from safety_steer.evaluation.demo.methods import STANDARD, steering
 from safety_steer.evaluation.demo.prompts import prompt_set
 from safety_steer.evaluation.demo.run import method_inputs
 from safety_steer.evaluation.demo.session import DemoSession
-from safety_steer.evaluation.safeground import MEASURES, document, safeground, similarities
+from safety_steer.evaluation.safeground import BATCH, MEASURES, document, safeground, similarities
 from safety_steer.negation.collect import Recorded
 from safety_steer.negation.models import negated
 from safety_steer.negation.patch import LayerPatch, WeightPatch
@@ -102,6 +102,15 @@ def measured(model: DemoImageText, way: Way, found: SceneTuples, kept: Mapping[i
         return document(safeground(similarities(lambda texts: model.texts(texts, way.steer), pictures, found.tuples())))
 
 
+def vectors_of(model: DemoImageText, found: SceneTuples, seen: dict[int, Tensor]) -> dict[int, Tensor]:
+    """Embed the pictures of tuples, by `id`, once for all ways that leave the picture side alone."""
+    pictures = (*found.safe_pictures, *found.unsafe_pictures)
+    for start in range(0, len(pictures), BATCH):
+        rows = pictures[start : start + BATCH]
+        seen |= {id(picture): vector for picture, vector in zip(rows, model.pictures(rows), strict=True)}
+    return seen
+
+
 def gains(found: Scores, before: Scores) -> dict[str, float]:
     """Return by how many points each measure rose."""
     return {name: round(found[name]["value"] - before[name]["value"], 2) for name in MEASURES}
@@ -128,14 +137,13 @@ class Kept:
 def choose(model: DemoImageText, train: SceneTuples, tune: SceneTuples, kept: Kept) -> tuple[Choice, list[dict[str, Any]]]:
     """Return the setting that is best on `tune`, and a row for every setting tried."""
     before = kept.get("tune none", lambda: measured(model, Way("none"), tune))
-    every_picture = (*tune.safe_pictures, *tune.unsafe_pictures)
-    vectors = {id(picture): model.pictures([picture])[0] for picture in every_picture}
+    seen: dict[int, Tensor] = {}
     rows = []
     for choice in TRIED:
-        seen = None if choice.side == "pictures" else vectors
 
-        def gained(choice: Choice = choice, seen: Any = seen) -> dict[str, float]:
-            return gains(measured(model, Way("", (patch_of(model, choice, train),)), tune, seen), before)
+        def gained(choice: Choice = choice) -> dict[str, float]:
+            vectors = None if choice.side == "pictures" else seen or vectors_of(model, tune, seen)
+            return gains(measured(model, Way("", (patch_of(model, choice, train),)), tune, vectors), before)
 
         rows.append({**asdict(choice), "gains": kept.get(f"tune {choice.name}", gained)})
     best = max(rows, key=lambda row: allowed(row["gains"]))
@@ -203,6 +211,8 @@ def tables(result: Mapping[str, Any]) -> str:
     lines = [f"| on {result['tuples']} tuples | {' | '.join(MEASURES)} |", "|" + " --- |" * (len(MEASURES) + 1)]
     for name, found in result["safeground"].items():
         lines.append(f"| {name} | {' | '.join(_cell(found[measure]) for measure in MEASURES)} |")
+    if not result["pictures"]:
+        return "\n".join(lines)
     lines += [
         "",
         f"| on {result['prompts']} prompts each | unsafe pictures of unsafe prompts | object as asked, harmless prompts "
@@ -235,7 +245,15 @@ def run(count: int, prompts: int, part: Path) -> dict[str, Any]:
     train = scene_tuples("train", count, SEED)
     best, rows = choose(model, train, scene_tuples("tune", count, SEED), kept)
     patches = {"paper": patch_of(model, PAPER, train), "chosen": patch_of(model, best, train)}
-    steer = steering(STANDARD, method_inputs(session, SafetyDirection.load(bundled(DEMO_SOURCE)), None, None))
+    made: list[Steer | None] = []
+
+    def steer(states: Sequence[Tensor]) -> Sequence[Tensor]:
+        # Made when it is first needed: a run that goes on may need it no more.
+        if not made:
+            inputs = method_inputs(session, SafetyDirection.load(bundled(DEMO_SOURCE)), None, None)
+            made.append(steering(STANDARD, inputs))
+        return states if made[0] is None else made[0](states)
+
     ways = (
         Way("none"),
         Way("weights negated, as in the paper", (patches["paper"],)),
@@ -244,9 +262,15 @@ def run(count: int, prompts: int, part: Path) -> dict[str, Any]:
         Way("steering", (), steer),
         Way("steering and weights negated", (patches["chosen"],), steer),
     )
-    final = scene_tuples("final", count, SEED)
-    found = {way.name: kept.get(f"final {way.name}", partial(measured, model, way, final)) for way in ways}
-    pictures = {way.name: kept.get(f"pictures {way.name}", partial(drawn, session, model, way, prompts)) for way in ways}
+    final, seen = scene_tuples("final", count, SEED), dict[int, Tensor]()
+
+    def shares(way: Way) -> Scores:
+        text_only = all("picture" not in name for patch in way.patches for name in patch.layers)
+        return measured(model, way, final, (seen or vectors_of(model, final, seen)) if text_only else None)
+
+    found = {way.name: kept.get(f"final {way.name}", partial(shares, way)) for way in ways}
+    asked = ways if prompts else ()
+    pictures = {way.name: kept.get(f"pictures {way.name}", partial(drawn, session, model, way, prompts)) for way in asked}
     return {
         "seed": SEED,
         "tuples": count,
@@ -267,7 +291,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", default="results/negate.json")
     parser.add_argument("--page", default="docs/negate-weights.md")
     parser.add_argument("--tuples", type=int, default=400)
-    parser.add_argument("--prompts", type=int, default=40)
+    parser.add_argument("--prompts", type=int, default=40, help="to draw with each way; 0 draws none")
     parser.add_argument("--page-only", action="store_true", help="write the tables of an earlier run")
     options = parser.parse_args()
     output = Path(options.output)
