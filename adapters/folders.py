@@ -11,24 +11,26 @@ import folder_paths
 from ..safety_steer.errors import DataError
 from ..safety_steer.storage import bundled
 
-DIRECTIONS, PAIRS = "safety_directions", "safety_pairs"
-EXTENSIONS = {DIRECTIONS: {".safetensors"}, PAIRS: {".jsonl", ".csv"}}
-NODES = {DIRECTIONS: "Load Safety Direction", PAIRS: "Extract Safety Direction"}
-NOUNS = {DIRECTIONS: "direction file", PAIRS: "file of pairs"}
-KINDS = {DIRECTIONS: "direction", PAIRS: "pair"}
+DIRECTIONS, PAIRS, PATCHES = "safety_directions", "safety_pairs", "safety_patches"
+EXTENSIONS = {DIRECTIONS: {".safetensors"}, PAIRS: {".jsonl", ".csv"}, PATCHES: {".safetensors"}}
+NODES = {DIRECTIONS: "Load Safety Direction", PAIRS: "Extract Safety Direction", PATCHES: "Negate Unsafe Weights"}
+NOUNS = {DIRECTIONS: "direction file", PAIRS: "file of pairs", PATCHES: "patch file"}
+KINDS = {DIRECTIONS: "direction", PAIRS: "pair", PATCHES: "patch"}
 MODEL_FOLDERS = ("LLM", "text_encoders")
 # A file system takes 255, and while a file is written its name is longer.
 MAX_NAME_BYTES = 200
 
 
 def register() -> None:
-    """Add `models/safety_directions` with the bundled directions, and `models/safety_pairs`, to ComfyUI's model folders.
+    """Add `models/safety_directions` with the bundled directions, `models/safety_pairs` and `models/safety_patches` to the
+    model folders of ComfyUI.
 
     Paths a user has set in extra_model_paths.yaml are there already and stay first.
     """
     for kind, extensions in EXTENSIONS.items():
         folder_paths.add_model_folder_path(kind, os.path.join(folder_paths.models_dir, kind))
-        folder_paths.add_model_folder_path(kind, str(bundled.DIRECTIONS))
+        if kind != PATCHES:
+            folder_paths.add_model_folder_path(kind, str(bundled.DIRECTIONS))
         paths, known = folder_paths.folder_names_and_paths[kind]
         folder_paths.folder_names_and_paths[kind] = (paths, set(known) | extensions)
         folder_paths.filename_list_cache.pop(kind, None)
@@ -52,6 +54,16 @@ def pair_names() -> list[str]:
 def pair_path(name: str) -> str:
     """Return the path of a listed file of pairs; raises DataError for any other name."""
     return _listed(PAIRS, name)
+
+
+def patch_names() -> list[str]:
+    """List the patch files in all registered folders."""
+    return list(folder_paths.get_filename_list(PATCHES))
+
+
+def patch_path(name: str) -> str:
+    """Return the path of a listed patch file; raises DataError for any other name."""
+    return _listed(PATCHES, name)
 
 
 def language_models() -> list[str]:

@@ -12,6 +12,8 @@ from .category_mixer import SafetyCategoryMixer
 from .extract_direction import ExtractSafetyDirection
 from .load_demo_generator import LoadDemoGenerator
 from .load_direction import LoadSafetyDirection
+from .negate_vision_weights import NegateUnsafeWeightsVision
+from .negate_weights import NegateUnsafeWeights
 from .refuse_prompt import RefuseUnsafePrompt
 from .safety_report import SafetyReportNode
 from .safety_score import SafetyScoreNode
@@ -30,4 +32,6 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     SafetyReportNode,
     SafetyScoreNode,
     RefuseUnsafePrompt,
+    NegateUnsafeWeights,
+    NegateUnsafeWeightsVision,
 )

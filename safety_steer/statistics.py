@@ -75,6 +75,23 @@ def prompt_interval(shares: Tensor) -> tuple[float, float]:
     if bool(((values == 0) | (values == 1)).all()) or bool((values == values[0]).all()):
         total = round(float(values.sum()), 6)
         return wilson_interval(math.floor(total), len(values))[0], wilson_interval(math.ceil(total), len(values))[1]
+    return _bootstrap(values)
+
+
+def bootstrap_interval(hits: Tensor) -> tuple[float, float]:
+    """Compute the 95 % interval of the mean of (N,) hits, 0 or 1, by a percentile bootstrap over them.
+
+    At 0 and 100 %, where there is nothing to resample, it is Wilson's, for which scipy is needed. Raises DataError of none.
+    """
+    values = hits.double()
+    if not len(values):
+        raise DataError("There is nothing to give an interval of. Give at least one answer.")
+    if bool((values == values[0]).all()):
+        return wilson_interval(round(float(values.sum())), len(values))
+    return _bootstrap(values)
+
+
+def _bootstrap(values: Tensor) -> tuple[float, float]:
     rows = torch.randint(len(values), (RESAMPLES, len(values)), generator=torch.Generator().manual_seed(0))
     low, high = values[rows].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low, high

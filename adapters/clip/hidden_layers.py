@@ -21,7 +21,7 @@ from ...safety_steer.extraction.layer_hooks import watched
 from ...safety_steer.extraction.text_model import Progress
 from .encode_prompts import TOKENS_PER_PASS, encoder_name
 from .plain_tokens import PROBES, PlainTokenizer, numbers, plain
-from .tokens import Tokens, generates_sound, merged, sections, shape, without_sampling
+from .tokens import Tokens, generates_sound, merged, sections, shape, without_padding
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -136,9 +136,7 @@ def _probed(clip: CLIP) -> tuple[PlainTokenizer, list[Tokens], dict[str, nn.Modu
 
 def _options(clip: CLIP) -> dict[str, Any]:
     """Return how to tokenize without padding, and with no chat template where the tokenizer lets another be named."""
-    options = without_sampling(clip)
-    names = {*sections(clip.tokenize(PROBES[0], **options)), *(name for name, _ in clip.cond_stage_model.named_children())}
-    return {"llama_template": TEMPLATE, "tokenizer_options": {f"{name}_min_length": 0 for name in names}, **options}
+    return {"llama_template": TEMPLATE, **without_padding(clip)}
 
 
 def _readers(clip: CLIP, tokens: Tokens) -> dict[str, nn.Module]:

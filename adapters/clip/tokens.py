@@ -48,6 +48,13 @@ def without_sampling(clip: CLIP) -> dict[str, Any]:
     return {SAMPLES: False} if any(found.get(SAMPLES) for found in said) else {}
 
 
+def without_padding(clip: CLIP) -> dict[str, Any]:
+    """Return the options that keep a tokenizer from padding as far as it lets itself be asked, and from sampling sounds."""
+    options = without_sampling(clip)
+    names = {*sections(clip.tokenize("a", **options)), *(name for name, _ in clip.cond_stage_model.named_children())}
+    return {"tokenizer_options": {f"{name}_min_length": 0 for name in names}, **options}
+
+
 def beside(options: Mapping[str, Any]) -> list[str]:
     """Name what `without_sampling` left out."""
     return [SAMPLED] if SAMPLES in options else []

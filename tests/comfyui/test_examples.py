@@ -114,6 +114,8 @@ def test_an_example_is_valid(path: Path) -> None:
         assert used >= {"ExtractSafetyDirection", "SaveSafetyDirection", "AlignSafetyDirection", "SafetyScore"}
     elif path.stem == "demo-refuse-unsafe-prompt":
         assert used >= {"LoadSafetyDirection", "AlignSafetyDirection", "RefuseUnsafePrompt"}
+    elif path.stem == "demo-negate-weights":
+        assert used >= {"LoadDemoGenerator", "NegateUnsafeWeights"}
     else:
         assert used >= {
             *("LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer", "ApplySafetySteer", "SafetyReport")

@@ -25,6 +25,7 @@ LIGHT = {
     "safety_steer.choices",
     "safety_steer.demo_world",
     "safety_steer.errors",
+    "safety_steer.negation",
     "safety_steer.storage",
     "safety_steer.storage.bundled",
 }

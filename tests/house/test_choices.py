@@ -10,6 +10,7 @@ from safety_steer import choices
 from safety_steer.alignment.align_direction import THRESHOLDS
 from safety_steer.alignment.maps import MAPS
 from safety_steer.extraction.estimators import ESTIMATORS
+from safety_steer.negation.layers import KINDS
 from safety_steer.reports.canvas import THEMES
 from safety_steer.steering.gate import MODES
 from safety_steer.steering.operators import OPERATORS
@@ -23,6 +24,7 @@ REGISTRIES = {
     "GATES": MODES,
     "PRESETS": PRESETS,
     "THEMES": THEMES,
+    "NEGATED_LAYERS": KINDS,
 }
 
 

@@ -25,6 +25,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from safety_steer.reports.canvas import THEMES
 from tools.workflows.examples.demos import LET_THROUGH, REFUSED
+from tools.workflows.examples.negation import AS_IT_IS, NEGATED
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "example_workflows"
@@ -111,6 +112,8 @@ def thumbnail(name: str, saved: dict[str, list[Picture]], drawn: Path, steering:
         )
     if name == "demo-refuse-unsafe-prompt":
         return rows({title: saved[title] for title in (LET_THROUGH, REFUSED)})
+    if name == "demo-negate-weights":
+        return rows({title: saved[title] for title in (AS_IT_IS, NEGATED)})
     if name.startswith("demo-"):
         return rows({"Without Safety Steer": saved[WITHOUT], "With Safety Steer": saved[WITH]})
     return graph(Image.open(drawn), steering, CAPTIONS[name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import demos, directions, pictures, videos
+from . import demos, directions, negation, pictures, videos
 from .sheet import Sheet
 
 WORKFLOWS: dict[str, Callable[[Sheet], None]] = {
@@ -13,6 +13,7 @@ WORKFLOWS: dict[str, Callable[[Sheet], None]] = {
     "demo-image-to-image": demos.image_to_image,
     "demo-category-mixing": demos.category_mixing,
     "demo-refuse-unsafe-prompt": demos.refuse,
+    "demo-negate-weights": negation.negate_weights,
     "text-to-image": pictures.text_to_image,
     "image-to-image": pictures.image_to_image,
     "text-to-video": videos.text_to_video,
