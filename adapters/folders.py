@@ -1,4 +1,4 @@
-"""Where direction files, pairs and language models are found on this computer, and where fits are kept."""
+"""Where direction files, pairs, refusal files and language models are found on this computer, and where fits are kept."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ import folder_paths
 from ..safety_steer.errors import DataError
 from ..safety_steer.storage import bundled
 
-DIRECTIONS, PAIRS = "safety_directions", "safety_pairs"
-EXTENSIONS = {DIRECTIONS: {".safetensors"}, PAIRS: {".jsonl", ".csv"}}
-NODES = {DIRECTIONS: "Load Safety Direction", PAIRS: "Extract Safety Direction"}
-NOUNS = {DIRECTIONS: "direction file", PAIRS: "file of pairs"}
-KINDS = {DIRECTIONS: "direction", PAIRS: "pair"}
+DIRECTIONS, PAIRS, REFUSALS = "safety_directions", "safety_pairs", "safety_refusals"
+EXTENSIONS = {DIRECTIONS: {".safetensors"}, PAIRS: {".jsonl", ".csv"}, REFUSALS: {".safetensors"}}
+BUNDLED = (DIRECTIONS, PAIRS)
+NODES = {DIRECTIONS: "Load Safety Direction", PAIRS: "Extract Safety Direction", REFUSALS: "Refuse Unsafe Requests"}
+NOUNS = {DIRECTIONS: "direction file", PAIRS: "file of pairs", REFUSALS: "refusal file"}
+KINDS = {DIRECTIONS: "direction", PAIRS: "pair", REFUSALS: "refusal"}
 MODEL_FOLDERS = ("LLM", "text_encoders")
 # A file system takes 255, and while a file is written its name is longer.
 MAX_NAME_BYTES = 200
 
 
 def register() -> None:
-    """Add `models/safety_directions` with the bundled directions, and `models/safety_pairs`, to ComfyUI's model folders.
+    """Add `models/safety_directions` with the bundled directions, `models/safety_pairs` and `models/safety_refusals` to
+    ComfyUI's model folders.
 
     Paths a user has set in extra_model_paths.yaml are there already and stay first.
     """
     for kind, extensions in EXTENSIONS.items():
         folder_paths.add_model_folder_path(kind, os.path.join(folder_paths.models_dir, kind))
-        folder_paths.add_model_folder_path(kind, str(bundled.DIRECTIONS))
+        if kind in BUNDLED:
+            folder_paths.add_model_folder_path(kind, str(bundled.DIRECTIONS))
         paths, known = folder_paths.folder_names_and_paths[kind]
         folder_paths.folder_names_and_paths[kind] = (paths, set(known) | extensions)
         folder_paths.filename_list_cache.pop(kind, None)
@@ -52,6 +55,16 @@ def pair_names() -> list[str]:
 def pair_path(name: str) -> str:
     """Return the path of a listed file of pairs; raises DataError for any other name."""
     return _listed(PAIRS, name)
+
+
+def refusal_names() -> list[str]:
+    """List the refusal files in all registered folders."""
+    return list(folder_paths.get_filename_list(REFUSALS))
+
+
+def refusal_path(name: str) -> str:
+    """Return the path of a listed refusal file; raises DataError for any other name."""
+    return _listed(REFUSALS, name)
 
 
 def language_models() -> list[str]:

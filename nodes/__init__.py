@@ -12,6 +12,7 @@ from .category_mixer import SafetyCategoryMixer
 from .extract_direction import ExtractSafetyDirection
 from .load_demo_generator import LoadDemoGenerator
 from .load_direction import LoadSafetyDirection
+from .refuse_requests import RefuseUnsafeRequests
 from .safety_report import SafetyReportNode
 from .safety_score import SafetyScoreNode
 from .save_direction import SaveSafetyDirection
@@ -28,4 +29,5 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     ApplySafetySteerWanVideo,
     SafetyReportNode,
     SafetyScoreNode,
+    RefuseUnsafeRequests,
 )

@@ -13,7 +13,7 @@ from .. import __version__
 from ..errors import SafetySteerError
 from .console import Result
 
-COMMANDS = ("extract", "align", "inspect", "score", "add", "demo", "evaluate", "evaluate-comfy")
+COMMANDS = ("extract", "align", "inspect", "score", "add", "demo", "evaluate", "evaluate-comfy", "refuse")
 
 
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
