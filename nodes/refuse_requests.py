@@ -14,7 +14,6 @@ from .inputs import CATEGORY, search_aliases
 if TYPE_CHECKING:
     from comfy.sd import CLIP
 
-NODE_ID = "RefuseUnsafeRequests"
 MAX_FACTOR = 4.0
 
 
@@ -25,7 +24,7 @@ class RefuseUnsafeRequests(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         """Describe the node to ComfyUI."""
         return io.Schema(
-            node_id=NODE_ID,
+            node_id="RefuseUnsafeRequests",
             display_name="Refuse Unsafe Requests",
             category=CATEGORY,
             **search_aliases("safety", "refusal", "prompt enhancer", "guardrail", "autosteer", "generate text"),
@@ -75,7 +74,7 @@ class RefuseUnsafeRequests(io.ComfyNode):
         def tell(score: float, refused: bool) -> None:
             limit = threshold or head.threshold
             done = "refused" if refused else "answered"
-            node_text.show(node, f"request {done}: score {score:.3f}, refused from {limit:.3f}", NODE_ID)
+            node_text.show(node, f"request {done}: score {score:.3f}, refused from {limit:.3f}", "RefuseUnsafeRequests")
 
         made = refusing(clip, head, strength * head.strength, threshold or head.threshold, tell)
         return io.NodeOutput(made)

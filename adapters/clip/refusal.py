@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import comfy.model_management
 from torch import Tensor, nn
 
 from ...safety_steer.errors import EncoderError
@@ -46,10 +47,13 @@ def find_writer(clip: CLIP) -> Writer:
         )
     found = []
     for name, module in clip.cond_stage_model.named_modules():
-        blocks = getattr(getattr(module, "model", None), "layers", None)
-        writes = all(callable(getattr(module, method, None)) for method in ("generate", "logits"))
+        stack = getattr(module, "model", None)
+        blocks = getattr(stack, "layers", None)
+        # Qwen2.5-VL has generate in ComfyUI 0.33, which fails: nothing says what ends its answers.
+        ends = hasattr(getattr(stack, "config", None), "stop_tokens")
+        writes = ends and all(callable(getattr(module, method, None)) for method in ("generate", "logits"))
         if writes and isinstance(blocks, nn.ModuleList):
-            found.append(Writer(f"{name}.model", module.model, blocks))
+            found.append(Writer(f"{name}.model", stack, blocks))
     if len(found) != 1:
         raise EncoderError(
             f"Expected a CLIP with one language model that writes text, but {encoder_name(clip)} holds "
@@ -66,7 +70,7 @@ def refusing(clip: CLIP, head: RefusalHead, strength: float, threshold: float, t
     """
     writer = find_writer(clip)
     Guard(head, strength, threshold)
-    clip.load_model()
+    comfy.model_management.load_models_gpu([clip.patcher])
     table = writer.stack.embed_tokens
     width = int(table.weight.shape[-1])
     head.check_model(width, len(writer.blocks), embedding_rows(table, head.tokens, clip.patcher.load_device))
