@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from support import builders
+from support.commands import Capture, answer, complaint
 
 from safety_steer import __version__
 from safety_steer.cli import main
@@ -31,32 +31,6 @@ def made(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> d
     assert main(["extract", *sources, "-o", paths["direction"], "--quiet"]) == 0
     assert main(["align", paths["direction"], "--encoder", paths["t5"], "-o", paths["aligned"], "--quiet"]) == 0
     return paths
-
-
-Capture = pytest.CaptureFixture[str]
-
-
-def answer(arguments: list[str], capsys: Capture) -> dict[str, Any]:
-    """Run a command that works and return its JSON object."""
-    capsys.readouterr()
-    assert main([*arguments, "--json", "--quiet"]) == 0
-    printed = capsys.readouterr()
-    assert printed.out.count("\n") == 1
-    return json.loads(printed.out)
-
-
-def complaint(arguments: list[str], capsys: Capture, folder: Path | None = None) -> str:
-    """Run a command that cannot work: exit 2, one line on stderr, nothing on stdout, nothing new in the folder."""
-    before = sorted(folder.rglob("*")) if folder else []
-    capsys.readouterr()
-    assert main([*arguments, "--quiet"]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("safety-steer: ")
-    assert printed.err.count("\n") == 1
-    assert "Traceback" not in printed.err
-    assert (sorted(folder.rglob("*")) if folder else []) == before
-    return printed.err
 
 
 def test_extract_reports_the_layer_curve(made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support import builders, refusals
-from test_cli import Capture, answer, complaint
+from support.commands import Capture, answer, complaint
 
 from safety_steer.cli import main
 from safety_steer.refusal import training

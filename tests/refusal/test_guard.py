@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -120,12 +119,17 @@ def test_the_gate_is_read_from_the_last_token_of_its_layer_and_holds_while_writi
 
 
 def test_nothing_stays_on_the_model_even_after_an_error(writer: LanguageModel, head: RefusalHead) -> None:
-    alone = logits(writer)
+    def hooks() -> int:
+        return sum(len(module._forward_pre_hooks) + len(module._forward_hooks) for module in writer.causal.modules())
+
+    alone, hooked = logits(writer), hooks()
     before = {name: value.clone() for name, value in writer.causal.state_dict().items()}
+    with refusing(writer, head, 0.5, 0.0):
+        logits(writer)
+        assert hooks() == hooked + 2
     with pytest.raises(DataError, match="There are no requests"), refusing(writer, head, 0.5, 0.0):
         answers(writer, [], 3)
-    hooked: list[Any] = [module for module in writer.causal.modules() if module._forward_pre_hooks or module._forward_hooks]
-    assert hooked == []
+    assert hooks() == hooked
     assert torch.equal(logits(writer), alone)
     assert all(torch.equal(value, before[name]) for name, value in writer.causal.state_dict().items())
 
