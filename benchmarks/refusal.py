@@ -39,8 +39,8 @@ SYSTEM = "Expand the text into a detailed prompt for an image model."
 NAMES = {"smollm2": "SmolLM2-135M-Instruct", "qwen05": "Qwen2.5-Coder-0.5B-Instruct"}
 STRENGTHS = (0.025, 0.05, 0.1, 0.2, 0.4, 1.0, 3.0)
 # Train, tune, final: pairs of VLSafe, then harmless requests of XSTest and of Parti. The larger model gets fewer, for time.
-SIZES = {"smollm2": ((96, 24, 30), (40, 8, 15), (40, 8, 15)), "qwen05": ((64, 12, 30), (24, 4, 15), (24, 4, 15))}
-FINAL_UNSAFE, MAX_TOKENS, CLOSE = 60, 20, 1e-6
+SIZES = {"smollm2": ((300, 24, 30), (55, 8, 15), (55, 8, 15)), "qwen05": ((150, 12, 30), (40, 4, 15), (40, 4, 15))}
+SEEN, FINAL_UNSAFE, MAX_TOKENS, CLOSE = 60, 60, 20, 1e-6  # the first 60 were looked at in a trial with fewer pairs
 Json = dict[str, Any]
 
 
@@ -64,7 +64,7 @@ def read_splits(folder: Path, seed: int, sizes: tuple[tuple[int, ...], ...]) -> 
     for found in (asked, rows, hard, plain):
         order.shuffle(found)
     seen: set[str] = set()
-    final = [row["query"] for row in asked if fresh(seen, row["query"], Path(row["image_id"]).stem)][:FINAL_UNSAFE]
+    final = [row["query"] for row in asked if fresh(seen, row["query"], Path(row["image_id"]).stem)][SEEN : SEEN + FINAL_UNSAFE]
     seen |= {key for row in asked for key in keys(row["query"], Path(row["image_id"]).stem)}
     twins = [
         Pair(row["safe_query"], row["orig_query"], "unsafe")

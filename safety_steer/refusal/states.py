@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,14 +39,34 @@ def plain_states(
 ) -> RequestStates:
     """Read requests alone: the last P = `places` places of each, the start of its answer the last of them.
 
-    A request of fewer tokens repeats its first place.
+    A request that has fewer of its own repeats its first place.
     """
     return _read(model, ids, [], places, progress)
+
+
+def common_length(ids: Sequence[Sequence[int]]) -> int:
+    """Return how many tokens all rows begin with alike, leaving each at least one of its own."""
+    shortest = min(map(len, ids)) - 1
+    return next((at for at in range(shortest) if any(row[at] != ids[0][at] for row in ids)), shortest)
+
+
+def _started(model: LanguageModel, tokens: Sequence[int]) -> Any:
+    """Read once what all requests begin with, a system message say, and return the keys and values of it: (1, ...) each."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    if tokens:
+        with torch.no_grad():
+            model.text.model(input_ids=torch.tensor([list(tokens)]).to(model.device), past_key_values=cache)
+    return cache
 
 
 def _read(
     model: LanguageModel, ids: Sequence[Sequence[int]], after: list[int], places: int, progress: Progress | None
 ) -> RequestStates:
+    shared = common_length(ids)
+    started = _started(model, ids[0][:shared])
+    ids = [row[shared:] for row in ids]
     blocks, width = model.text.blocks, model.text.identity.width
     layers, final = torch.empty(len(ids), len(blocks), width), torch.empty(len(ids), places, width)
     padding = model.text.tokenizer.pad_token_id or 0
@@ -53,14 +75,17 @@ def _read(
         lengths = torch.tensor([len(ids[row]) for row in rows])
         longest = int(lengths.max())
         padded = [[*ids[row], *after, *[padding] * (longest - len(ids[row]))] for row in rows]
-        mask = (torch.arange(longest + len(after)) < lengths[:, None] + len(after)).long()
+        mask = (torch.arange(shared + longest + len(after)) < shared + lengths[:, None] + len(after)).long()
         here, numbers = torch.arange(len(rows)), torch.tensor(rows)
 
         def keep(layer: int, states: Tensor, here: Tensor = here, lengths: Tensor = lengths, numbers: Tensor = numbers) -> None:
             layers[numbers, layer] = states[here, lengths - 1].float().cpu()
 
+        cache = copy.deepcopy(started)
+        cache.batch_repeat_interleave(len(rows))
+        tokens = torch.tensor(padded).to(model.device)
         with torch.no_grad(), watched(blocks, range(len(blocks)), keep):
-            output = model.text.model(input_ids=torch.tensor(padded).to(model.device), attention_mask=mask.to(model.device))
+            output = model.text.model(input_ids=tokens, attention_mask=mask.to(model.device), past_key_values=cache)
         last = lengths + len(after) - 1
         wanted = (last[:, None] - torch.arange(places - 1, -1, -1)).clamp(min=0)
         final[numbers] = output.last_hidden_state[here[:, None], wanted].float().cpu()
