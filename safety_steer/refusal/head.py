@@ -105,7 +105,7 @@ class RefusalHead:
             raise FileFormatError(
                 f"A refusal file reads one of {depth} layers of its model, but this one says {layer}. {ADVICE}"
             )
-        names = (checks.field(document, key, str) for key in ("name", "architecture"))
+        name, architecture = (checks.field(document, key, str) for key in ("name", "architecture"))
         real, whole = torch.float32, torch.int64
         prober = Prober(
             checks.take(tensors, "inner", (HIDDEN, width), real),
@@ -117,7 +117,7 @@ class RefusalHead:
         if int(tokens.min()) < 0:
             raise FileFormatError(f"The refusal file names a token below 0. {ADVICE}")
         return cls(
-            model=ModelIdentity(*names, width=width, depth=depth),
+            model=ModelIdentity(name=name, architecture=architecture, width=width, depth=depth),
             layer=layer,
             prober=prober,
             steer=checks.take(tensors, "steer", (width, width), real),

@@ -70,7 +70,7 @@ def train_prober(unsafe: Tensor, harmless: Tensor, seed: int = 0) -> Prober:
         optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         for _ in range(STEPS):
             optimiser.zero_grad()
-            cross_entropy(network(rows), kinds, balance).backward()  # type: ignore[no-untyped-call]
+            cross_entropy(network(rows), kinds, balance).backward()
             optimiser.step()
     inner, inner_bias, outer, outer_bias = (parameter.detach() for parameter in network.parameters())
     return Prober(inner / scale, inner_bias - inner @ (mean / scale), outer, outer_bias)
