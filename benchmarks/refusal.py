@@ -70,16 +70,12 @@ def read_splits(folder: Path, seed: int, pairs: Sequence[int], others: Sequence[
         for row in rows
         if row["safe_query"] != row["orig_query"] and fresh(seen, row["orig_query"], Path(row["image_id"]).stem)
     ]
-    parts, at = {}, [0, 0, 0]
+    parts = {}
     for number, name in enumerate(("train", "tune", "final")):
-        chosen = [
-            found[start : start + size[number]]
-            for found, start, size in zip((twins, hard, plain), at, (pairs, others, others), strict=True)
-        ]
-        at = [start + len(found) for start, found in zip(at, chosen, strict=True)]
-        both = chosen[0]
+        first, after = (slice(sum(sizes[:number]), sum(sizes[: number + 1])) for sizes in (pairs, others))
+        both = twins[first]
         unsafe = final if name == "final" else [pair.unsafe for pair in both]
-        parts[name] = Split(unsafe, [*(pair.safe for pair in both), *chosen[1], *chosen[2]], both)
+        parts[name] = Split(unsafe, [*(pair.safe for pair in both), *hard[after], *plain[after]], both)
     return parts
 
 

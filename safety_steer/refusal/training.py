@@ -154,7 +154,7 @@ def train_steer(
             own = log_softmax(kept[calm] @ rows.T + shift, -1)
             still = kl_div(log_softmax(moved, -1), own, reduction="batchmean", log_target=True)
             optimiser.zero_grad()
-            (cross_entropy(wanted, places[chosen]) + KEEP * still).backward()  # type: ignore[no-untyped-call]
+            (cross_entropy(wanted, places[chosen]) + KEEP * still).backward()
             optimiser.step()
             if progress is not None:
                 progress(step + 1, STEPS)
@@ -174,7 +174,8 @@ def likely_tokens(head: nn.Module, states: Tensor, targets: Tensor) -> Tensor:
     weight = _weight(head)
     with torch.no_grad():
         found = [head(rows.to(weight.dtype)).topk(min(TOP, len(weight)), -1).indices.flatten() for rows in states.split(SAMPLE)]
-    return torch.cat([targets, *found]).unique()
+    tokens: Tensor = torch.cat([targets, *found]).unique()
+    return tokens
 
 
 def _weight(head: nn.Module) -> Tensor:
