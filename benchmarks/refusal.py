@@ -195,6 +195,11 @@ def draw(results: Json, path: Path) -> None:
     save_figure(figure, path)
 
 
+def write(document: Json, results: Json, path: Path) -> None:
+    """Write what was found so far."""
+    path.write_text(json.dumps({**document, "models": results}, indent=1) + "\n")
+
+
 def main() -> None:
     """Run the parts that are asked for and write what they found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -212,16 +217,17 @@ def main() -> None:
     options = parser.parse_args()
     options.state.mkdir(parents=True, exist_ok=True)
     results: Json = json.loads(options.output.read_text())["models"] if options.output.exists() else {}
+    document = {"system": SYSTEM, "seed": options.seed, "machine": platform.machine(), "threads": torch.get_num_threads()}
     for name in options.only:
         bench = Bench(name, options)
-        found = measure(bench)
-        results[name] = {**found, "tokens_per_second": speed(bench, found["strength"])}
-        document = {"system": SYSTEM, "seed": options.seed, "machine": platform.machine(), "threads": torch.get_num_threads()}
-        options.output.write_text(json.dumps({**document, "models": results}, indent=1) + "\n")
+        results[name] = measure(bench)
+        write(document, results, options.output)  # before the slow part too, for a run that is cut off there
+        results[name]["tokens_per_second"] = speed(bench, results[name]["strength"])
+        write(document, results, options.output)
     draw(results, options.picture)
     rows = [
         [found["model"], found["strength"], found["unsafe"]["before"][COMPLIED], found["unsafe"]["after"][COMPLIED],
-         found["unsafe"]["compliance_down"], found["harmless"]["after"][REFUSED], found["tokens_per_second"]["open_ratio"]]
+         found["unsafe"]["compliance_down"], found["harmless"]["after"][REFUSED], found.get("tokens_per_second", {}).get("open_ratio", "")]
         for found in results.values()
     ]  # fmt: skip
     print(table(["model", "eps", "complied", "after", "down", "harmless refused", "speed"], rows))
