@@ -226,10 +226,17 @@ def main() -> None:
         write(document, results, options.output)
     draw(results, options.picture)
     rows = [
-        [found["model"], found["strength"], found["unsafe"]["before"][COMPLIED], found["unsafe"]["after"][COMPLIED],
-         found["unsafe"]["compliance_down"], found["harmless"]["after"][REFUSED], found.get("tokens_per_second", {}).get("open_ratio", "")]
+        [
+            found["model"],
+            found["strength"],
+            found["unsafe"]["before"][COMPLIED],
+            found["unsafe"]["after"][COMPLIED],
+            found["unsafe"]["compliance_down"],
+            found["harmless"]["after"][REFUSED],
+            found.get("tokens_per_second", {}).get("open_ratio", "not taken"),
+        ]
         for found in results.values()
-    ]  # fmt: skip
+    ]
     print(table(["model", "eps", "complied", "after", "down", "harmless refused", "speed"], rows))
 
 
