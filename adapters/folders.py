@@ -1,4 +1,4 @@
-"""Where direction files, pairs and language models are found on this computer, and where fits are kept."""
+"""Where direction files, pairs, patches, refusals and language models are found on this computer, and where fits are kept."""
 
 from __future__ import annotations
 
@@ -11,25 +11,36 @@ import folder_paths
 from ..safety_steer.errors import DataError
 from ..safety_steer.storage import bundled
 
-DIRECTIONS, PAIRS, PATCHES = "safety_directions", "safety_pairs", "safety_patches"
-EXTENSIONS = {DIRECTIONS: {".safetensors"}, PAIRS: {".jsonl", ".csv"}, PATCHES: {".safetensors"}}
-NODES = {DIRECTIONS: "Load Safety Direction", PAIRS: "Extract Safety Direction", PATCHES: "Negate Unsafe Weights"}
-NOUNS = {DIRECTIONS: "direction file", PAIRS: "file of pairs", PATCHES: "patch file"}
-KINDS = {DIRECTIONS: "direction", PAIRS: "pair", PATCHES: "patch"}
+DIRECTIONS, PAIRS, PATCHES, REFUSALS = "safety_directions", "safety_pairs", "safety_patches", "safety_refusals"
+BUNDLED = (DIRECTIONS, PAIRS)
+EXTENSIONS = {
+    DIRECTIONS: {".safetensors"},
+    PAIRS: {".jsonl", ".csv"},
+    PATCHES: {".safetensors"},
+    REFUSALS: {".safetensors"},
+}
+NODES = {
+    DIRECTIONS: "Load Safety Direction",
+    PAIRS: "Extract Safety Direction",
+    PATCHES: "Negate Unsafe Weights",
+    REFUSALS: "Refuse Unsafe Requests",
+}
+NOUNS = {DIRECTIONS: "direction file", PAIRS: "file of pairs", PATCHES: "patch file", REFUSALS: "refusal file"}
+KINDS = {DIRECTIONS: "direction", PAIRS: "pair", PATCHES: "patch", REFUSALS: "refusal"}
 MODEL_FOLDERS = ("LLM", "text_encoders")
 # A file system takes 255, and while a file is written its name is longer.
 MAX_NAME_BYTES = 200
 
 
 def register() -> None:
-    """Add `models/safety_directions` with the bundled directions, `models/safety_pairs` and `models/safety_patches` to the
-    model folders of ComfyUI.
+    """Add `models/safety_directions` with the bundled directions, and those of pairs, patches and refusals, to the model
+    folders of ComfyUI.
 
     Paths a user has set in extra_model_paths.yaml are there already and stay first.
     """
     for kind, extensions in EXTENSIONS.items():
         folder_paths.add_model_folder_path(kind, os.path.join(folder_paths.models_dir, kind))
-        if kind != PATCHES:
+        if kind in BUNDLED:
             folder_paths.add_model_folder_path(kind, str(bundled.DIRECTIONS))
         paths, known = folder_paths.folder_names_and_paths[kind]
         folder_paths.folder_names_and_paths[kind] = (paths, set(known) | extensions)
@@ -64,6 +75,16 @@ def patch_names() -> list[str]:
 def patch_path(name: str) -> str:
     """Return the path of a listed patch file; raises DataError for any other name."""
     return _listed(PATCHES, name)
+
+
+def refusal_names() -> list[str]:
+    """List the refusal files in all registered folders."""
+    return list(folder_paths.get_filename_list(REFUSALS))
+
+
+def refusal_path(name: str) -> str:
+    """Return the path of a listed refusal file; raises DataError for any other name."""
+    return _listed(REFUSALS, name)
 
 
 def language_models() -> list[str]:

@@ -15,6 +15,7 @@ from .load_direction import LoadSafetyDirection
 from .negate_vision_weights import NegateUnsafeWeightsVision
 from .negate_weights import NegateUnsafeWeights
 from .refuse_prompt import RefuseUnsafePrompt
+from .refuse_requests import RefuseUnsafeRequests
 from .safety_report import SafetyReportNode
 from .safety_score import SafetyScoreNode
 from .save_direction import SaveSafetyDirection
@@ -34,4 +35,5 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     RefuseUnsafePrompt,
     NegateUnsafeWeights,
     NegateUnsafeWeightsVision,
+    RefuseUnsafeRequests,
 )

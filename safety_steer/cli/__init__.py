@@ -13,7 +13,19 @@ from .. import __version__
 from ..errors import SafetySteerError
 from .console import Result
 
-COMMANDS = ("extract", "align", "inspect", "score", "add", "demo", "evaluate", "evaluate-comfy", "negate", "safeground")
+COMMANDS = (
+    "extract",
+    "align",
+    "inspect",
+    "score",
+    "add",
+    "demo",
+    "evaluate",
+    "evaluate-comfy",
+    "negate",
+    "safeground",
+    "refuse",
+)
 
 
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from .layer_hooks import EverythingKept, captured
 
 Progress = Callable[[int, int], None]
 TokenIds = Sequence[Sequence[int]]
+Loaded = TypeVar("Loaded")
 POOLINGS = ("mean", "last")
 MAX_TOKENS = 512  # by hand; longer prompts are cut off
 BATCH_TOKENS = 4096  # by hand; of a padded batch
@@ -54,6 +55,21 @@ def load_text_model(path: str | os.PathLike[str], device: str = "auto", dtype: s
     any. `dtype` is "auto" (bfloat16 on GPU, float32 on CPU), "float32", "float16" or "bfloat16".
     Raises EncoderError when the path is not a text model that transformers can load.
     """
+    return load_with(_encoder_class, lambda model, *rest: wrap_text_model(_text_part(model), *rest), path, device, dtype)
+
+
+def load_with(
+    class_of: Callable[[Any], Any],
+    wrap: Callable[[Any, Any, str], Loaded],
+    path: str | os.PathLike[str],
+    device: str = "auto",
+    dtype: str = "auto",
+) -> Loaded:
+    """Load what `class_of(config)` of transformers makes of a path, and return `wrap(model, tokenizer, name)` of it.
+
+    The model is frozen and on its device, except for parts that `wrap` takes out. Options and errors are those of
+    `load_text_model`.
+    """
     import transformers
 
     folder, options = _locate(Path(path))
@@ -66,17 +82,16 @@ def load_text_model(path: str | os.PathLike[str], device: str = "auto", dtype: s
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, **options)
-        loader = transformers.AutoModelForTextEncoding if _is_t5(config) else transformers.AutoModel
-        model, loading = loader.from_pretrained(
+        model, loading = class_of(config).from_pretrained(
             folder, local_files_only=True, dtype=chosen, output_loading_info=True, **placement, **options
         )
         missing = [name for name in loading["missing_keys"] if "pooler" not in name]
         if missing:
             raise EncoderError(f"the weights lack {len(missing)} tensors, {missing[0]} among them")
-        model = _text_part(model).eval().requires_grad_(False)
+        model = model.eval().requires_grad_(False)
         if not placement and device != "auto":
             model = model.to(device)
-        return wrap_text_model(model, tokenizer, name=options.get("gguf_file") or Path(path).resolve().name)
+        return wrap(model, tokenizer, options.get("gguf_file") or Path(path).resolve().name)
     except Exception as error:  # loaders fail in as many ways as there are broken files, and all mean this
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise EncoderError(f"Cannot load a text model from '{path}' (device {device}): {reason}") from error
@@ -256,8 +271,12 @@ def _locate(path: Path) -> tuple[str, dict[str, Any]]:
     raise EncoderError(f"'{path}' holds no config.json and {len(files)} .gguf files. Name the model folder or one file.")
 
 
-def _is_t5(config: Any) -> bool:
-    return getattr(config, "model_type", "") in ("t5", "umt5", "mt5")
+def _encoder_class(config: Any) -> Any:
+    """Return the class of transformers that loads a model without what it may have on top of its blocks."""
+    import transformers
+
+    t5 = getattr(config, "model_type", "") in ("t5", "umt5", "mt5")
+    return transformers.AutoModelForTextEncoding if t5 else transformers.AutoModel
 
 
 def _text_part(model: Any) -> Any:
