@@ -23,8 +23,8 @@ FILES = {
     ("ExtractSafetyDirection", "model"),
     ("NegateUnsafeWeights", "source"),
     ("NegateUnsafeWeightsVision", "source"),
-}
     ("RefuseUnsafeRequests", "refusal_name"),
+}
 Node = dict[str, Any]
 
 
