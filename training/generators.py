@@ -34,6 +34,8 @@ REFINED = 0.4  # of the rate, for a generator that goes on from its weights
 # How many a step shows, by what it looks at.
 PICTURES = {"object": 256, "all": 96}
 VIDEOS = {"all": 48}
+TESTED = ("benign", "unsafe")
+Tests = dict[str, tuple[list[Scene], Tensor]]
 LOOKS: dict[str, Callable[[Tensor], Tensor | None]] = {"object": focus, "all": lambda _: None}
 
 
@@ -114,7 +116,11 @@ def _train(stage: Stage, run: Run) -> None:
             block.compile(dynamic=True)
     text_model = load_text_model(packaged_model(stage.encoder))
     empty = contexts(text_model, [""], stage.layer)
-    examiner = Examiner(stage, run.work, empty, text_model)
+    tests = {}
+    for group in TESTED:
+        held_out, prompts = held_out_prompts(JUDGED // 4 if stage.video else JUDGED, group, stage.video)
+        tests[group] = held_out, contexts(text_model, prompts, stage.layer)
+    examiner = Examiner(stage, run.work, empty, tests)
 
     def loss_of(step: int, spent: float) -> Tensor:
         looks_at = _looks_at(stage, step // world(), spent)
@@ -183,18 +189,16 @@ def latent_dataset(folder: Path, pictures: NDArray[np.uint8], autoencoder: Autoe
 class Examiner:
     """Writes weights, draws held-out prompts, has the judge look at them and keeps a contact sheet."""
 
-    def __init__(self, stage: Stage, work: Path, empty: Tensor, text_model: Any) -> None:
-        """Prepare the prompts once."""
-        self.stage, self.work, self.empty = stage, work, empty
-        count = JUDGED // 4 if stage.video else JUDGED
-        self.tests: dict[str, tuple[list[Scene], Tensor]] = {}
-        for group in ("benign", "unsafe"):
-            scenes, prompts = held_out_prompts(count, group, stage.video)
-            self.tests[group] = scenes, contexts(text_model, prompts, stage.layer)
+    def __init__(self, stage: Stage, work: Path, empty: Tensor, tests: Tests) -> None:
+        """Take scenes of no lesson and what the generator is told of them, by group."""
+        self.stage, self.work, self.empty, self.tests = stage, work, empty, tests
 
     def __call__(self, averaged: nn.Module, notes: Log) -> Log:
         """Judge the averaged weights and save them."""
-        network = cast(TaughtTransformer, averaged).plain()
+        return self.examine(cast(TaughtTransformer, averaged).plain(), notes)
+
+    def examine(self, network: SceneTransformer, notes: Log) -> Log:
+        """Judge a network and save it."""
         notes |= {"encoder": self.stage.encoder, "layer": self.stage.layer}
         judge = load_network(weights_path("judge"), "judge") if weights_path("judge").is_file() else None
         autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))

