@@ -42,8 +42,8 @@ class AlignSafetyDirectionVision(io.ComfyNode):
             **search_aliases("safety", "nsfw", "sfw", "fit direction", "image to video", "clip vision", "ip-adapter", "redux"),
             **kept_text(),
             description="Fit a safety direction to the CLIP vision model of your workflow, so that pictures that come in can "
-            "be steered. It uses harmless pictures with captions only. The first time takes a while; after that the fit is read "
-            "from disk.",
+            "be steered. It uses harmless pictures with captions only. The first time takes a while; after that the fit is "
+            "read from disk.",
             inputs=[
                 SafetyDirectionSocket.Input("direction", tooltip="The direction from Load Safety Direction."),
                 io.ClipVision.Input("clip_vision", tooltip="The CLIP vision model that looks at your picture."),
@@ -57,8 +57,8 @@ class AlignSafetyDirectionVision(io.ComfyNode):
                     options=picture_sets.names(),
                     default=picture_sets.DRAWN,
                     tooltip="A folder in ComfyUI's input folder with harmless pictures like those you use, each with a text "
-                    "file of the same name that says what it shows, as for LoRA training. 'drawn scenes' are cartoons that come "
-                    "with Safety Steer, for the demo.",
+                    "file of the same name that says what it shows, as for LoRA training. 'drawn scenes' are cartoons that "
+                    "come with Safety Steer, for the demo.",
                 ),
                 io.Int.Input(
                     "max_pictures",

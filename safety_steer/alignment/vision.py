@@ -2,8 +2,8 @@
 
 A caption and its picture mean the same, so that pairs of them say how the source's states go over into what CLIP vision says: a
 caption is the anchor, and the rest is the alignment of text. The source model is not at hand then. What it would say of a
-caption comes through a text encoder at hand: a reverse map from its states to the source's is fitted on the direction's own harmless
-prompts, whose source states the direction carries.
+caption comes through a text encoder at hand: a reverse map from its states to the source's is fitted on the direction's own
+harmless prompts, whose source states the direction carries.
 """
 
 from __future__ import annotations

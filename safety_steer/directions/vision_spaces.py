@@ -1,8 +1,8 @@
 """Vision spaces: which tensors of what CLIP vision says of a picture a generator reads, and what an entry calls them.
 
 A picture comes in as one object with several tensors, each read by other generators: Wan reads the penultimate states, Redux
-and HunyuanVideo 1.5 the last ones, unCLIP and Stable Cascade the embedding. They all say the same picture, so one gate decides for
-all of them. SVD, SV3D and Stable Zero123 carry the embedding itself where others carry their text.
+and HunyuanVideo 1.5 the last ones, unCLIP and Stable Cascade the embedding. They all say the same picture, so one gate decides
+for all of them. SVD, SV3D and Stable Zero123 carry the embedding itself where others carry their text.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def _check(reading: SpaceReading, name: str, aligned: AlignedDirection, far: boo
     farthest = float(reading.space.distance(reading.pooled, reading.real.sum(-1)).max())
     if not farthest <= (limit := float(reading.space.fit_limit)):
         raise MismatchError(
-            f"This picture lies {farthest:.1f} deviations from those the direction was fitted with ({name}, limit {limit:.1f}). "
+            f"This picture lies {farthest:.1f} deviations from those of the alignment ({name}, limit {limit:.1f}). "
             f"Another CLIP vision model looked at it, or it is unlike all of them. {ADVICE}, and with a folder of pictures "
             "like those you use."
         )
