@@ -25,7 +25,7 @@ def vision(names: tuple[str, ...] = SPACES) -> AlignedDirection:
     """The planted direction as if its encoder were CLIP vision."""
     text = builders.planted_aligned()
     spaces = MappingProxyType(dict.fromkeys(names, text.spaces["cross_attn"]))
-    return replace(text, spaces=spaces, places={name: Place(name) for name in names}, report=dict.fromkeys(names, {}))
+    return replace(text, spaces=spaces, places={name: Place(name) for name in names}, report={})
 
 
 def said(states: Tensor, **more: Any) -> SimpleNamespace:
