@@ -123,3 +123,14 @@ def test_a_text_encoder_that_says_nothing_of_the_source_is_refused() -> None:
     shuffled = replace(direction, anchor_activations=direction.anchor_activations[order])
     with pytest.raises(AlignmentError, match="from this text encoder is no better than chance"):
         captions_in_source(shuffled, text(world.benign(400, 2)), text(world.benign(PICTURES, 7)))
+
+
+def test_an_embedding_wider_than_there_are_pictures_is_aligned() -> None:
+    latents = builders.world().benign(PICTURES, 7)
+    view = torch.randn(builders.LATENT, 2 * PICTURES, generator=torch.Generator().manual_seed(9))
+    states = collect([{"image_embeds": list((latents @ view)[:, None])}], PICTURES)
+    found = align_pictures(builders.planted_direction(), CAPTIONS, source(), states, "planted vision")
+    safe, unsafe, _ = builders.world().pairs(60, seed=31)
+    space = found.spaces["image_embeds"]
+    assert auroc(*(open_gate((part @ view)[:, None], space).scores for part in (unsafe, safe))) > 0.95
+    assert float(space.unsafe_reading(unsafe @ view)[:, 0].mean()) > float(space.unsafe_reading(safe @ view)[:, 0].mean()) + 1
