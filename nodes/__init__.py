@@ -5,8 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .align_direction import AlignSafetyDirection
+from .align_direction_vision import AlignSafetyDirectionVision
 from .apply_conditioning import ApplySafetySteerConditioning
 from .apply_steer import ApplySafetySteer
+from .apply_vision_output import ApplySafetySteerVisionOutput
 from .apply_wan_video import ApplySafetySteerWanVideo
 from .category_mixer import SafetyCategoryMixer
 from .extract_direction import ExtractSafetyDirection
@@ -28,4 +30,6 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     ApplySafetySteerWanVideo,
     SafetyReportNode,
     SafetyScoreNode,
+    AlignSafetyDirectionVision,
+    ApplySafetySteerVisionOutput,
 )

@@ -12,8 +12,10 @@ from ..adapters import node_text, run_log
 from ..adapters.kept_text import kept_text
 from ..adapters.sampling import step_windows
 from ..adapters.sampling.entries import steer_entries
+from ..adapters.sampling.pictures import Pictures, chosen, require_pictures_alone, steer_pictures_of
 from ..adapters.sampling.step_windows import Entry
 from ..safety_steer.directions.aligned import AlignedDirection
+from ..safety_steer.steering.steer_conditioning import Outcome
 from . import settings
 from .inputs import CATEGORY, AlignedDirectionSocket, report_output, search_aliases
 
@@ -42,6 +44,7 @@ class ApplySafetySteerConditioning(io.ComfyNode):
                 ),
                 *settings.inputs(),
                 settings.preset_input(),
+                settings.vision_input(),
             ],
             outputs=[
                 io.Conditioning.Output(
@@ -54,12 +57,27 @@ class ApplySafetySteerConditioning(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, conditioning: Conditioning, direction: AlignedDirection, **values: Any) -> io.NodeOutput:
+    def execute(
+        cls,
+        conditioning: Conditioning,
+        direction: AlignedDirection,
+        vision_direction: AlignedDirection | None = None,
+        **values: Any,
+    ) -> io.NodeOutput:
         """Return steered copies; entries that need no steering are given back as they are."""
         steering, window = settings.read(**values)
+        of_text, of_pictures = chosen(direction, vision_direction, "Apply Safety Steer (Conditioning)")
         cut = partial(step_windows.cut, window=window)
-        entries, outcomes = steer_entries([entry_of(*pair) for pair in conditioning], direction, steering, cut)
-        text = node_text.describe(outcomes, direction)
+        entries: list[Entry] = [entry_of(*pair) for pair in conditioning]
+        outcomes: list[Outcome] = []
+        if of_text is not None:
+            entries, outcomes = steer_entries(entries, of_text, steering, cut)
+        pictures = None if of_pictures is None else Pictures(of_pictures, steering)
+        if pictures is not None:
+            if of_text is None:
+                require_pictures_alone(entries, pictures.direction)
+            entries = steer_pictures_of(entries, pictures, cut)
+        text = node_text.described(outcomes, of_text, pictures)
         node_text.show(cls.hidden.unique_id, text)
         log = run_log.finished(outcomes, direction, settings.sentence(steering, window), run_log.any_step(window))
         return io.NodeOutput([_pair(entry) for entry in entries], log, ui=ui.PreviewText(text))

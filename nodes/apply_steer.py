@@ -14,9 +14,16 @@ from ..adapters.kept_text import kept_text
 from ..adapters.sampling import answers, cross_attention, step_windows, unet_blocks
 from ..adapters.sampling.entries import Steer, each_with_text, sharing, steer_copies, steer_entries, steer_text
 from ..adapters.sampling.fade_curve import Curve
+from ..adapters.sampling.pictures import (
+    Pictures,
+    chosen,
+    require_pictures_alone,
+    steer_known_pictures,
+    steer_pictures_of,
+)
 from ..adapters.sampling.step_windows import Entry, Window
 from ..safety_steer.directions.aligned import AlignedDirection
-from ..safety_steer.errors import MismatchError
+from ..safety_steer.errors import DataError, MismatchError
 from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings
 from . import settings
 from .inputs import CATEGORY, AlignedDirectionSocket, checked_choice, report_output, search_aliases
@@ -78,6 +85,7 @@ class ApplySafetySteer(io.ComfyNode):
                     "Leave it empty for all.",
                 ),
                 settings.preset_input(),
+                settings.vision_input(),
             ],
             outputs=[
                 io.Model.Output(
@@ -98,27 +106,33 @@ class ApplySafetySteer(io.ComfyNode):
         site: str = SITES[0],
         fade: float = 0.0,
         blocks: str = "",
+        vision_direction: AlignedDirection | None = None,
         **values: Any,
     ) -> io.NodeOutput:
         """Return a clone of the model that steers; the model itself is not changed."""
         steering, window = settings.read(**values)
         checked_choice("site", site, SITES, "Apply Safety Steer")
+        of_text, of_pictures = chosen(direction, vision_direction, "Apply Safety Steer")
+        if of_pictures is not None and site != SITES[0]:
+            raise DataError("Pictures are steered before sampling. Set site to 'conditioning' on Apply Safety Steer.")
         patched = model.clone()
-        if site == SITES[0]:
+        if of_text is None:
+            replace = follow = _as_they_are
+        elif site == SITES[0]:
             replace, follow = (steer_positive(direction, steering, window, steer) for steer in (steer_text, steer_copies))
-            if not window.whole and not patched.get_wrappers(WrappersMP.SAMPLER_SAMPLE, step_windows.KEY):
-                patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, step_windows.KEY, _restore)
         else:
             layer = cross_attention.Layer(Curve(window, fade), unet_blocks.read(blocks))
             bit = cross_attention.attach(patched, layer)
             replace, follow = (attach_to_positive(direction, steering, bit, steer) for steer in (steer_text, steer_copies))
+        cuts = site == SITES[0] and not window.whole
+        if cuts and not patched.get_wrappers(WrappersMP.SAMPLER_SAMPLE, step_windows.KEY):
+            patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, step_windows.KEY, _restore)
         answers.attach(patched)
         line = settings.sentence(steering, window)
         log = run_log.RunLog(direction, line, during_sampling=True)
         used = run_log.any_step(window)
-        wrapper = _wrapper(
-            replace, follow, direction, cls.hidden.unique_id, log, used, cuts=used and not window.whole and site == SITES[0]
-        )
+        steer_pictures = _steering_of_pictures(of_pictures, steering, window, alone=of_text is None)
+        wrapper = _wrapper(replace, follow, steer_pictures, of_text, cls.hidden.unique_id, log, used, cuts=used and cuts)
         patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, wrapper)
         return io.NodeOutput(patched, log, ui=ui.PreviewText(f"{line}. What it did appears here after sampling."))
 
@@ -140,10 +154,35 @@ def attach_to_positive(direction: AlignedDirection, steering: SteerSettings, bit
     return partial(each_with_text, act=act)
 
 
+def _as_they_are(entries: Sequence[Entry]) -> tuple[list[Entry], list[Outcome]]:
+    """Leave all entries alone, where a direction for pictures alone is given."""
+    return list(entries), []
+
+
+def _steering_of_pictures(
+    direction: AlignedDirection | None, steering: SteerSettings, window: Window, alone: bool
+) -> Callable[[dict[str, list[Entry]]], Pictures | None]:
+    """Return what steers the pictures of a sampling run in all its roles, and says what it did; `alone` without text."""
+
+    def steer(conds: dict[str, list[Entry]]) -> Pictures | None:
+        if direction is None:
+            return None
+        if alone:
+            require_pictures_alone(conds["positive"], direction)
+        pictures, cut = Pictures(direction, steering), partial(step_windows.cut_family, window=window)
+        conds["positive"] = steer_pictures_of(conds["positive"], pictures, cut)
+        for role in (role for role in conds if role != "positive"):
+            conds[role] = steer_known_pictures(conds[role], pictures, cut)
+        return pictures
+
+    return steer
+
+
 def _wrapper(
     replace: Replace,
     follow: Replace,
-    direction: AlignedDirection,
+    steer_pictures: Callable[[dict[str, list[Entry]]], Pictures | None],
+    direction: AlignedDirection | None,
     node_id: str | None,
     log: run_log.RunLog,
     used: bool,
@@ -151,8 +190,8 @@ def _wrapper(
 ) -> Callable[..., Any]:
     """Return the OUTER_SAMPLE wrapper: it replaces the positive entries of one sampling run, which ComfyUI drops after it.
 
-    `follow` replaces entries of other roles that carry text of the positive. What was done goes to the log once the run is
-    done; not `used` says that no step is steered, `cuts` that entries are cut.
+    `follow` replaces entries of other roles that carry text of the positive, `steer_pictures` what came in as a picture. What
+    was done goes to the log once the run is done; not `used` says that no step is steered, `cuts` that entries are cut.
     """
 
     def wrapper(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
@@ -167,9 +206,10 @@ def _wrapper(
         for role in (role for role in conds if role != "positive"):
             conds[role] = _followed(conds[role], conds["positive"], follow)
         conds["positive"], outcomes = replace(conds["positive"])
-        if any(outcome.changed for outcome in outcomes):
+        pictures = steer_pictures(conds)
+        if direction is not None and any(outcome.changed for outcome in outcomes):
             answers.ask(executor.class_obj, direction)
-        node_text.show(node_id, node_text.describe(outcomes, direction), NODE_TYPE)
+        node_text.show(node_id, node_text.described(outcomes, direction, pictures), NODE_TYPE)
         records = run_log.records_of(outcomes, used)
         del outcomes
         sampled = executor(*args, **kwargs)

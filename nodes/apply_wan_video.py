@@ -13,6 +13,7 @@ from ..adapters.kept_text import kept_text
 from ..safety_steer.directions.aligned import AlignedDirection
 from ..safety_steer.errors import MismatchError
 from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings, steer_conditioning
+from ..safety_steer.steering.steer_pictures import require_text
 from . import settings
 from .inputs import CATEGORY, AlignedDirectionSocket, report_output, search_aliases
 
@@ -54,6 +55,7 @@ class ApplySafetySteerWanVideo(io.ComfyNode):
     @classmethod
     def execute(cls, text_embeds: dict[str, Any], direction: AlignedDirection, **values: Any) -> io.NodeOutput:
         """Return a copy with steered prompts; negative prompts and everything else stay the same objects."""
+        require_text(direction, "direction of Apply Safety Steer (WanVideoWrapper)")
         steering, window = settings.read(**values, start_percent=0.0, end_percent=1.0)
         embeds, outcomes = steer_text_embeds(text_embeds, direction, steering)
         text = node_text.describe(outcomes, direction)

@@ -18,6 +18,7 @@ from ..safety_steer.reports.canvas import THEMES
 from ..safety_steer.reports.picture import draw_reports
 from ..safety_steer.reports.text import as_text, verdict
 from ..safety_steer.steering.steer_conditioning import Outcome, SteerSettings
+from ..safety_steer.steering.steer_pictures import require_text
 from .apply_conditioning import Conditioning, entry_of
 from .inputs import CATEGORY, AlignedDirectionSocket, checked_choice, clip_input, prompt_input, search_aliases, theme_input
 from .safety_report import measure_all
@@ -75,6 +76,7 @@ class SafetyScoreNode(io.ComfyNode):
         prompt: str = "",
     ) -> io.NodeOutput:
         """Measure every prompt as it is, and answer for the most unsafe one."""
+        require_text(direction, "direction of Safety Score")
         entries = [entry_of(*pair) for pair in conditioning]
         _, outcomes = each_with_text(entries, lambda entry: _scored(entry, direction))
         queued = cls.hidden.prompt or {}

@@ -10,7 +10,7 @@ from ..safety_steer.steering.gate import MODES
 from ..safety_steer.steering.operators import OPERATORS
 from ..safety_steer.steering.presets import PRESETS
 from ..safety_steer.steering.steer_conditioning import SteerSettings
-from .inputs import checked_choice
+from .inputs import AlignedDirectionSocket, checked_choice
 
 MAX_STRENGTH = 10.0
 AS_SET = "as set"
@@ -77,6 +77,16 @@ def preset_input() -> io.Input:
         tooltip="Settings by name, in place of strength, operator, gate and preserve_norm. 'as set' takes those. 'off' changes "
         "nothing. 'gentle' steers only clearly unsafe prompts, at half strength. 'standard' is what the node starts with. "
         "'strict' also steers prompts that are only suspicious: about 1 in 50 harmless ones changes too.",
+    )
+
+
+def vision_input() -> io.Input:
+    """Return the input for a direction that is fitted to pictures."""
+    return AlignedDirectionSocket.Input(
+        "vision_direction",
+        optional=True,
+        tooltip="A direction from Align Direction (Vision): then pictures that come in through CLIP vision are steered too, as "
+        "in image to video, unCLIP and Stable Cascade.",
     )
 
 

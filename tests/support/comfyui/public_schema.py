@@ -17,7 +17,10 @@ from tools.docs import write_pack_nodes
 
 LOCK, ENGLISH = write_pack_nodes.LOCK, write_pack_nodes.ENGLISH
 # Lists of files, which differ from computer to computer.
-FILES = {("LoadSafetyDirection", "direction_name"), ("ExtractSafetyDirection", "pairs"), ("ExtractSafetyDirection", "model")}
+FILES = {
+    *(("LoadSafetyDirection", "direction_name"), ("ExtractSafetyDirection", "pairs"), ("ExtractSafetyDirection", "model")),
+    ("AlignSafetyDirectionVision", "pictures"),
+}
 Node = dict[str, Any]
 
 
