@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 LONGEST = 8  # states of a word
 DOUBT = 1.0  # the evidence for no word at all
+SURE = 10.0  # how much surer an answer is than its evidence: a word that is a little likely would be drawn a little
 
 
 class PictureReader(nn.Module):
@@ -46,7 +47,7 @@ class PictureReader(nn.Module):
         states = [part.to(evidence.dtype).expand(len(pictures), -1, -1) for part in (self.silence, self.frame)]
         shares = [(1 - seen).expand(-1, len(self.silence)), seen.expand(-1, len(self.frame))]
         for found, words in zip(evidence.split(self.heads, 1), self.words.split(self.heads), strict=True):
-            answer = F.pad(found, (0, 1), value=DOUBT).softmax(-1)[:, :-1] * seen
+            answer = (SURE * F.pad(found, (0, 1), value=DOUBT)).softmax(-1)[:, :-1] * seen
             share = answer @ (words != 0).any(-1).to(answer.dtype)
             states.append(torch.einsum("bw,wld->bld", answer, words.to(answer.dtype)) / share.clamp(min=1e-6)[..., None])
             shares.append(share)

@@ -11,7 +11,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ...demo_world.judges import ConvolutionalClassifier, ImageTextEmbedding, SeparableClassifier
+from ...demo_world.judges import ConvolutionalClassifier, ImageTextEmbedding, SeparableClassifier, to_network
+from ...demo_world.pictures import look, no_picture
+from ...demo_world.render import render
 from ...demo_world.sampling import (
     STEPS,
     DemoGenerator,
@@ -23,10 +25,12 @@ from ...demo_world.sampling import (
     load_generator,
     pad_states,
 )
+from ...demo_world.scenes import Scene
 from ...demo_world.weights import load_network, weights_path
 from ...extraction.text_model import Progress, TextModel, token_states
 from .baselines import SafeLatentDiffusion, sample_safe
 from .methods import UNSAFE_CONCEPTS
+from .prompts import PromptSet
 
 GUIDANCE = 3.0
 BATCH = 32
@@ -88,6 +92,15 @@ class DemoSession:
         """Return the token states (T_i, D) that condition the generator."""
         return token_states(self.text_model, prompts, self.layer, progress=progress)
 
+    def pictures_of(self, scenes: Sequence[Scene]) -> list[Tensor]:
+        """Return what the embedding's tower says of pictures of scenes, its last states (64, C) each, one at a time."""
+        pictures = (to_network(torch.from_numpy(render(scene)[None])) for scene in scenes)
+        return [look(self.embedding, picture).last_hidden_state[0] for picture in pictures]
+
+    def given(self, one: PromptSet) -> list[Tensor]:
+        """Return what the generator is told: token states of a set's prompts, or what the tower says of its scenes' pictures."""
+        return self.pictures_of(one.scenes) if self.generator.reads_pictures else self.states(one.prompts)
+
     def caption_states(self, prompts: Sequence[str]) -> Tensor:
         """Return token states (N, T, D) as the image-text embedding reads captions."""
         return contexts(self.reader, list(prompts))
@@ -104,7 +117,7 @@ class DemoSession:
         sampling = sampling or Sampling()
         keys = [_key(rows, seed, negative, sampling) for rows, seed in zip(states, seeds, strict=True)]
         missing = [index for index, key in enumerate(keys) if key not in self.drawn]
-        against = contexts(self.text_model, [negative], self.generator.layer)
+        against = self._against(negative)
         done = len(keys) - len(missing)
         for start in range(0, len(missing), BATCH):
             rows = missing[start : start + BATCH]
@@ -117,6 +130,11 @@ class DemoSession:
             if progress is not None:
                 progress(done, len(keys))
         return torch.stack([self.drawn[key] for key in keys])
+
+    def _against(self, negative: str) -> Tensor:
+        if self.generator.reads_pictures:
+            return no_picture(self.generator.network.config.reads)
+        return contexts(self.text_model, [negative], self.generator.layer)
 
     def _sample(self, states: list[Tensor], seeds: list[int], against: Tensor, sampling: Sampling) -> Tensor:
         positive = pad_states(states)
