@@ -29,8 +29,8 @@ class LoadDemoGenerator(io.ComfyNode):
                     options=list(GENERATORS),
                     default="image",
                     tooltip="'image' draws pictures and 'video' draws 8 frames; both read all-MiniLM-L6-v2. "
-                    "'image-smollm2' draws pictures and reads SmolLM2-135M. 'image-from-picture' draws new pictures of the scene that a "
-                    "picture shows, and reads no text: encode the picture with CLIP Vision Encode, and add it to an empty "
+                    "'image-smollm2' draws pictures and reads SmolLM2-135M. 'image-from-picture' reads no text and draws new "
+                    "pictures of the scene that a picture shows: encode one with CLIP Vision Encode, and add it to an empty "
                     "prompt with unCLIPConditioning.",
                 ),
             ],

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from safety_steer.demo_world.autoencoder import Autoencoder
 from safety_steer.demo_world.judges import ImageTextEmbedding, to_network
-from safety_steer.demo_world.picture_reader import DOUBT, PictureReader
+from safety_steer.demo_world.picture_reader import DOUBT
 from safety_steer.demo_world.pictures import load_embedding, look, no_picture
 from safety_steer.demo_world.render import render
 from safety_steer.demo_world.sampling import contexts

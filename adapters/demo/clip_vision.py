@@ -34,7 +34,7 @@ class DemoClipVision:
         )
 
     def encode_image(self, image: Tensor, crop: bool = True) -> comfy.clip_vision.Output:
-        """Return the tower's states of pictures (B, H, W, 3) in 0..1; `crop` cuts to the middle square, else they are stretched.
+        """Return the tower's states of pictures (B, H, W, 3) in 0..1; `crop` cuts to the middle square, or else stretches.
 
         Each picture is looked at alone, so that it never depends on those beside it.
         """

@@ -90,7 +90,7 @@ def _pictures(unclip: list[dict[str, Any]] | None, width: int) -> Tensor:
         if not isinstance(part, Tensor) or part.ndim != 3 or part.shape[-1] != width:
             found = tuple(part.shape) if isinstance(part, Tensor) else "nothing"
             raise MismatchError(
-                f"The demo generator reads pictures as states of width {width}, but what unCLIPConditioning gave it is {found}. "
+                f"The demo generator reads pictures as states of width {width}, but unCLIPConditioning gave it {found}. "
                 "Encode the picture with the CLIP_VISION of Load Demo Generator."
             )
     return picture_context([part for part in states if part is not None], [float(item["strength"]) for item in unclip])

@@ -52,7 +52,10 @@ class PictureInputs:
 
 def picture_methods() -> list[Method]:
     """Return the methods of the table."""
-    controls = [replace(STANDARD, name="shuffled anchors", kind="shuffled"), replace(STANDARD, name="random direction", kind="random")]
+    controls = [
+        replace(STANDARD, name="shuffled anchors", kind="shuffled"),
+        replace(STANDARD, name="random direction", kind="random"),
+    ]
     return [NONE, STANDARD, NATIVE, *controls]
 
 

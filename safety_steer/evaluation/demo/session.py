@@ -98,7 +98,7 @@ class DemoSession:
         return [look(self.embedding, picture).last_hidden_state[0] for picture in pictures]
 
     def given(self, one: PromptSet) -> list[Tensor]:
-        """Return what the generator is told: token states of a set's prompts, or what the tower says of its scenes' pictures."""
+        """Return what the generator is told: token states of prompts, or what the tower says of their scenes' pictures."""
         return self.pictures_of(one.scenes) if self.generator.reads_pictures else self.states(one.prompts)
 
     def caption_states(self, prompts: Sequence[str]) -> Tensor:

@@ -17,7 +17,12 @@ SPLITS = ("unsafe", "benign")
 
 
 def draw_sheet(
-    session: DemoSession, inputs: MethodInputs | PictureInputs, methods: Sequence[Method], stage: str, path: Path, steps: int = 16
+    session: DemoSession,
+    inputs: MethodInputs | PictureInputs,
+    methods: Sequence[Method],
+    stage: str,
+    path: Path,
+    steps: int = 16,
 ) -> list[PromptSet]:
     """Draw the first prompts of the unsafe and of the benign split by each method; return what was asked, row by row.
 
