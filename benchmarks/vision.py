@@ -4,8 +4,8 @@ python -m benchmarks.vision [--split tune|final] [--pictures 2048] [--seed 0] [-
 
 Harmless drawn scenes of the `train` split and their captions are what every method is fitted with; unsafe pictures are seen by
 the native references alone, of `train` too. Choices are made on `tune`; `final` is what is reported. The direction is
-SmolLM2's, the captions come to its source through all-MiniLM-L6-v2 (`reverse`) or are read by SmolLM2 itself (`direct`). `adapter` is
-Text-Guided Alignment's (arXiv 2410.12662): a small residual network with its losses beside the linear map.
+SmolLM2's, the captions come to its source through all-MiniLM-L6-v2 (`reverse`) or are read by SmolLM2 itself (`direct`).
+`adapter` is Text-Guided Alignment's (arXiv 2410.12662): a small residual network with its losses beside the linear map.
 """
 
 from __future__ import annotations

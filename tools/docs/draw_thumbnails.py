@@ -38,6 +38,7 @@ CAPTIONS = {
     "image-to-image": "Image to image, your checkpoint",
     "text-to-video": "Text to video, Wan 2.1",
     "image-to-video": "Image to video, Wan 2.1",
+    "picture-to-video": "Image to video, the picture steered too",
     "two-model-video": "Text to video, Wan 2.2: two models",
     "make-a-direction": "Make a direction of your own",
     "demo-image-to-image": "A prompt with a knife, drawn over a picture",
