@@ -27,7 +27,7 @@ from safety_steer.reports.canvas import THEMES
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "example_workflows"
-SCRIPT = ROOT / "benchmarks" / "browser" / "workflows.mjs"
+SCRIPT = ROOT / "tools" / "browser" / "workflows.mjs"
 README_EXAMPLE, README_PICTURE = "demo-text-to-image", ROOT / "docs" / "images" / "workflow.png"
 SIZE, GAP, LABEL = (512, 320), 6, 28
 GROUND, INK = (24, 26, 36), THEMES["dark"].ink

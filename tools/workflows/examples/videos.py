@@ -69,7 +69,7 @@ def picture_to_video(sheet: Sheet) -> None:
         sheet,
         "Image to video, with the picture steered too",
         "In Align Direction (Vision) choose a folder of your input folder: some hundred harmless pictures like the one you "
-        "start from, each with a text file of the same name that says what it shows. The drawn scenes it begins with suit cartoons.",
+        "start from, each with a text file of the same name that says what it shows. The drawn scenes suit cartoons.",
         "What CLIP vision says of the picture is steered; the picture's latent is not, so that the video still begins with it.",
     )
     aligned, direction = parts.align_nodes(sheet, clip)
