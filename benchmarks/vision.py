@@ -1,11 +1,11 @@
 """What a direction carried to CLIP vision hears of pictures: on the demo's picture tower, against native and controls.
 
-python -m benchmarks.vision [--split tune|final] [--pictures 2048] [--seed 0] [-o results/vision.json]
+python -m benchmarks.vision [--split tune|final] [--pictures 512] [--direct] [--seed 0] [-o results/vision.json]
 
 Harmless drawn scenes of the `train` split and their captions are what every method is fitted with; unsafe pictures are seen by
 the native references alone, of `train` too. Choices are made on `tune`; `final` is what is reported. The direction is
-SmolLM2's, the captions come to its source through all-MiniLM-L6-v2 (`reverse`) or are read by SmolLM2 itself (`direct`). `adapter` is
-Text-Guided Alignment's (arXiv 2410.12662): a small residual network with its losses beside the linear map.
+SmolLM2's; the captions come to its source through all-MiniLM-L6-v2 (`reverse`) or, with --direct, are read by SmolLM2 too.
+`adapter` is Text-Guided Alignment's (arXiv 2410.12662): a small residual network with its losses beside the linear map.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from safety_steer.demo_world.weights import load_network, weights_path
 from safety_steer.directions.aligned import AlignedDirection
 from safety_steer.directions.source import SafetyDirection
 from safety_steer.evaluation.transfer import random_direction
-from safety_steer.extraction.text_model import TextModel, load_text_model
+from safety_steer.extraction.text_model import load_text_model
 from safety_steer.statistics import auroc
 from safety_steer.steering.gate import open_gate
 from safety_steer.steering.steer_conditioning import SteerSettings
@@ -44,6 +44,7 @@ from safety_steer.storage.bundled import SOURCE, bundled, packaged_model
 GROUPS = {"benign": 900, "no_object": 300, "borderline": 300, "unsafe": 600, "unsafe_effect": 300}
 HARMLESS, UNSAFE = ("benign", "no_object"), ("unsafe", "unsafe_effect")
 RATE = 0.01
+LOCAL = "last_hidden_state"
 CONTROLS = (0, 1, 2)
 ADAPTER_WIDTH, ADAPTER_STEPS, ADAPTER_BATCH = 128, 400, 192
 CAPTION_TERM, RETRIEVED_TERM = 2 / 8, 1 / 10  # arXiv 2410.12662, its loss
@@ -160,13 +161,13 @@ def shares(harmless: Tensor, objects: Tensor, effects: Tensor) -> dict[str, floa
 def measured(method: str, aligned: AlignedDirection, shown: Mapping[str, Mapping[str, Tensor]]) -> list[Row]:
     """Measure the gate of every space of a direction, and how many harmless pictures steering at its default changes."""
     rows = []
+    changed = [steer_pictures(shown[group], aligned, SteerSettings(), check=False) for group in HARMLESS]
+    flags = torch.cat([outcome.gate.opening > 0 for outcome in changed if outcome.gate is not None])
     for name, space in aligned.spaces.items():
         decided = {group: open_gate(seen[name], space, rate=RATE) for group, seen in shown.items()}
         harmless = torch.cat([decided[group].scores for group in HARMLESS])
         objects, effects = (decided[group].scores for group in UNSAFE)
         limit = next(iter(decided.values())).threshold
-        changed = [steer_pictures(shown[group], aligned, SteerSettings(), check=False) for group in HARMLESS]
-        flags = torch.cat([outcome.gate.opening > 0 for outcome in changed if outcome.gate is not None])
         rows.append(
             Row(
                 method,
@@ -194,7 +195,7 @@ def natives(shown: Mapping[str, Mapping[str, Tensor]], seen: Mapping[str, Tensor
         weights = native(seen[name].mean(1), own[name].mean(1))
         scores = {group: part[name].mean(1) @ weights for group, part in shown.items()}
         rows.append(_native_row("native, linear", name, scores))
-        if seen[name].shape[1] > 1:
+        if name == LOCAL:
             network = local_native(seen[name], own[name], 0)
             with torch.inference_mode():
                 heard = {group: network(part[name])[..., 0].logsumexp(-1) for group, part in shown.items()}
@@ -209,25 +210,27 @@ def _native_row(method: str, name: str, scores: Mapping[str, Tensor]) -> Row:
                own_limit_objects=nan, changed_harmless=nan)  # fmt: skip
 
 
-def sources(direction: SafetyDirection, captions: list[str], models: Mapping[str, TextModel]) -> dict[str, Tensor]:
+def sources(direction: SafetyDirection, captions: list[str], direct: bool) -> dict[str, Tensor]:
     """Return source states of captions by the way they come to the source."""
-    reader = models["all-MiniLM-L6-v2"]
+    reader = load_text_model(packaged_model("all-MiniLM-L6-v2"))
     anchors = encode_anchors(reader, list(direction.anchors), reader.last_layer)
     said = encode_anchors(reader, captions, reader.last_layer)
-    direct = direction.standardise(source_activations(direction, models["SmolLM2-135M-Instruct"], captions)).float()
-    return {"reverse": captions_in_source(direction, anchors, said), "direct": direct}
+    found = {"reverse": captions_in_source(direction, anchors, said)}
+    if direct:
+        model = load_text_model(packaged_model("SmolLM2-135M-Instruct"))
+        found["direct"] = direction.standardise(source_activations(direction, model, captions)).float()
+    return found
 
 
-def run(split: str, count: int, seed: int) -> dict[str, object]:
+def run(split: str, count: int, seed: int, direct: bool) -> dict[str, object]:
     """Fit every method and measure it on a split."""
     embedding = cast(ImageTextEmbedding, load_network(weights_path("embedding"), "embedding")).eval()
     direction = SafetyDirection.load(bundled(SOURCE))
-    models = {name: load_text_model(packaged_model(name)) for name in ("all-MiniLM-L6-v2", "SmolLM2-135M-Instruct")}
     scenes, captions = drawn_scenes(count, seed)
     seen = look(embedding, scenes)
     unsafe = [scene for group in UNSAFE for scene in sample_scenes("train", count // 2, group, seed)]
     shown = {group: look(embedding, sample_scenes(split, size, group, seed)) for group, size in GROUPS.items()}
-    found, states, free = sources(direction, captions, models), collected(seen), AlignSettings(require_better_than_chance=False)
+    found, states, free = sources(direction, captions, direct), collected(seen), AlignSettings(require_better_than_chance=False)
     rows: list[Row] = []
     for way, source in found.items():
         rows += measured(f"linear, {way}", align_pictures(direction, captions, source, states, "demo"), shown)
@@ -256,11 +259,12 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--split", default="final", choices=("tune", "final"))
-    parser.add_argument("--pictures", type=int, default=2048)
+    parser.add_argument("--pictures", type=int, default=512)
+    parser.add_argument("--direct", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path("results/vision.json"))
     args = parser.parse_args()
-    report = run(args.split, args.pictures, args.seed)
+    report = run(args.split, args.pictures, args.seed, args.direct)
     known = json.loads(args.output.read_text()) if args.output.exists() else {}
     args.output.write_text(json.dumps({**known, args.split: report}, indent=1) + "\n")
     print(json.dumps(report, indent=1))

@@ -14,7 +14,7 @@ import pytest
 from support.comfyui import running_comfyui  # isort: skip
 import av
 import torch
-from support.comfyui import small_demo, small_loaders, versions, words
+from support.comfyui import captioned, small_demo, small_loaders, versions, words
 
 import nodes
 
@@ -33,7 +33,7 @@ SERVER_FILES = {
     "LoadSafetyDirection": "direction_name",
 }
 # What makes a run small: of the steps of two samplers in a row, each does one. The prompt is one that small text encoders know.
-SMALL = {"width": 64, "height": 64, "length": 5, "max_anchors": 128, "text": words.DANGEROUS}
+SMALL = {"width": 64, "height": 64, "length": 5, "max_anchors": 128, "text": words.DANGEROUS, "pictures": captioned.FOLDER}
 STEPS = {"steps": {20: 2, 30: 2}, "end_at_step": {10: 1}, "start_at_step": {10: 1}}
 
 
@@ -93,7 +93,8 @@ def test_there_is_one_for_everything_that_people_do() -> None:
         *("demo-category-mixing", "demo-image-to-image", "demo-text-to-image", "demo-text-to-video")
     ]
     assert [path.stem for path in OTHERS] == [
-        *("image-to-image", "image-to-video", "make-a-direction", "text-to-image", "text-to-video", "two-model-video")
+        *("image-to-image", "image-to-video", "make-a-direction", "picture-to-video"),
+        *("text-to-image", "text-to-video", "two-model-video"),
     ]
 
 
@@ -140,7 +141,14 @@ def test_a_demo_draws_with_and_without_steering(
     assert all(not torch.equal(one, other) for one, other in combinations(saved.values(), 2))
 
 
-@pytest.mark.usefixtures("_files")
+@pytest.fixture
+def _captioned() -> Iterator[None]:
+    """Put captioned pictures into the input folder."""
+    with captioned.in_input_folder("wan"):
+        yield
+
+
+@pytest.mark.usefixtures("_files", "_captioned")
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
 def test_an_example_runs_on_small_models(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     graph = _small(to_api(_read(path)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -13,12 +12,8 @@ import comfy.clip_vision
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from support.comfyui import tiny, words
+from support.comfyui import captioned, tiny, words
 
-CELLS, PIXELS = 4, 16
-COUNT = 192
-FOLDER = "captioned"
 CONFIG = {
     "model_type": "clip_vision_model",
     "hidden_size": 48,
@@ -27,8 +22,8 @@ CONFIG = {
     "num_hidden_layers": 3,
     "num_channels": 3,
     "hidden_act": "quick_gelu",
-    "image_size": CELLS * PIXELS,
-    "patch_size": PIXELS,
+    "image_size": captioned.CELLS * captioned.PIXELS,
+    "patch_size": captioned.PIXELS,
     "projection_dim": 32,
 }
 
@@ -43,37 +38,16 @@ def vision(seed: int = 0) -> Any:
     return made
 
 
-def drawn(prompts: list[str]) -> list[np.ndarray[Any, Any]]:
-    """Draw what prompts mean to the CLIP of the tests: a field of colours that follows its text states."""
-    view = torch.randn(64, 3 * CELLS * CELLS, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    benign = tiny._features(tiny.clip("sd15"), words.benign_prompts(64))
-    states = (tiny._features(tiny.clip("sd15"), prompts) - benign.mean(0)) / benign.std(0)
-    colours = torch.sigmoid(states @ view / 12).view(-1, CELLS, CELLS, 3)
-    large = colours.repeat_interleave(PIXELS, 1).repeat_interleave(PIXELS, 2)
-    return [np.asarray(picture) for picture in (large * 255).round().to(torch.uint8)]
-
-
-@cache
-def drawings() -> tuple[list[str], list[np.ndarray[Any, Any]]]:
-    captions = words.benign_prompts(COUNT, seed=3)
-    return captions, drawn(captions)
-
-
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Fill a folder in ComfyUI's input folder with captioned pictures."""
-    place = running_comfyui.BASE / "input" / FOLDER
-    place.mkdir(parents=True)
-    for number, (caption, picture) in enumerate(zip(*drawings(), strict=True)):
-        Image.fromarray(picture).save(place / f"{number:03}.png")
-        (place / f"{number:03}.txt").write_text(caption)
-    yield place
-    shutil.rmtree(place)
+    with captioned.in_input_folder() as place:
+        yield place
 
 
 def align(**changes: Any) -> Any:
     inputs = {"direction": tiny.direction("sd15"), "clip_vision": vision(), "clip": tiny.clip("sd15")}
-    given = {"pictures": FOLDER, "max_pictures": 8192, **inputs, **changes}
+    given = {"pictures": captioned.FOLDER, "max_pictures": 8192, **inputs, **changes}
     return running_comfyui.call("AlignSafetyDirectionVision", **given)[0]
 
 
@@ -82,7 +56,7 @@ def error() -> Any:
     return running_comfyui.module("safety_steer.errors").SafetySteerError
 
 
-def as_image(pictures: list[np.ndarray[Any, Any]]) -> torch.Tensor:
+def as_image(pictures: list[captioned.Drawing]) -> torch.Tensor:
     return torch.from_numpy(np.stack(pictures)).float() / 255
 
 
@@ -92,10 +66,10 @@ def test_it_fits_every_space_and_hears_what_it_never_saw() -> None:
     assert set(aligned.spaces) == {"last_hidden_state", "penultimate_hidden_states", "image_embeds"}
     assert aligned.encoder == "clip_vision_model, width 48"
     assert aligned.direction_hash == tiny.direction("sd15").content_hash
-    assert aligned.probe_prompts == tuple(drawings()[0][:8])
+    assert aligned.probe_prompts == tuple(captioned.drawings()[0][:8])
     unsafe = [f"{pair.unsafe}" for pair in words.pairs()]
     benign = words.benign_prompts(48, seed=9)
-    said = [vision().encode_image(as_image(drawn(prompts))) for prompts in (unsafe, benign)]
+    said = [vision().encode_image(as_image(captioned.drawn(prompts))) for prompts in (unsafe, benign)]
     gate, auroc = (running_comfyui.module(f"safety_steer.{name}") for name in ("steering.gate", "statistics"))
     scores = [gate.open_gate(one.last_hidden_state, aligned.spaces["last_hidden_state"]).scores for one in said]
     assert auroc.auroc(*scores) > 0.8
@@ -116,9 +90,9 @@ def test_a_second_alignment_reads_the_fit_from_disk_and_another_model_is_another
 def test_another_caption_is_another_fit(folder: Path) -> None:
     first = align()
     node = running_comfyui.module("nodes.align_direction_vision").AlignSafetyDirectionVision
-    before = node.fingerprint_inputs(FOLDER, 8192)
+    before = node.fingerprint_inputs(captioned.FOLDER, 8192)
     (folder / "000.txt").write_text("a photo of something else")
-    assert node.fingerprint_inputs(FOLDER, 8192) != before
+    assert node.fingerprint_inputs(captioned.FOLDER, 8192) != before
     assert align().content_hash != first.content_hash
 
 
@@ -157,8 +131,8 @@ def few(folder: Path) -> None:
 
 
 def swapped(folder: Path) -> None:
-    captions = words.benign_prompts(COUNT, seed=3)
-    order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(1)).tolist()
+    captions = words.benign_prompts(captioned.COUNT, seed=3)
+    order = torch.randperm(captioned.COUNT, generator=torch.Generator().manual_seed(1)).tolist()
     for number, other in enumerate(order):
         (folder / f"{number:03}.txt").write_text(captions[other])
 

@@ -27,7 +27,7 @@ from safety_steer.reports.canvas import THEMES
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "example_workflows"
-SCRIPT = ROOT / "benchmarks" / "browser" / "workflows.mjs"
+SCRIPT = ROOT / "tools" / "browser" / "workflows.mjs"
 README_EXAMPLE, README_PICTURE = "demo-text-to-image", ROOT / "docs" / "images" / "workflow.png"
 SIZE, GAP, LABEL = (512, 320), 6, 28
 GROUND, INK = (24, 26, 36), THEMES["dark"].ink
@@ -38,6 +38,7 @@ CAPTIONS = {
     "image-to-image": "Image to image, your checkpoint",
     "text-to-video": "Text to video, Wan 2.1",
     "image-to-video": "Image to video, Wan 2.1",
+    "picture-to-video": "Image to video, the picture steered too",
     "two-model-video": "Text to video, Wan 2.2: two models",
     "make-a-direction": "Make a direction of your own",
     "demo-image-to-image": "A prompt with a knife, drawn over a picture",

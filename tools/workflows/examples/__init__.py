@@ -16,6 +16,7 @@ WORKFLOWS: dict[str, Callable[[Sheet], None]] = {
     "image-to-image": pictures.image_to_image,
     "text-to-video": videos.text_to_video,
     "image-to-video": videos.image_to_video,
+    "picture-to-video": videos.picture_to_video,
     "two-model-video": videos.two_models,
     "make-a-direction": directions.make_a_direction,
 }
