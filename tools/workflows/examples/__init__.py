@@ -11,6 +11,7 @@ WORKFLOWS: dict[str, Callable[[Sheet], None]] = {
     "demo-text-to-image": demos.text_to_image,
     "demo-text-to-video": demos.text_to_video,
     "demo-image-to-image": demos.image_to_image,
+    "demo-picture-to-picture": demos.picture_to_picture,
     "demo-category-mixing": demos.category_mixing,
     "text-to-image": pictures.text_to_image,
     "image-to-image": pictures.image_to_image,
