@@ -9,6 +9,8 @@ from comfy_api.latest import io
 from ..safety_steer.demo_world import GENERATORS
 from .inputs import CATEGORY, checked_choice, search_aliases
 
+PARTS = ("autoencoder", "embedding", "picture-reader")  # of every generator
+
 
 class LoadDemoGenerator(io.ComfyNode):
     """Load one of the bundled generators and the text model it reads."""
@@ -59,18 +61,19 @@ class LoadDemoGenerator(io.ComfyNode):
         from ..adapters.demo.clip_vision import DemoClipVision
         from ..adapters.demo.model import make_model
         from ..adapters.demo.vae import make_vae
-        from ..safety_steer.demo_world.pictures import load_embedding
+        from ..safety_steer.demo_world.pictures import load_eyes
         from ..safety_steer.demo_world.sampling import load_generator
 
         loaded = load_generator(generator)
         parts = make_model(loaded), make_clip(loaded), make_vae(loaded.autoencoder, loaded.video)
-        return io.NodeOutput(*parts, DemoClipVision(load_embedding()))
+        return io.NodeOutput(*parts, DemoClipVision(load_eyes()))
 
     @classmethod
     def fingerprint_inputs(cls, generator: str) -> str:
         """Change when the weights change, so that ComfyUI loads them again."""
+        from ..safety_steer.demo_world.sampling import SHARED
         from ..safety_steer.demo_world.weights import weights_path
 
-        paths = [weights_path(name) for name in (generator, "autoencoder", "embedding") if generator in GENERATORS]
+        paths = [weights_path(name) for name in (*PARTS, SHARED.get(generator, generator)) if generator in GENERATORS]
         found = [os.stat(path) for path in paths if path.is_file()]
         return " ".join(f"{status.st_size}-{status.st_mtime_ns}" for status in found)

@@ -6,7 +6,6 @@ image generator knows of drawing stays as it is.
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import cast
 
@@ -17,24 +16,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from safety_steer.demo_world.autoencoder import Autoencoder
-from safety_steer.demo_world.judges import ImageTextEmbedding, to_network
-from safety_steer.demo_world.picture_reader import DOUBT
-from safety_steer.demo_world.pictures import load_embedding, look, no_picture
+from safety_steer.demo_world.judges import ImageTextEmbedding, accuracy, judged, labels, to_network
+from safety_steer.demo_world.picture_reader import DOUBT, PictureReader, ReaderConfig
+from safety_steer.demo_world.pictures import Eyes
 from safety_steer.demo_world.render import render
-from safety_steer.demo_world.sampling import contexts
-from safety_steer.demo_world.scenes import sample_scenes
-from safety_steer.demo_world.transformer import SceneTransformer, TransformerConfig
-from safety_steer.demo_world.weights import fits, load_network, read_weights, weights_path
+from safety_steer.demo_world.sampling import contexts, generate, load_generator
+from safety_steer.demo_world.scenes import Scene, sample_scenes
+from safety_steer.demo_world.weights import load_network, read_weights, save_weights, weights_path
 from safety_steer.extraction.text_model import load_text_model
 from safety_steer.storage.bundled import packaged_model
 
 from .dataset import image_dataset
 from .distributed import first_alone, world
-from .generators import TESTED, Examiner, Stage, Tests
+from .generators import REFINED, TESTED, contact_sheet
 from .loop import Log, Plan, Run, train
 from .picture_words import FRAME, heads, true_words, word_states
 
 NAME = "image-from-picture"
+WEIGHTS = "picture-reader"
 ENCODER = "all-MiniLM-L6-v2"
 WIDTH = 96  # of the tower's last states
 HIDDEN = 256
@@ -47,59 +46,75 @@ SILENT = 4.0  # the evidence at each place for nothing, at first
 
 
 def train_image_from_picture(run: Run) -> None:
-    """Learn to read pictures for the image generator, whose weights are taken over."""
+    """Learn to read pictures for the image generator."""
     with first_alone():
         pictures, scenes, _ = image_dataset(run.work, run.pictures, run.processes)
-        embedding = load_embedding()
+        embedding = cast(ImageTextEmbedding, load_network(weights_path("embedding"), "embedding"))
         autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))
-        states = picture_dataset(run.work / "images" / "tower.npy", pictures, embedding, autoencoder)
+        places = picture_dataset(run.work / "images" / "tower.npy", pictures, embedding, autoencoder)
     truth = true_words(scenes)
-    network = untrained(states, run.from_weights)
-    config = network.config
-    stage = Stage(NAME, config, ENCODER, None, run.pictures, run.pictures, {}, 3e-3, 0.0)
-    examiner = Examiner(stage, run.work, no_picture(WIDTH), _tests(embedding))
-    reader = network.reader
-    for learned in (reader.words, reader.frame, reader.silence):
-        learned.requires_grad_(False)
+    reader = untrained(places)
+    if run.from_weights:
+        reader.load_state_dict(read_weights(weights_path(WEIGHTS)).tensors)
+    reader.words.requires_grad_(False)
+    reader.frame.requires_grad_(False)
+    examiner = Examiner(run.work / f"{NAME}.png", embedding)
 
     def loss_of(step: int, share: float) -> Tensor:  # noqa: ARG001
         rows = torch.from_numpy(np.sort(np.random.default_rng(step).integers(len(scenes), size=BATCH // world())))
         with torch.autocast("cpu", torch.bfloat16):
-            seen = torch.from_numpy(states[rows.numpy()]).float()
-            evidence = reader.evidence(seen, torch.ones(seen.shape[:2], dtype=torch.bool))
+            evidence = reader.evidence(torch.from_numpy(places[rows.numpy()]).float())
         total = torch.zeros(())
-        for found, answers in zip(evidence.split(reader.heads, 1), truth, strict=True):
+        for found, answers in zip(evidence.split(reader.config.heads, 1), truth, strict=True):
             total = total + F.cross_entropy(F.pad(found, (0, 1), value=DOUBT), answers[rows])
         return total
 
-    def save(averaged: nn.Module, notes: Log) -> Log:
-        shown = copy.deepcopy(network)
-        shown.reader.load_state_dict(averaged.state_dict())
-        return examiner.examine(shown.eval().requires_grad_(False), notes)
-
-    share = 0.4 if run.from_weights else 1.0
-    train(Plan(NAME, run.work, run.minutes, rate=stage.rate * share, average=0.995, save_minutes=12.0), reader, loss_of, save)
+    rate = 3e-3 * (REFINED if run.from_weights else 1.0)
+    train(Plan(NAME, run.work, run.minutes, rate=rate, average=0.995, save_minutes=12.0), reader, loss_of, examiner)
 
 
-def untrained(states: NDArray[np.float16], from_weights: bool) -> SceneTransformer:
-    """Return the image generator with a reader that knows the words' states, and what it has learned before if asked."""
+def untrained(places: NDArray[np.float16]) -> PictureReader:
+    """Return a reader that knows the words' states and how far the tower's states spread, and nothing else."""
     torch.manual_seed(0)
+    text_model = load_text_model(packaged_model(ENCODER))
+    words, frame = word_states(text_model)
     known = tuple(len(head.words) for head in heads())
-    config = TransformerConfig(picture_width=WIDTH, picture_hidden=HIDDEN, picture_heads=known, picture_frame=FRAME)
-    network = SceneTransformer(config)
-    start = read_weights(weights_path(NAME if from_weights else "image")).tensors
-    network.load_state_dict(fits(network, start), strict=False)
-    if not from_weights:
-        text_model = load_text_model(packaged_model(ENCODER))
-        words, frame = word_states(text_model)
-        reader = network.reader
-        with torch.no_grad():
-            reader.words.copy_(words)
-            reader.frame.copy_(frame)
-            reader.silence.copy_(contexts(text_model, [""])[0])
-            reader.state_scale.copy_(torch.from_numpy(states[:: max(1, len(states) // 1000)].astype(np.float32)).std((0, 1)))
-            reader.scores.bias[-1] = SILENT
-    return network.eval()
+    reader = PictureReader(ReaderConfig(WIDTH, HIDDEN, known, text_model.identity.width, FRAME))
+    with torch.no_grad():
+        reader.words.copy_(words)
+        reader.frame.copy_(frame)
+        reader.place_scale.copy_(torch.from_numpy(places[:: max(1, len(places) // 1000)].astype(np.float32)).std((0, 1)))
+        reader.scores.bias[-1] = SILENT
+    return reader
+
+
+class Examiner:
+    """Writes weights, draws new pictures of held-out renderings, has the judge look at them and keeps a contact sheet."""
+
+    def __init__(self, sheet: Path, embedding: ImageTextEmbedding) -> None:
+        """Render the held-out scenes once."""
+        self.sheet, self.embedding = sheet, embedding
+        self.tests: dict[str, tuple[list[Scene], Tensor]] = {}
+        for group in TESTED:
+            scenes = sample_scenes("tune", JUDGED, group, seed=1)
+            self.tests[group] = scenes, to_network(torch.from_numpy(np.stack([render(scene) for scene in scenes])))
+
+    def __call__(self, averaged: nn.Module, notes: Log) -> Log:
+        """Judge the averaged weights and save them."""
+        reader = cast(PictureReader, averaged)
+        eyes, generator = Eyes(self.embedding, reader), load_generator(NAME)
+        empty = contexts(load_text_model(packaged_model(ENCODER)), [""])
+        judge = load_network(weights_path("judge"), "judge")
+        sheet: list[Tensor] = []
+        for group, (scenes, pictures) in self.tests.items():
+            states = eyes.look(pictures).last_hidden_state
+            drawn = generate(generator, states, empty, list(range(len(scenes))))
+            sheet += [*pictures[:16], *drawn[:16]]
+            for head, share in accuracy(judged(judge, drawn), labels(scenes)).items():
+                notes[f"{group}.{head}"] = round(share, 4)
+        contact_sheet(sheet, self.sheet, 16)
+        save_weights(weights_path(WEIGHTS), WEIGHTS, reader, notes)
+        return notes
 
 
 def picture_dataset(
@@ -116,18 +131,10 @@ def picture_dataset(
                 latents = autoencoder.encode(seen[::DECODED])
                 noise = NOISE * torch.rand(len(latents), 1, 1, 1) * torch.randn(latents.shape)
                 seen[::DECODED] = autoencoder.decode(latents + noise).float().clamp(-1, 1)
-            states = look(embedding, seen.contiguous(memory_format=torch.channels_last)).last_hidden_state
-            result[start : start + CHUNK] = states.numpy()
+            with torch.inference_mode():
+                features = embedding.tower(seen.contiguous(memory_format=torch.channels_last))
+            result[start : start + CHUNK] = features.flatten(2).transpose(1, 2).numpy()
         result.flush()
         file.with_suffix(".part").replace(file)
     loaded: NDArray[np.float16] = np.load(file, mmap_mode="r")
     return loaded
-
-
-def _tests(embedding: ImageTextEmbedding) -> Tests:
-    tests: Tests = {}
-    for group in TESTED:
-        scenes = sample_scenes("tune", JUDGED, group, seed=1)
-        pictures = to_network(torch.from_numpy(np.stack([render(scene) for scene in scenes])))
-        tests[group] = scenes, look(embedding, pictures).last_hidden_state
-    return tests

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -30,12 +30,11 @@ from .loop import Log, Plan, Run, train
 DROPPED = 0.1
 FOCUSED = 0.75  # of the budget, in which two steps of three look at the object only
 JUDGED = 64
+TESTED = ("benign", "unsafe")
 REFINED = 0.4  # of the rate, for a generator that goes on from its weights
 # How many a step shows, by what it looks at.
 PICTURES = {"object": 256, "all": 96}
 VIDEOS = {"all": 48}
-TESTED = ("benign", "unsafe")
-Tests = dict[str, tuple[list[Scene], Tensor]]
 LOOKS: dict[str, Callable[[Tensor], Tensor | None]] = {"object": focus, "all": lambda _: None}
 
 
@@ -116,11 +115,7 @@ def _train(stage: Stage, run: Run) -> None:
             block.compile(dynamic=True)
     text_model = load_text_model(packaged_model(stage.encoder))
     empty = contexts(text_model, [""], stage.layer)
-    tests = {}
-    for group in TESTED:
-        held_out, prompts = held_out_prompts(JUDGED // 4 if stage.video else JUDGED, group, stage.video)
-        tests[group] = held_out, contexts(text_model, prompts, stage.layer)
-    examiner = Examiner(stage, run.work, empty, tests)
+    examiner = Examiner(stage, run.work, empty, text_model)
 
     def loss_of(step: int, spent: float) -> Tensor:
         looks_at = _looks_at(stage, step // world(), spent)
@@ -189,16 +184,18 @@ def latent_dataset(folder: Path, pictures: NDArray[np.uint8], autoencoder: Autoe
 class Examiner:
     """Writes weights, draws held-out prompts, has the judge look at them and keeps a contact sheet."""
 
-    def __init__(self, stage: Stage, work: Path, empty: Tensor, tests: Tests) -> None:
-        """Take scenes of no lesson and what the generator is told of them, by group."""
-        self.stage, self.work, self.empty, self.tests = stage, work, empty, tests
+    def __init__(self, stage: Stage, work: Path, empty: Tensor, text_model: Any) -> None:
+        """Prepare the prompts once."""
+        self.stage, self.work, self.empty = stage, work, empty
+        count = JUDGED // 4 if stage.video else JUDGED
+        self.tests: dict[str, tuple[list[Scene], Tensor]] = {}
+        for group in TESTED:
+            scenes, prompts = held_out_prompts(count, group, stage.video)
+            self.tests[group] = scenes, contexts(text_model, prompts, stage.layer)
 
     def __call__(self, averaged: nn.Module, notes: Log) -> Log:
         """Judge the averaged weights and save them."""
-        return self.examine(cast(TaughtTransformer, averaged).plain(), notes)
-
-    def examine(self, network: SceneTransformer, notes: Log) -> Log:
-        """Judge a network and save it."""
+        network = cast(TaughtTransformer, averaged).plain()
         notes |= {"encoder": self.stage.encoder, "layer": self.stage.layer}
         judge = load_network(weights_path("judge"), "judge") if weights_path("judge").is_file() else None
         autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))
@@ -212,12 +209,13 @@ class Examiner:
             if judge is not None:
                 for head, share in accuracy(judged(judge, frames), labels(scenes)).items():
                     notes[f"{group}.{head}"] = round(share, 4)
-        _contact_sheet(sheet, self.work / f"{self.stage.name}.png", 8 if self.stage.video else 16)
+        contact_sheet(sheet, self.work / f"{self.stage.name}.png", 8 if self.stage.video else 16)
         save_weights(weights_path(self.stage.name), "generator", network, notes)
         return notes
 
 
-def _contact_sheet(pictures: list[Tensor], path: Path, columns: int) -> None:
+def contact_sheet(pictures: list[Tensor], path: Path, columns: int) -> None:
+    """Write pictures (3, H, W) in -1..1 in rows of `columns`, twice as large."""
     rows = [torch.cat(pictures[start : start + columns], dim=2) for start in range(0, len(pictures), columns)]
     values = ((torch.cat(rows, dim=1) + 1) * 127.5).clamp(0, 255).byte().permute(1, 2, 0).numpy()
     Image.fromarray(values).resize((values.shape[1] * 2, values.shape[0] * 2), Image.Resampling.NEAREST).save(path)

@@ -1,4 +1,4 @@
-"""The picture tower of the demo's image-text embedding as a ComfyUI CLIP_VISION."""
+"""The demo's eyes as a ComfyUI CLIP_VISION."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ...safety_steer.demo_world.judges import ImageTextEmbedding, to_network
-from ...safety_steer.demo_world.pictures import look
+from ...safety_steer.demo_world.judges import to_network
+from ...safety_steer.demo_world.pictures import Eyes
 from ...safety_steer.demo_world.render import SIZE
 
 
@@ -23,24 +23,24 @@ class DemoClipVision:
     model_type = "demo"
     image_size = SIZE
 
-    def __init__(self, embedding: ImageTextEmbedding) -> None:
-        """Take an embedding into ComfyUI's memory management."""
-        self.model = embedding
+    def __init__(self, eyes: Eyes) -> None:
+        """Take eyes into ComfyUI's memory management."""
+        self.model = eyes
         self.dtype = torch.float32
-        self.config = {"hidden_size": embedding.config.coarse}
+        self.config = {"hidden_size": eyes.reader.config.text_width}
         self.load_device = comfy.model_management.text_encoder_device()
         self.patcher = comfy.model_patcher.ModelPatcher(
-            embedding, load_device=self.load_device, offload_device=comfy.model_management.text_encoder_offload_device()
+            eyes, load_device=self.load_device, offload_device=comfy.model_management.text_encoder_offload_device()
         )
 
     def encode_image(self, image: Tensor, crop: bool = True) -> comfy.clip_vision.Output:
-        """Return the tower's states of pictures (B, H, W, 3) in 0..1; `crop` cuts to the middle square, or else stretches.
+        """Return the states of pictures (B, H, W, 3) in 0..1; `crop` cuts to the middle square, or else stretches.
 
         Each picture is looked at alone, so that it never depends on those beside it.
         """
         comfy.model_management.load_model_gpu(self.patcher)
         pictures = to_network(_sized(image[..., :3].to(self.load_device), crop))
-        seen = [look(self.model, picture) for picture in pictures.split(1)]
+        seen = [self.model.look(picture) for picture in pictures.split(1)]
         output = comfy.clip_vision.Output()
         for name in ("last_hidden_state", "penultimate_hidden_states", "image_embeds"):
             states = torch.cat([getattr(states, name) for states in seen])

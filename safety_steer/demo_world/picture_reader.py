@@ -1,11 +1,13 @@
-"""Reading a picture as a caption: what of the known words fits it, and the states those words have in captions.
+"""Reading a picture as a caption: which of the known words fit it, and the states those words have in captions.
 
 The image generator knows hundreds of things by the states of their words. A picture goes where a caption goes (the thought of
-image-prompt adapters, arXiv 2308.06721): every question about a picture (which object, which place ...) is answered by a
-mixture of words, whose states stand side by side as in a caption.
+image-prompt adapters, arXiv 2308.06721): every question about a picture (which object, which place ...) is answered by a word,
+or by none, and the words' states stand side by side as in a caption.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,48 +15,51 @@ from torch import Tensor, nn
 
 LONGEST = 8  # states of a word
 DOUBT = 1.0  # the evidence for no word at all
-SURE = 10.0  # how much surer an answer is than its evidence: a word that is a little likely would be drawn a little
+
+
+@dataclass(frozen=True)
+class ReaderConfig:
+    """Sizes: width of the places of a picture, of the hidden layer and of a word's states; states that frame every caption.
+
+    `heads` says how many words answer each question.
+    """
+
+    width: int
+    hidden: int
+    heads: tuple[int, ...]
+    text_width: int
+    frame: int
 
 
 class PictureReader(nn.Module):
-    """Turn states of pictures (B, T, width) into states as of captions, and how much each of them counts.
+    """Turn what a tower sees at the places of pictures (B, T, width) into states as of captions (B, S, text_width).
 
-    `heads` says how many words answer each question. `words` (W, 8, text_width) are their states, zero rows where a word has
-    fewer; `frame` (F, text_width) are states that stand in every caption, `silence` (2, text_width) those of the empty one.
+    `words` (W, 8, text_width) are the words' states, zero rows where a word has fewer; `frame` (F, text_width) are states that
+    stand in every caption.
     """
 
-    state_scale: Tensor
+    place_scale: Tensor
 
-    def __init__(self, width: int, hidden: int, heads: tuple[int, ...], text_width: int, frame: int) -> None:
+    def __init__(self, config: ReaderConfig) -> None:
         """Make an untrained reader."""
         super().__init__()
-        self.heads = heads
-        self.register_buffer("state_scale", torch.ones(width))
-        self.enter = nn.Linear(width, hidden)
-        self.scores = nn.Linear(hidden, sum(heads) + 1)
-        self.words = nn.Parameter(torch.zeros(sum(heads), LONGEST, text_width))
-        self.frame = nn.Parameter(torch.zeros(frame, text_width))
-        self.silence = nn.Parameter(torch.zeros(2, text_width))
+        self.config = config
+        self.register_buffer("place_scale", torch.ones(config.width))
+        self.enter = nn.Linear(config.width, config.hidden)
+        self.scores = nn.Linear(config.hidden, sum(config.heads) + 1)
+        self.words = nn.Parameter(torch.zeros(sum(config.heads), LONGEST, config.text_width))
+        self.frame = nn.Parameter(torch.zeros(config.frame, config.text_width))
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Return states (B, S, text_width) and shares (B, S) in 0..1: silence, frame, and each question's answer.
+    def forward(self, places: Tensor) -> Tensor:
+        """Return the frame, and eight states for every question: its likeliest word's, or zero rows for none."""
+        states = [self.frame.expand(len(places), -1, -1)]
+        heads = self.config.heads
+        for found, words in zip(self.evidence(places).split(heads, 1), self.words.split(heads), strict=True):
+            known = torch.cat([words, torch.zeros_like(words[:1])])
+            states.append(known[F.pad(found, (0, 1), value=DOUBT).argmax(-1)])
+        return torch.cat(states, 1)
 
-        All-zero rows are padding; where there is nothing else, only the silence counts.
-        """
-        real = (pictures != 0).any(-1)
-        evidence = self.evidence(pictures, real)
-        seen = real.any(1, keepdim=True).to(evidence.dtype)
-        states = [part.to(evidence.dtype).expand(len(pictures), -1, -1) for part in (self.silence, self.frame)]
-        shares = [(1 - seen).expand(-1, len(self.silence)), seen.expand(-1, len(self.frame))]
-        for found, words in zip(evidence.split(self.heads, 1), self.words.split(self.heads), strict=True):
-            answer = (SURE * F.pad(found, (0, 1), value=DOUBT)).softmax(-1)[:, :-1] * seen
-            share = answer @ (words != 0).any(-1).to(answer.dtype)
-            states.append(torch.einsum("bw,wld->bld", answer, words.to(answer.dtype)) / share.clamp(min=1e-6)[..., None])
-            shares.append(share)
-        return torch.cat(states, 1), torch.cat(shares, 1)
-
-    def evidence(self, pictures: Tensor, real: Tensor) -> Tensor:
-        """Return the log-odds (B, W) of each word against no word, summed over all rows that are `real` (B, T)."""
-        scores = self.scores(F.gelu(self.enter(pictures / self.state_scale.to(pictures)))).float()
-        odds = scores[..., :-1] - scores[..., -1:]
-        return odds.masked_fill(~real[..., None], -1e4).logsumexp(1)
+    def evidence(self, places: Tensor) -> Tensor:
+        """Return the log-odds (B, W) of each word against no word, summed over all places."""
+        scores = self.scores(F.gelu(self.enter(places / self.place_scale.to(places)))).float()
+        return (scores[..., :-1] - scores[..., -1:]).logsumexp(1)

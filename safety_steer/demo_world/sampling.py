@@ -23,32 +23,29 @@ from .weights import load_network, read_weights, weights_path
 
 STEPS, GUIDANCE = 16, 3.0
 MULTIPLIER = 1000
+SHARED = {"image-from-picture": "image"}  # what reads pictures as captions draws with the weights of what reads captions
 ENCODERS = {384: ("all-MiniLM-L6-v2", None), 576: ("SmolLM2-135M-Instruct", 18)}
 
 
 @dataclass(frozen=True)
 class DemoGenerator:
-    """A generator, its autoencoder, and what it reads: which text model and layer (None is the last)."""
+    """A generator, its autoencoder, and what it reads: which text model and layer (None is the last), or pictures."""
 
     network: SceneTransformer
     autoencoder: Autoencoder
     encoder: str
     layer: int | None
+    reads_pictures: bool = False
 
     @property
     def video(self) -> bool:
         """Whether it draws videos."""
         return self.network.config.frames > 1
 
-    @property
-    def reads_pictures(self) -> bool:
-        """Whether it reads a picture's states in place of a caption's: `pictures.look` and `pictures.picture_context`."""
-        return self.network.config.picture_width > 0
-
 
 def load_generator(name: str = "image") -> DemoGenerator:
     """Load a bundled generator, one of `demo_world.GENERATORS`; raises FileFormatError."""
-    path = weights_path(name)
+    path = weights_path(SHARED.get(name, name))
     network = cast(SceneTransformer, load_network(path, "generator"))
     autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))
     notes = read_weights(path).notes
@@ -59,7 +56,7 @@ def load_generator(name: str = "image") -> DemoGenerator:
             f"The demo weights '{path}' do not fit: they read '{encoder}' and draw {network.config.channels} channels, but "
             f"known are {', '.join(MODELS)} and {autoencoder.config.channels}. Get the files again."
         )
-    return DemoGenerator(network, autoencoder, encoder, layer)
+    return DemoGenerator(network, autoencoder, encoder, layer, reads_pictures=name in SHARED)
 
 
 def load_encoder(generator: DemoGenerator) -> TextModel:
@@ -147,7 +144,8 @@ def generate(
 ) -> Tensor:
     """Draw one picture or video per context and seed, in batches.
 
-    The usual `negative` is the empty prompt's context, or `pictures.no_picture` for a generator that reads pictures.
+    A context is a caption's (`contexts`) or that of pictures (`pictures.picture_context`); the usual `negative` is the empty
+    prompt's.
     """
     parts = []
     for start in range(0, len(positive), batch):

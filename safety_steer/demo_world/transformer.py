@@ -19,21 +19,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .picture_reader import PictureReader
 from .scenes import HOLD
 
 TIMESTEPS = 1000.0
 LEAST_TIME = 0.05
-HIDDEN = -1e4  # the bias of what attention must not see
-LEAST_SHARE = 1e-12
 
 
 @dataclass(frozen=True)
 class TransformerConfig:
     """Sizes of the generator; `frames` is 1 for images, `context_norm` normalises each token of a wild context.
 
-    With `picture_width` the context is states of pictures of that width. A PictureReader with `picture_hidden` units turns
-    them into states of `context_width`; `picture_heads` says how many words answer each of its questions.
+    `shift` moves the sampler's noise levels up (arXiv 2403.03206, eq. 23): the frames of a video show much the same, so that
+    together they see through more noise.
     """
 
     channels: int = 32
@@ -46,15 +43,6 @@ class TransformerConfig:
     context_norm: bool = False
     frames: int = 1
     shift: float = 1.0
-    picture_width: int = 0
-    picture_hidden: int = 0
-    picture_heads: tuple[int, ...] = ()
-    picture_frame: int = 0
-
-    @property
-    def reads(self) -> int:
-        """The width of the context that comes in."""
-        return self.picture_width or self.context_width
 
 
 class SceneTransformer(nn.Module):
@@ -82,14 +70,6 @@ class SceneTransformer(nn.Module):
         self.leave = nn.Linear(width, config.channels)
         if config.frames > 1:
             self.moment = nn.Parameter(torch.zeros(config.frames // HOLD, width))
-        if config.picture_width:
-            self.reader = PictureReader(
-                config.picture_width,
-                config.picture_hidden,
-                tuple(config.picture_heads),
-                config.context_width,
-                config.picture_frame,
-            )
         for layer in (self.modulation, self.leave):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -139,28 +119,16 @@ class SceneTransformer(nn.Module):
 
     def _context(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return projected tokens with a token of no meaning first, the bias that hides padding, and the pooled text."""
-        if self.config.picture_width:
-            return self._read(context)
         real = (context != 0).any(-1)
         states = (context - self.context_mean.to(context)) / self.context_scale.to(context)
         if self.config.context_norm:
             states = _normalise(states)
         states = states * real[..., None].to(states.dtype)
         pooled = states.sum(1) / real.sum(1, keepdim=True).clamp(min=1).to(states.dtype)
+        tokens = torch.cat([self.null_token.expand(len(states), -1, -1).to(states.dtype), self.context_in(states)], dim=1)
         shown = F.pad(real, (1, 0), value=True)
-        bias = torch.zeros(shown.shape, dtype=torch.float32, device=context.device).masked_fill(~shown, HIDDEN)
-        return self._tokens(states), bias[:, None, None], self.pooled_in(pooled)
-
-    def _read(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the same of the words read from pictures: an unlikely one is hidden the more, and counts the less."""
-        words, shares = self.reader(context)
-        states = words / self.context_scale.to(words)
-        pooled = (states * shares[..., None]).sum(1) / shares.sum(1, keepdim=True).clamp(min=1)
-        bias = F.pad(shares.float().clamp(min=LEAST_SHARE).log(), (1, 0))
-        return self._tokens(states), bias[:, None, None], self.pooled_in(pooled)
-
-    def _tokens(self, states: Tensor) -> Tensor:
-        return torch.cat([self.null_token.expand(len(states), -1, -1).to(states.dtype), self.context_in(states)], dim=1)
+        bias = torch.zeros(shown.shape, dtype=torch.float32, device=context.device).masked_fill(~shown, -1e4)
+        return tokens, bias[:, None, None], self.pooled_in(pooled)
 
 
 def to_grid(x: Tensor) -> Tensor:

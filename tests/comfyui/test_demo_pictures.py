@@ -40,6 +40,12 @@ def image(seed: int = 1, height: int = 64, width: int = 64) -> torch.Tensor:
     return torch.rand(1, height, width, 3, generator=torch.Generator().manual_seed(seed))
 
 
+def other_than(picture: torch.Tensor) -> torch.Tensor:
+    """Return a picture of which the small random reader says something else."""
+    states = seen(picture).last_hidden_state
+    return next(image(seed) for seed in range(2, 200) if not torch.equal(seen(image(seed)).last_hidden_state, states))
+
+
 def encode(picture: torch.Tensor, crop: str = "center") -> Any:
     return running_comfyui.call("CLIPVisionEncode", clip_vision=loaded()[3], image=picture, crop=crop)[0]
 
@@ -59,27 +65,29 @@ def draw(positive: Any, cfg: float = 3.0) -> torch.Tensor:
     return images
 
 
-def by_library(*pictures: torch.Tensor, strengths: tuple[float, ...] = (), cfg: float = 3.0) -> torch.Tensor:
-    pictures_module = running_comfyui.module("safety_steer.demo_world.pictures")
+def seen(picture: torch.Tensor) -> Any:
     to_network = running_comfyui.module("safety_steer.demo_world.judges").to_network
-    embedding = pictures_module.load_embedding()
-    states = [pictures_module.look(embedding, to_network(picture)).last_hidden_state for picture in pictures]
-    context = pictures_module.picture_context(states, strengths or [1.0] * len(states))
+    return running_comfyui.module("safety_steer.demo_world.pictures").load_eyes().look(to_network(picture))
+
+
+def by_library(*pictures: torch.Tensor, strengths: tuple[float, ...] = (), cfg: float = 3.0) -> torch.Tensor:
+    states = [seen(picture).last_hidden_state for picture in pictures]
+    joined = running_comfyui.module("safety_steer.demo_world.pictures").picture_context
+    context = joined(states, strengths or [1.0] * len(states))
     generator = small_demo.sampling.load_generator(NAME)
-    negative = pictures_module.no_picture(context.shape[-1])
+    assert generator.reads_pictures
+    negative = small_demo.contexts(NAME, "")
     return small_demo.frames(small_demo.sampling.generate(generator, context, negative, [7], guidance=cfg))
 
 
 def test_clip_vision_says_what_the_library_sees() -> None:
-    pictures_module = running_comfyui.module("safety_steer.demo_world.pictures")
-    to_network = running_comfyui.module("safety_steer.demo_world.judges").to_network
-    embedding = pictures_module.load_embedding()
-    output, expected = encode(image()), pictures_module.look(embedding, to_network(image()))
+    output, expected = encode(image()), seen(image())
     for name in FIELDS:
         assert torch.equal(getattr(output, name), getattr(expected, name)), name
-    assert output.last_hidden_state.shape == output.penultimate_hidden_states.shape == (1, 64, 96)
-    assert torch.equal(output.image_embeds, embedding.pictures(to_network(image())))
+    assert output.last_hidden_state.shape == (1, 2 + 2 * 8, 384)
+    assert output.penultimate_hidden_states.shape == (1, 64, 24)
     assert output.image_sizes == [(3, 64, 64)]
+    assert not torch.equal(output.image_embeds, encode(image(2)).image_embeds)
 
 
 def test_pictures_of_a_batch_do_not_depend_on_each_other() -> None:
@@ -93,10 +101,10 @@ def test_a_large_picture_is_cut_to_its_middle_or_stretched() -> None:
     wide = torch.repeat_interleave(torch.repeat_interleave(image(), 2, 1), 2, 2)
     framed = torch.cat([torch.zeros(1, 128, 32, 3), wide, torch.ones(1, 128, 32, 3)], 2)
     close = {"rtol": 1e-3, "atol": 1e-4}
-    torch.testing.assert_close(encode(framed).last_hidden_state, encode(image()).last_hidden_state, **close)
-    assert not torch.allclose(encode(framed, "none").last_hidden_state, encode(image()).last_hidden_state, **close)
+    torch.testing.assert_close(encode(framed).image_embeds, encode(image()).image_embeds, **close)
+    assert not torch.allclose(encode(framed, "none").image_embeds, encode(image()).image_embeds, **close)
     with_alpha = torch.cat([image(), torch.rand(1, 64, 64, 1)], -1)
-    assert torch.equal(encode(with_alpha).last_hidden_state, encode(image()).last_hidden_state)
+    assert torch.equal(encode(with_alpha).image_embeds, encode(image()).image_embeds)
 
 
 @pytest.mark.parametrize("cfg", [3.0, 1.0])
@@ -104,7 +112,7 @@ def test_the_graphs_picture_is_the_librarys(cfg: float) -> None:
     drawn = draw(with_picture(encode(image())), cfg)
     assert drawn.std() > 0.05
     assert torch.equal(drawn, by_library(image(), cfg=cfg))
-    assert not torch.equal(drawn, draw(with_picture(encode(image(2))), cfg))
+    assert not torch.equal(drawn, draw(with_picture(encode(other_than(image()))), cfg))
 
 
 def test_strengths_and_several_pictures_reach_the_generator() -> None:
@@ -114,10 +122,11 @@ def test_strengths_and_several_pictures_reach_the_generator() -> None:
     assert torch.equal(draw(batch), by_library(image(), image(2)))
 
 
-def test_no_picture_and_strength_0_are_the_same_whatever_the_text() -> None:
-    nothing = draw(tiny.encode(loaded()[1], small_demo.PROMPT))
-    assert torch.equal(nothing, draw(with_picture(encode(image()), 0.0)))
-    assert not torch.equal(nothing, draw(with_picture(encode(image()))))
+def test_strength_0_is_no_picture_and_a_picture_takes_the_place_of_text() -> None:
+    said = tiny.encode(loaded()[1], small_demo.PROMPT)
+    assert torch.equal(draw(said), draw(with_picture(encode(image()), 0.0, onto=said)))
+    assert torch.equal(draw(with_picture(encode(image()))), draw(with_picture(encode(image()), onto=said)))
+    assert not torch.equal(draw(said), draw(with_picture(encode(image()))))
 
 
 @pytest.mark.parametrize("states", [torch.ones(1, 257, 1280), None], ids=["another model", "none"])

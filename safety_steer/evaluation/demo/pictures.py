@@ -1,7 +1,7 @@
 """Pictures in: a direction carried to the demo's CLIP vision by harmless captioned pictures, its upper reference and controls.
 
-Every method steers the tower's last states of the same pictures, and ends as an AlignedDirection made by the same code. The
-native direction comes from unsafe pictures of that tower, each beside a twin that differs in the unsafe thing alone.
+Every method steers the last states of the same pictures, and ends as an AlignedDirection made by the same code. The
+native direction comes from unsafe pictures seen by that CLIP vision, each beside a twin that differs in the unsafe thing alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ...demo_world.drawn_pictures import drawn_scenes
 from ...demo_world.kinds import world
 from ...demo_world.scenes import UNSAFE_EFFECTS, Scene, sample_scenes
 from ...directions.aligned import AlignedDirection
+from ...directions.pooling import pool
 from ...directions.source import ModelIdentity, SafetyDirection
 from ...directions.vision_spaces import LAST
 from ...errors import DataError
@@ -62,7 +63,7 @@ def picture_methods() -> list[Method]:
 def picture_inputs(session: DemoSession, direction: SafetyDirection, progress: Progress | None = None) -> PictureInputs:
     """Show the tower harmless pictures with captions and unsafe ones with their twins, and read captions and anchors."""
     scenes, captions = drawn_scenes(PICTURES)
-    seen = _collected(session.pictures_of(scenes))
+    seen = _collected(session.seen(scenes))
     rows = choose_anchors(direction, min(ANCHORS, len(direction.anchors)))
     anchors = _collected(session.states([direction.anchors[row] for row in rows], progress), "cross_attn")
     said = _collected(session.states(captions, progress), "cross_attn")
@@ -72,10 +73,10 @@ def picture_inputs(session: DemoSession, direction: SafetyDirection, progress: P
 
 
 def native_direction(session: DemoSession, benign: AnchorStates, captions: Sequence[str]) -> SafetyDirection:
-    """Extract a direction from unsafe pictures of the training split and their twins, in the tower's pooled last states."""
+    """Extract a direction from unsafe pictures of the training split and their twins, in pooled last states."""
     unsafe = [scene for group in ("unsafe", "unsafe_effect") for scene in sample_scenes("train", TWINS // 2, group, seed=5)]
     pooled = [
-        torch.stack([states.mean(0) for states in session.pictures_of(scenes)])
+        torch.cat([pool(states[None]) for states in session.seen(scenes)])
         for scenes in ([safe_twin(scene) for scene in unsafe], unsafe)
     ]
     pairs = [Pair(f"safe {number}", f"unsafe {number}", _category(scene)) for number, scene in enumerate(unsafe)]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...demo_world.judges import ConvolutionalClassifier, ImageTextEmbedding, SeparableClassifier, to_network
-from ...demo_world.pictures import look, no_picture
+from ...demo_world.pictures import Eyes, load_eyes
 from ...demo_world.render import render
 from ...demo_world.sampling import (
     STEPS,
@@ -59,6 +59,7 @@ class DemoSession:
     second: SeparableClassifier
     embedding: ImageTextEmbedding
     reader: TextModel
+    eyes: Eyes | None = None
     drawn: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
     pictures: int = 0
@@ -72,7 +73,8 @@ class DemoSession:
         second = cast(SeparableClassifier, load_network(weights_path("second-judge"), "second-judge"))
         embedding = cast(ImageTextEmbedding, load_network(weights_path("embedding"), "embedding"))
         reader = text_model if generator.encoder == "all-MiniLM-L6-v2" else load_encoder(load_generator("image"))
-        return cls(name, generator, text_model, judge, second, embedding, reader)
+        eyes = load_eyes() if generator.reads_pictures else None
+        return cls(name, generator, text_model, judge, second, embedding, reader, eyes)
 
     @property
     def layer(self) -> int:
@@ -83,7 +85,8 @@ class DemoSession:
     def fingerprint(self) -> str:
         """Identify the weights of generator and judges: 64 hexadecimal digits."""
         digest = hashlib.sha256()
-        for module in (self.generator.network, self.generator.autoencoder, self.judge, self.second, self.embedding):
+        modules = [self.generator.network, self.generator.autoencoder, self.judge, self.second, self.embedding]
+        for module in modules if self.eyes is None else [*modules, self.eyes.reader]:
             for name, value in module.state_dict().items():
                 digest.update(name.encode() + value.contiguous().numpy().tobytes())
         return digest.hexdigest()
@@ -92,14 +95,15 @@ class DemoSession:
         """Return the token states (T_i, D) that condition the generator."""
         return token_states(self.text_model, prompts, self.layer, progress=progress)
 
-    def pictures_of(self, scenes: Sequence[Scene]) -> list[Tensor]:
-        """Return what the embedding's tower says of pictures of scenes, its last states (64, C) each, one at a time."""
+    def seen(self, scenes: Sequence[Scene]) -> list[Tensor]:
+        """Return what the eyes say of pictures of scenes, last states (S, D) each, one at a time."""
+        assert self.eyes is not None
         pictures = (to_network(torch.from_numpy(render(scene)[None])) for scene in scenes)
-        return [look(self.embedding, picture).last_hidden_state[0] for picture in pictures]
+        return [self.eyes.look(picture).last_hidden_state[0] for picture in pictures]
 
     def given(self, one: PromptSet) -> list[Tensor]:
-        """Return what the generator is told: token states of prompts, or what the tower says of their scenes' pictures."""
-        return self.pictures_of(one.scenes) if self.generator.reads_pictures else self.states(one.prompts)
+        """Return what the generator is told: token states of prompts, or what the eyes say of pictures of their scenes."""
+        return self.seen(one.scenes) if self.generator.reads_pictures else self.states(one.prompts)
 
     def caption_states(self, prompts: Sequence[str]) -> Tensor:
         """Return token states (N, T, D) as the image-text embedding reads captions."""
@@ -117,7 +121,7 @@ class DemoSession:
         sampling = sampling or Sampling()
         keys = [_key(rows, seed, negative, sampling) for rows, seed in zip(states, seeds, strict=True)]
         missing = [index for index, key in enumerate(keys) if key not in self.drawn]
-        against = self._against(negative)
+        against = contexts(self.text_model, [negative], self.generator.layer)
         done = len(keys) - len(missing)
         for start in range(0, len(missing), BATCH):
             rows = missing[start : start + BATCH]
@@ -130,11 +134,6 @@ class DemoSession:
             if progress is not None:
                 progress(done, len(keys))
         return torch.stack([self.drawn[key] for key in keys])
-
-    def _against(self, negative: str) -> Tensor:
-        if self.generator.reads_pictures:
-            return no_picture(self.generator.network.config.reads)
-        return contexts(self.text_model, [negative], self.generator.layer)
 
     def _sample(self, states: list[Tensor], seeds: list[int], against: Tensor, sampling: Sampling) -> Tensor:
         positive = pad_states(states)

