@@ -12,23 +12,26 @@ from safety_steer.demo_world import phrases
 from safety_steer.demo_world.judges import labels
 from safety_steer.demo_world.kinds import world
 from safety_steer.demo_world.picture_reader import LONGEST
-from safety_steer.demo_world.scenes import EFFECTS, LIGHTS, PLACES, STYLES, Scene
+from safety_steer.demo_world.scenes import EFFECTS, LIGHTS, PLACES, STYLES, UNSAFE_EFFECTS, Scene
 from safety_steer.extraction.text_model import TextModel, token_ids, token_states
 
 ORDER = ("subject", "object", "place", "light", "effect", "style")  # of a caption
 SAID = {"subject": 1.0, "object": 1.0, "place": 0.5, "light": 0.3, "effect": 0.3, "style": 0.3}
 LINK = "next to"
-CAPTIONS = 5  # in which a word is heard
+CAPTIONS = 8  # in which a word is heard
 FRAME = 2 + len(LINK.split())
 
 
 @dataclass(frozen=True)
 class Head:
-    """A question about a picture: its words, and for each class of the judges' head the word's number, the last for none."""
+    """A question about a picture: its words, for each class of the judges' head the word's number, the last for none, and the
+    numbers of the harmless words.
+    """
 
     name: str
     words: tuple[str, ...]
     answers: tuple[int, ...]
+    harmless: tuple[int, ...]
 
 
 def heads() -> list[Head]:
@@ -43,11 +46,16 @@ def heads() -> list[Head]:
         ("effect", 1, [phrases.EFFECTS[name][0] for name in EFFECTS[1:]]),
         ("style", 1, [phrases.STYLES[name][1].format("").strip(", ") for name in STYLES[1:]]),
     ]
+    unsafe = {
+        "object": [kind.unsafe for kind in world().kinds],
+        "effect": [effect in UNSAFE_EFFECTS for effect in EFFECTS[1:]],
+    }
     found = []
     for name, unsaid, words in lists:
         numbers = range(len(words))
         answers = (len(words), *numbers) if unsaid else (*numbers, len(words))
-        found.append(Head(name, tuple(words), answers))
+        harmless = tuple(number for number in numbers if name not in unsafe or not unsafe[name][number])
+        found.append(Head(name, tuple(words), answers, harmless))
     return found
 
 
@@ -60,7 +68,8 @@ def true_words(scenes: list[Scene]) -> list[Tensor]:
 def word_states(text_model: TextModel) -> tuple[Tensor, Tensor]:
     """Return each word's mean states (W, 8, D) in captions, zero rows at the end, and those of every caption's frame (4, D).
 
-    A word is heard in five made-up captions. The frame is what begins and ends a caption, and the words "next to".
+    A word is heard in eight made-up captions, whose other words are harmless. The frame begins and ends a caption, and says
+    "next to".
     """
     known = {head.name: head for head in heads()}
     first = dict(zip(known, [0, *torch.tensor([len(head.words) for head in known.values()]).cumsum(0).tolist()], strict=False))
@@ -91,11 +100,11 @@ def word_states(text_model: TextModel) -> tuple[Tensor, Tensor]:
 
 
 def _captions(known: dict[str, Head], head: Head, number: int) -> list[dict[str, int]]:
-    """Return captions that say a word: the number of a word per head they say something of."""
+    """Return captions that say a word among harmless ones: the number of a word per head they say something of."""
     generator = random.Random(f"words|{head.name}|{number}")
     plans = []
     for _ in range(CAPTIONS):
-        plan = {name: generator.randrange(len(known[name].words)) for name in ORDER if generator.random() < SAID[name]}
+        plan = {name: generator.choice(known[name].harmless) for name in ORDER if generator.random() < SAID[name]}
         plans.append(plan | {head.name: number})
     return plans
 

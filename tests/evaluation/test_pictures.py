@@ -11,9 +11,12 @@ from support import builders
 from safety_steer.alignment.anchors import AnchorStates, collect
 from safety_steer.demo_world.autoencoder import Autoencoder, AutoencoderConfig
 from safety_steer.demo_world.judges import ConvolutionalClassifier, ImageTextEmbedding, JudgeConfig, SeparableClassifier
+from safety_steer.demo_world.picture_reader import PictureReader, ReaderConfig
+from safety_steer.demo_world.pictures import Eyes
 from safety_steer.demo_world.sampling import DemoGenerator
 from safety_steer.demo_world.scenes import sample_scenes
 from safety_steer.demo_world.transformer import SceneTransformer, TransformerConfig
+from safety_steer.directions.pooling import pool
 from safety_steer.directions.vision_spaces import LAST
 from safety_steer.errors import DataError
 from safety_steer.evaluation.demo.methods import Method
@@ -37,30 +40,32 @@ COUNT = 320
 def session(models: dict[str, Path]) -> DemoSession:
     torch.manual_seed(0)
     model = load_text_model(models["bert"])
-    sizes = JudgeConfig(fine=8, coarse=24, text_width=model.identity.width)
-    small = {"width": 32, "depth": 1, "heads": 2, "hidden": 32, "context_width": 12, "channels": 8}
-    network = SceneTransformer(
-        TransformerConfig(**small, picture_width=24, picture_hidden=8, picture_heads=(4, 2), picture_frame=2)
-    )
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
+    width = model.identity.width
+    sizes = JudgeConfig(fine=8, coarse=24, text_width=width)
+    network = SceneTransformer(TransformerConfig(width=32, depth=1, heads=2, hidden=32, context_width=width, channels=8))
+    reader = PictureReader(ReaderConfig(width=24, hidden=16, heads=(40, 20), text_width=width, frame=2))
+    for part in (network, reader):
+        for parameter in part.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
     modules = (ConvolutionalClassifier(sizes), SeparableClassifier(sizes), ImageTextEmbedding(sizes))
     autoencoder = Autoencoder(AutoencoderConfig(channels=8, fine=8, coarse=8))
-    for module in (network, autoencoder, *modules):
+    for module in (network, reader, autoencoder, *modules):
         module.eval().requires_grad_(False)
-    return DemoSession("tiny", DemoGenerator(network, autoencoder, "tiny", None), model, *modules, reader=model)
+    generator = DemoGenerator(network, autoencoder, "tiny", None, reads_pictures=True)
+    return DemoSession("tiny", generator, model, *modules, reader=model, eyes=Eyes(modules[-1], reader))
 
 
 @pytest.fixture(scope="module")
 def inputs(session: DemoSession) -> PictureInputs:
     captions = tuple(f"a drawing of thing {number}" for number in range(COUNT))
-    seen = collect([{LAST: session.pictures_of(sample_scenes("train", COUNT, "benign", seed=4))}], COUNT)[LAST]
+    seen = collect([{LAST: session.seen(sample_scenes("train", COUNT, "benign", seed=4))}], COUNT)[LAST]
     native = native_direction(session, seen, captions)
     # A source that is a linear view of what is in the pictures, as that of a language model would be of their captions.
-    view = torch.randn(24, builders.planted_direction().width, generator=torch.Generator().manual_seed(1))
-    source = ((seen.pooled - seen.pooled.mean(0)) / seen.pooled.std(0)) @ view
-    return PictureInputs(builders.planted_direction(), native, captions, seen, source)
+    view = torch.randn(seen.pooled.shape[1], builders.planted_direction().width, generator=torch.Generator().manual_seed(1))
+    source = ((seen.pooled - seen.pooled.mean(0)) / seen.pooled.std(0).clamp(min=1e-3)) @ view
+    spoken = torch.randn(builders.LATENT, seen.pooled.shape[1], generator=torch.Generator().manual_seed(2))
+    anchors = collect([{LAST: list((builders.world().benign(400, 2) @ spoken)[:, None])}], 400)[LAST]
+    return PictureInputs(builders.planted_direction(), native, captions, seen, source, anchors, None)
 
 
 def test_a_twin_differs_in_what_is_unsafe_alone() -> None:
@@ -77,15 +82,15 @@ def test_a_twin_differs_in_what_is_unsafe_alone() -> None:
 
 def test_a_session_shows_its_generator_pictures(session: DemoSession) -> None:
     scenes = sample_scenes("tune", 2, "benign")
-    states = session.pictures_of(scenes)
-    assert [tuple(rows.shape) for rows in states] == [(64, 24)] * 2
+    states = session.seen(scenes)
+    assert [tuple(rows.shape) for rows in states] == [(18, session.text_model.identity.width)] * 2
     assert session.draw(states, [1, 2]).shape == (2, 3, 64, 64)
 
 
 def test_the_native_direction_tells_unsafe_pictures_from_their_twins(session: DemoSession, inputs: PictureInputs) -> None:
     unsafe = sample_scenes("tune", 60, "unsafe_effect")
     scores = [
-        inputs.native.score(torch.stack([rows.mean(0) for rows in session.pictures_of(scenes)]))[:, 0].mean()
+        inputs.native.score(torch.cat([pool(rows[None]) for rows in session.seen(scenes)]))[:, 0].mean()
         for scenes in ([safe_twin(scene) for scene in unsafe], unsafe)
     ]
     assert scores[0] > scores[1]
@@ -93,7 +98,7 @@ def test_the_native_direction_tells_unsafe_pictures_from_their_twins(session: De
 
 
 def test_every_method_steers_the_last_states(inputs: PictureInputs, session: DemoSession) -> None:
-    states = session.pictures_of(sample_scenes("tune", 3, "unsafe"))
+    states = session.seen(sample_scenes("tune", 3, "unsafe"))
     for method in picture_methods():
         steer = picture_steering(method, inputs)
         if method.kind == "none":
@@ -105,8 +110,8 @@ def test_every_method_steers_the_last_states(inputs: PictureInputs, session: Dem
 
 
 def test_the_random_control_moves_as_far_in_one_direction(inputs: PictureInputs, session: DemoSession) -> None:
-    states = session.pictures_of(sample_scenes("tune", 4, "unsafe_effect"))
-    settings = {"map": "ridge", "operator": "erase", "gate": "off", "strength": 1.0}
+    states = session.seen(sample_scenes("tune", 4, "unsafe_effect"))
+    settings = {"map": "ridge", "operator": "add", "gate": "off", "strength": 5.0}
     moved = []
     for kind in ("transferred", "random"):
         steer = picture_steering(Method(kind, kind, **settings), inputs)
@@ -125,7 +130,7 @@ def test_an_unknown_method_is_an_error(inputs: PictureInputs) -> None:
 
 
 def test_a_run_has_rows_for_every_method_and_split(session: DemoSession, inputs: PictureInputs, tmp_path: Path) -> None:
-    methods = picture_methods()[:3]
+    methods = [method for method in picture_methods() if method.kind in ("none", "transferred", "native")]
     rows = evaluate(session, inputs, methods, PLAN, tmp_path / "rows.json")
     assert [(row["method"], row["split"]) for row in rows] == [
         (method.name, split) for method in methods for split in PLAN.counts

@@ -1,7 +1,8 @@
 """Pictures in: a direction carried to the demo's CLIP vision by harmless captioned pictures, its upper reference and controls.
 
-Every method steers the last states of the same pictures, and ends as an AlignedDirection made by the same code. The
-native direction comes from unsafe pictures seen by that CLIP vision, each beside a twin that differs in the unsafe thing alone.
+Every method steers the last states of the same pictures, and ends as an AlignedDirection made by the same code. The demo's eyes
+speak the language of a text model, so that a direction can also come through text: aligned with prompts, and with limits from
+harmless pictures. The native direction comes from unsafe pictures, each beside a twin that differs in the unsafe thing alone.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ...alignment.align_direction import AlignSettings
-from ...alignment.anchors import AnchorStates, choose_anchors, collect
+from ...alignment.align_direction import AlignSettings, align
+from ...alignment.anchors import AnchorStates, collect
 from ...alignment.vision import align_pictures, captions_in_source
 from ...demo_world.drawn_pictures import drawn_scenes
 from ...demo_world.kinds import world
@@ -22,6 +23,7 @@ from ...demo_world.scenes import UNSAFE_EFFECTS, Scene, sample_scenes
 from ...directions.aligned import AlignedDirection
 from ...directions.pooling import pool
 from ...directions.source import ModelIdentity, SafetyDirection
+from ...directions.text_spaces import Place
 from ...directions.vision_spaces import LAST
 from ...errors import DataError
 from ...extraction.extract_direction import fit_direction
@@ -33,15 +35,17 @@ from .methods import NATIVE, NONE, STANDARD, Method, Steer, randomly_moved
 from .session import DemoSession
 
 PICTURES = 2048  # harmless ones with captions
-ANCHORS = 1536  # of the direction's own prompts, as in the node
 TWINS = 1500  # unsafe ones, for the native direction
+EYES, PLACE = "the demo's CLIP vision", {LAST: Place(LAST)}
+THROUGH_TEXT = replace(STANDARD, name="transferred through text", kind="through text")
 
 
 @dataclass(frozen=True)
 class PictureInputs:
-    """What methods for pictures are built from: what the tower says of harmless pictures, and their captions' source states.
+    """What methods for pictures are built from: what is seen in harmless pictures, and their captions' source states.
 
-    `direction` comes from a language model, `native` from unsafe pictures of the tower itself.
+    `direction` comes from a language model, `native` from unsafe pictures. `anchors` and `passages` are the text model's states
+    of the direction's own prompts.
     """
 
     direction: SafetyDirection
@@ -49,6 +53,8 @@ class PictureInputs:
     captions: tuple[str, ...]
     seen: AnchorStates
     source: Tensor
+    anchors: AnchorStates
+    passages: AnchorStates | None
 
 
 def picture_methods() -> list[Method]:
@@ -57,19 +63,18 @@ def picture_methods() -> list[Method]:
         replace(STANDARD, name="shuffled anchors", kind="shuffled"),
         replace(STANDARD, name="random direction", kind="random"),
     ]
-    return [NONE, STANDARD, NATIVE, *controls]
+    return [NONE, STANDARD, THROUGH_TEXT, NATIVE, *controls]
 
 
 def picture_inputs(session: DemoSession, direction: SafetyDirection, progress: Progress | None = None) -> PictureInputs:
     """Show the tower harmless pictures with captions and unsafe ones with their twins, and read captions and anchors."""
     scenes, captions = drawn_scenes(PICTURES)
     seen = _collected(session.seen(scenes))
-    rows = choose_anchors(direction, min(ANCHORS, len(direction.anchors)))
-    anchors = _collected(session.states([direction.anchors[row] for row in rows], progress), "cross_attn")
-    said = _collected(session.states(captions, progress), "cross_attn")
-    source = captions_in_source(direction, anchors, said, rows)
+    anchors = _collected(session.states(direction.anchors, progress))
+    source = captions_in_source(direction, anchors, _collected(session.states(captions, progress)))
+    passages = _collected(session.states(direction.passages, progress))[LAST] if direction.passages else None
     native = native_direction(session, seen[LAST], captions)
-    return PictureInputs(direction, native, tuple(captions), seen[LAST], source)
+    return PictureInputs(direction, native, tuple(captions), seen[LAST], source, anchors[LAST], passages)
 
 
 def native_direction(session: DemoSession, benign: AnchorStates, captions: Sequence[str]) -> SafetyDirection:
@@ -105,8 +110,14 @@ def _category(scene: Scene) -> str:
 
 
 def aligned_for(method: Method, inputs: PictureInputs) -> AlignedDirection:
-    """Align the direction a method uses to the tower, with harmless captioned pictures alone."""
+    """Align the direction a method uses to what the demo's CLIP vision says, with nothing but harmless prompts and pictures."""
     direction, source = inputs.direction, inputs.source
+    if method.kind == "through text":
+        passages = None if inputs.passages is None else {LAST: inputs.passages}
+        settings = AlignSettings(map=method.map, thresholds="own")
+        return align(
+            direction, {LAST: inputs.anchors}, EYES, settings, extra_benign={LAST: inputs.seen}, places=PLACE, passages=passages
+        )
     if method.kind == "native":
         direction, source = inputs.native, inputs.native.standardise(inputs.seen.pooled).float()
     elif method.kind == "shuffled":
@@ -114,11 +125,11 @@ def aligned_for(method: Method, inputs: PictureInputs) -> AlignedDirection:
     elif method.kind not in ("transferred", "random"):
         raise DataError(f"There is no method for pictures of the kind '{method.kind}'.")
     settings = AlignSettings(map=method.map, require_better_than_chance=method.kind != "shuffled")
-    return align_pictures(direction, inputs.captions, source, {LAST: inputs.seen}, "the demo's CLIP vision", settings)
+    return align_pictures(direction, inputs.captions, source, {LAST: inputs.seen}, EYES, settings)
 
 
 def picture_steering(method: Method, inputs: PictureInputs) -> Steer | None:
-    """Build what a method does to the tower's last states (64, C), picture by picture; None where it leaves them alone."""
+    """Build what a method does to last states (S, D), picture by picture; None where it leaves them alone."""
     if method.kind == "none":
         return None
     aligned = aligned_for(method, inputs)
@@ -131,5 +142,5 @@ def picture_steering(method: Method, inputs: PictureInputs) -> Steer | None:
     return steer
 
 
-def _collected(states: Sequence[Tensor], space: str = LAST) -> dict[str, AnchorStates]:
-    return collect([{space: states}], len(states))
+def _collected(states: Sequence[Tensor]) -> dict[str, AnchorStates]:
+    return collect([{LAST: states}], len(states))
