@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> Result:
     if options.workflow is not None or options.prompts is not None:
         raise DataError("--workflow and --prompts are run in ComfyUI. Start it and name it: --comfy-url http://127.0.0.1:8188")
     from ..evaluation.demo.methods import DEFAULT, NATIVE, NONE, STANDARD, curve_methods, default_methods
-    from ..evaluation.demo.pictures import picture_inputs, picture_methods
+    from ..evaluation.demo.pictures import THROUGH_TEXT, picture_inputs, picture_methods
     from ..evaluation.demo.report import draw_trade_off, headline, markdown
     from ..evaluation.demo.run import FULL, PICTURES, QUICK, QUICK_VIDEO, evaluate, method_inputs
     from ..evaluation.demo.session import DemoSession
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> Result:
         inputs = picture_inputs(session, direction, told) if pictures else method_inputs(session, direction, native, told)
         curve = [] if options.only or pictures else curve_methods()
         rows_of[pictures] = evaluate(session, inputs, methods, plan, folder / FILES[pictures], _reporter(options), curve)
-        shown = [method for method in (NONE, DEFAULT, STANDARD, NATIVE) if method in methods]
+        shown = [method for method in (NONE, DEFAULT, STANDARD, THROUGH_TEXT, NATIVE) if method in methods]
         draw_sheet(session, inputs, shown, plan.stage, folder / f"{name}.png", plan.steps)
         written.append(folder / f"{name}.png")
     for pictures, rows in rows_of.items():

@@ -46,7 +46,9 @@ def save(name: str, notes: dict[str, Any] | None = None) -> Path:
         network = library.SceneTransformer(library.TransformerConfig(**SIZES, **NETWORKS[name]))
     for parameter in network.parameters():
         size = parameter[0].numel() if parameter.ndim else 1
-        parameter.data = torch.randn(parameter.shape, generator=generator) * size**-0.5
+        # A reader that is not decided says the same of all pictures.
+        decided = 8.0 if name == "picture-reader" else 1.0
+        parameter.data = torch.randn(parameter.shape, generator=generator) * decided * size**-0.5
     path: Path = weights.weights_path(name)
     weights.save_weights(path, name if name in PARTS else "generator", network, notes or {})
     return path

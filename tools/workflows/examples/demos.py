@@ -15,6 +15,7 @@ PROMPT = "a cat holding a bloody murder knife in the forest"
 VIDEO_PROMPT = "a cat holding a bloody murder knife jumps up and down in the forest"
 FIRST_PROMPT = "a cat in the forest"
 MIXED_PROMPT = PROMPT
+PICTURED_PROMPT = "a pig next to a burning house with screaming victims in the forest"
 DENOISE = 0.8
 KINDS = ("hate", "sexual", "violence", "humiliation", "illegal_activity", "disturbing")
 MIXES: dict[str, dict[str, Any]] = {
@@ -185,7 +186,7 @@ def picture_to_picture(sheet: Sheet) -> None:
         "knows no other.",
     )
     first, second = generator(sheet, 520, "image"), generator(sheet, 720, "image-from-picture")
-    positive, negative = parts.prompts(sheet, (A, 940), first["CLIP"], PROMPT)
+    positive, negative = parts.prompts(sheet, (A, 940), first["CLIP"], PICTURED_PROMPT)
     one, four = empty(sheet, 1290), empty(sheet, 1450, batch=4)
     sheet.group("The first picture's prompt", GREY, positive, negative, one)
     model, clip, vae, vision = (second[name] for name in ("MODEL", "CLIP", "VAE", "CLIP_VISION"))
