@@ -46,12 +46,19 @@ def save(name: str, notes: dict[str, Any] | None = None) -> Path:
         network = library.SceneTransformer(library.TransformerConfig(**SIZES, **NETWORKS[name]))
     for parameter in network.parameters():
         size = parameter[0].numel() if parameter.ndim else 1
-        # A reader that is not decided says the same of all pictures.
-        decided = 8.0 if name == "picture-reader" else 1.0
-        parameter.data = torch.randn(parameter.shape, generator=generator) * decided * size**-0.5
+        parameter.data = torch.randn(parameter.shape, generator=generator) * size**-0.5
+    if name == "picture-reader":
+        undecide(network)
     path: Path = weights.weights_path(name)
     weights.save_weights(path, name if name in PARTS else "generator", network, notes or {})
     return path
+
+
+def undecide(reader: Any) -> None:
+    """Have a reader find every word a little likely in a grey picture: at random it would find one in all pictures alike."""
+    embedding = weights.load_network(weights.weights_path("embedding"), "embedding")
+    places = embedding.tower(torch.zeros(1, 3, 64, 64)).flatten(2).transpose(1, 2)
+    reader.scores.bias.data[:-1] += 2 - reader.evidence(places)[0].detach()
 
 
 @contextmanager
