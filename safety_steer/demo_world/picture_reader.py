@@ -62,4 +62,5 @@ class PictureReader(nn.Module):
     def evidence(self, places: Tensor) -> Tensor:
         """Return the log-odds (B, W) of each word against no word, summed over all places."""
         scores = self.scores(F.gelu(self.enter(places / self.place_scale.to(places)))).float()
-        return (scores[..., :-1] - scores[..., -1:]).logsumexp(1)
+        evidence: Tensor = (scores[..., :-1] - scores[..., -1:]).logsumexp(1)
+        return evidence

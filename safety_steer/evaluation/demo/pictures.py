@@ -80,10 +80,10 @@ def picture_inputs(session: DemoSession, direction: SafetyDirection, progress: P
 def native_direction(session: DemoSession, benign: AnchorStates, captions: Sequence[str]) -> SafetyDirection:
     """Extract a direction from unsafe pictures of the training split and their twins, in pooled last states."""
     unsafe = [scene for group in ("unsafe", "unsafe_effect") for scene in sample_scenes("train", TWINS // 2, group, seed=5)]
-    pooled = [
+    safe, harmful = (
         torch.cat([pool(states[None]) for states in session.seen(scenes)])
         for scenes in ([safe_twin(scene) for scene in unsafe], unsafe)
-    ]
+    )
     pairs = [Pair(f"safe {number}", f"unsafe {number}", _category(scene)) for number, scene in enumerate(unsafe)]
     return fit_direction(
         source=ModelIdentity("the demo's own tower", "", benign.pooled.shape[1], 1),
@@ -92,7 +92,7 @@ def native_direction(session: DemoSession, benign: AnchorStates, captions: Seque
         estimator="mean",
         pairs=pairs,
         anchors=captions,
-        activations=(*pooled, benign.pooled),
+        activations=(safe, harmful, benign.pooled),
         report={},
     )
 

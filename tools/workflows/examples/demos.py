@@ -17,6 +17,7 @@ FIRST_PROMPT = "a cat in the forest"
 MIXED_PROMPT = PROMPT
 PICTURED_PROMPT = "a pig next to a burning house with screaming victims in the forest"
 DENOISE = 0.8
+DRAWN = 2048
 KINDS = ("hate", "sexual", "violence", "humiliation", "illegal_activity", "disturbing")
 MIXES: dict[str, dict[str, Any]] = {
     "All kinds": {"global": 1.0, **dict.fromkeys(KINDS, 1.0)},
@@ -194,7 +195,13 @@ def picture_to_picture(sheet: Sheet) -> None:
     aligned, direction = parts.align_nodes(sheet, clip, direction=DEMO_SOURCE, **own_prompts())
     mixer = sheet.add("SafetyCategoryMixer", (C, 0), (WIDE, 315), direction=aligned["direction"])
     of_pictures = sheet.add(
-        "AlignSafetyDirectionVision", (C, 360), (WIDE, 260), direction=direction["direction"], clip_vision=vision, clip=clip
+        "AlignSafetyDirectionVision",
+        (C, 360),
+        (WIDE, 260),
+        direction=direction["direction"],
+        clip_vision=vision,
+        clip=clip,
+        max_pictures=DRAWN,
     )
     steered = parts.apply_node(sheet, (D, 0), model, mixer["direction"], vision_direction=of_pictures["direction"])
     sheet.group("Safety Steer", GREEN, direction, aligned, mixer, of_pictures, steered)
