@@ -63,14 +63,14 @@ class Row:
 
     method: str
     space: str
-    cosine: float
+    cosine: float | None
     objects: float
     effects: float
     objects_flagged: float
     effects_flagged: float
-    own_limit_harmless: float
-    own_limit_objects: float
-    changed_harmless: float
+    own_limit_harmless: float | None = None
+    own_limit_objects: float | None = None
+    changed_harmless: float | None = None
 
 
 @torch.inference_mode()
@@ -210,9 +210,7 @@ def natives(shown: Mapping[str, Mapping[str, Tensor]], seen: Mapping[str, Tensor
 
 def _native_row(method: str, name: str, scores: Mapping[str, Tensor]) -> Row:
     harmless = torch.cat([scores[group] for group in HARMLESS])
-    nan = float("nan")
-    return Row(method, name, nan, **shares(harmless, *(scores[group] for group in UNSAFE)), own_limit_harmless=nan,
-               own_limit_objects=nan, changed_harmless=nan)  # fmt: skip
+    return Row(method, name, None, **shares(harmless, *(scores[group] for group in UNSAFE)))
 
 
 def read_by(name: str, direction: SafetyDirection, prompts: list[str]) -> Tensor:
