@@ -1,6 +1,6 @@
 """What a direction carried to CLIP vision hears of pictures: on the demo's picture tower, against native and controls.
 
-python -m benchmarks.vision [--split tune|final] [--pictures 512] [--direct] [--seed 0] [-o results/vision.json]
+python -m benchmarks.vision [--split tune|final] [--pictures 512] [--direct] [--seed 0] [--workers 1] [-o FILE]
 
 Harmless drawn scenes of the `train` split and their captions are what every method is fitted with; unsafe pictures are seen by
 the native references alone, of `train` too. Choices are made on `tune`; `final` is what is reported. The direction is
@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -41,11 +43,14 @@ from safety_steer.steering.steer_conditioning import SteerSettings
 from safety_steer.steering.steer_pictures import steer_pictures
 from safety_steer.storage.bundled import SOURCE, bundled, packaged_model
 
-GROUPS = {"benign": 900, "no_object": 300, "borderline": 300, "unsafe": 600, "unsafe_effect": 300}
+GROUPS = {"benign": 600, "no_object": 200, "unsafe": 400, "unsafe_effect": 200}
 HARMLESS, UNSAFE = ("benign", "no_object"), ("unsafe", "unsafe_effect")
 RATE = 0.01
 LOCAL = "last_hidden_state"
-CONTROLS = (0, 1, 2)
+CONTROLS = (0, 1)
+ANCHORS = 1024
+READER, OWN = "all-MiniLM-L6-v2", "SmolLM2-135M-Instruct"
+LINEAR_GATE, ADAPTER, SHUFFLED, RANDOM = "linear, its gate linear too", "adapter", "shuffled pairs", "random direction"
 ADAPTER_WIDTH, ADAPTER_STEPS, ADAPTER_BATCH = 128, 400, 192
 CAPTION_TERM, RETRIEVED_TERM = 2 / 8, 1 / 10  # arXiv 2410.12662, its loss
 
@@ -58,14 +63,14 @@ class Row:
 
     method: str
     space: str
-    cosine: float
+    cosine: float | None
     objects: float
     effects: float
     objects_flagged: float
     effects_flagged: float
-    own_limit_harmless: float
-    own_limit_objects: float
-    changed_harmless: float
+    own_limit_harmless: float | None = None
+    own_limit_objects: float | None = None
+    changed_harmless: float | None = None
 
 
 @torch.inference_mode()
@@ -137,7 +142,7 @@ def local_native(harmless: Tensor, unsafe: Tensor, seed: int) -> torch.nn.Module
         torch.manual_seed(seed)
         network = torch.nn.Sequential(torch.nn.Linear(states.shape[-1], 128), torch.nn.GELU(), torch.nn.Linear(128, 1))
         optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.05)
-        for _ in range(1500):
+        for _ in range(800):
             rows = torch.randint(len(states), (128,))
             score = network(states[rows])[..., 0].logsumexp(-1)
             loss = torch.nn.functional.binary_cross_entropy_with_logits(score - np.log(states.shape[1]), truth[rows])
@@ -205,53 +210,97 @@ def natives(shown: Mapping[str, Mapping[str, Tensor]], seen: Mapping[str, Tensor
 
 def _native_row(method: str, name: str, scores: Mapping[str, Tensor]) -> Row:
     harmless = torch.cat([scores[group] for group in HARMLESS])
-    nan = float("nan")
-    return Row(method, name, nan, **shares(harmless, *(scores[group] for group in UNSAFE)), own_limit_harmless=nan,
-               own_limit_objects=nan, changed_harmless=nan)  # fmt: skip
+    return Row(method, name, None, **shares(harmless, *(scores[group] for group in UNSAFE)))
 
 
-def sources(direction: SafetyDirection, captions: list[str], direct: bool) -> dict[str, Tensor]:
+def read_by(name: str, direction: SafetyDirection, prompts: list[str]) -> Tensor:
+    """Return what a model says of prompts: MiniLM's pooled last states, or the source's own standardised ones."""
+    model = load_text_model(packaged_model(name))
+    if name == READER:
+        return encode_anchors(model, prompts, model.last_layer)["cross_attn"].pooled
+    return direction.standardise(source_activations(direction, model, prompts)).float()
+
+
+def sources(direction: SafetyDirection, said: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return source states of captions by the way they come to the source."""
-    reader = load_text_model(packaged_model("all-MiniLM-L6-v2"))
-    anchors = encode_anchors(reader, list(direction.anchors), reader.last_layer)
-    said = encode_anchors(reader, captions, reader.last_layer)
-    found = {"reverse": captions_in_source(direction, anchors, said)}
-    if direct:
-        model = load_text_model(packaged_model("SmolLM2-135M-Instruct"))
-        found["direct"] = direction.standardise(source_activations(direction, model, captions)).float()
-    return found
+    anchors, captions = ({"cross_attn": AnchorStates(said[name], [])} for name in ("anchors", "captions"))
+    found = {"reverse": captions_in_source(direction, anchors, captions, range(ANCHORS))}
+    return {**found, "direct": said["direct"]} if "direct" in said else found
 
 
-def run(split: str, count: int, seed: int, direct: bool) -> dict[str, object]:
+@dataclass(frozen=True, eq=False)
+class World:
+    """What all methods are fitted with and measured on."""
+
+    direction: SafetyDirection
+    captions: list[str]
+    source: Mapping[str, Tensor]
+    states: Mapping[str, AnchorStates]
+    seen: Mapping[str, Tensor]
+    own: Mapping[str, Tensor]
+    shown: Mapping[str, Mapping[str, Tensor]]
+
+    def fitted(self, method: str, source: Tensor, direction: SafetyDirection | None = None, name: str = "ridge") -> list[Row]:
+        """Fit a method and measure it."""
+        settings = AlignSettings(map=name, require_better_than_chance=False)
+        given = self.direction if direction is None else direction
+        return measured(method, align_pictures(given, self.captions, source, self.states, "demo", settings), self.shown)
+
+    def rows(self, method: str, number: int) -> list[Row]:
+        """Return the rows of a method by name; `number` is the seed of a control."""
+        source = self.source["reverse"]
+        if method.removeprefix("linear, ") in self.source:
+            return self.fitted(method, self.source[method.removeprefix("linear, ")])
+        if method == LINEAR_GATE:
+            return self.fitted(method, source, replace(self.direction, examples=None))
+        if method == ADAPTER:
+            # A bent map carries its class through samples, as the one of this name does.
+            with mock.patch.dict(maps.MAPS, {"mlp": adapter_map}):
+                return self.fitted(method, source, name="mlp")
+        if method == SHUFFLED:
+            order = torch.randperm(len(source), generator=torch.Generator().manual_seed(number))
+            return self.fitted(method, source[order])
+        if method == RANDOM:
+            return self.fitted(method, source, random_direction(self.direction, number))
+        return natives(self.shown, self.seen, self.own)
+
+
+_world: list[World] = []  # what workers are forked with
+
+
+def _rows(method: str, number: int) -> list[Row]:
+    torch.set_num_threads(1)
+    return _world[0].rows(method, number)
+
+
+def run(split: str, count: int, seed: int, direct: bool, workers: int) -> dict[str, object]:
     """Fit every method and measure it on a split."""
-    embedding = cast(ImageTextEmbedding, load_network(weights_path("embedding"), "embedding")).eval()
+    torch.set_num_threads(1)
     direction = SafetyDirection.load(bundled(SOURCE))
+    embedding = cast(ImageTextEmbedding, load_network(weights_path("embedding"), "embedding")).eval()
     scenes, captions = drawn_scenes(count, seed)
-    seen = look(embedding, scenes)
     unsafe = [scene for group in UNSAFE for scene in sample_scenes("train", count // 2, group, seed)]
-    shown = {group: look(embedding, sample_scenes(split, size, group, seed)) for group, size in GROUPS.items()}
-    found, states, free = sources(direction, captions, direct), collected(seen), AlignSettings(require_better_than_chance=False)
-    rows: list[Row] = []
-    for way, source in found.items():
-        rows += measured(f"linear, {way}", align_pictures(direction, captions, source, states, "demo"), shown)
-    source = found["reverse"]
-    linear_gate = replace(direction, examples=None)
-    rows += measured("linear, linear gate", align_pictures(linear_gate, captions, source, states, "demo"), shown)
-    # A bent map carries its class through samples, as the one of this name does.
-    with mock.patch.dict(maps.MAPS, {"mlp": adapter_map}):
-        bent = replace(free, map="mlp")
-        rows += measured("adapter, reverse", align_pictures(direction, captions, source, states, "demo", bent), shown)
-    controls: dict[str, list[list[Row]]] = {"shuffled pairs": [], "random direction": []}
-    for number in CONTROLS:
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(number))
-        shuffled = align_pictures(direction, captions, source[order], states, "demo", free)
-        controls["shuffled pairs"].append(measured("shuffled pairs", shuffled, shown))
-        chance = align_pictures(random_direction(direction, number), captions, source, states, "demo", free)
-        controls["random direction"].append(measured("random direction", chance, shown))
-    for drawn in controls.values():
-        for name in seen:
-            rows.append(mean_row([row for rows_ in drawn for row in rows_ if row.space == name]))
-    rows += natives(shown, seen, look(embedding, unsafe))
+    drawn = {group: sample_scenes(split, size, group, seed) for group, size in GROUPS.items()}
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(workers, fork) as pool:
+        texts = {"anchors": (READER, list(direction.anchors[:ANCHORS])), "captions": (READER, captions)}
+        texts |= {"direct": (OWN, captions)} if direct else {}
+        said = {name: pool.submit(read_by, model, direction, prompts) for name, (model, prompts) in texts.items()}
+        looked = {name: pool.submit(look, embedding, some) for name, some in {"": scenes, "own": unsafe, **drawn}.items()}
+        seen = {name: found.result() for name, found in looked.items()}
+        source = sources(direction, {name: found.result() for name, found in said.items()})
+    shown = {group: seen[group] for group in GROUPS}
+    _world[:] = [World(direction, captions, source, collected(seen[""]), seen[""], seen["own"], shown)]
+    single = [*(f"linear, {way}" for way in source), LINEAR_GATE, ADAPTER]
+    with ProcessPoolExecutor(workers, fork) as pool:
+        reference = pool.submit(_rows, "native", 0)
+        alone = [pool.submit(_rows, method, 0) for method in single]
+        controls = {method: [pool.submit(_rows, method, number) for number in CONTROLS] for method in (SHUFFLED, RANDOM)}
+        rows = [row for future in alone for row in future.result()]
+        for futures in controls.values():
+            every = [row for future in futures for row in future.result()]
+            rows += [mean_row([row for row in every if row.space == name]) for name in seen[""]]
+        rows += reference.result()
     return {"split": split, "pictures": count, "seed": seed, "groups": GROUPS, "rows": [asdict(row) for row in rows]}
 
 
@@ -260,11 +309,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--split", default="final", choices=("tune", "final"))
     parser.add_argument("--pictures", type=int, default=512)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--direct", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path("results/vision.json"))
     args = parser.parse_args()
-    report = run(args.split, args.pictures, args.seed, args.direct)
+    report = run(args.split, args.pictures, args.seed, args.direct, args.workers)
     known = json.loads(args.output.read_text()) if args.output.exists() else {}
     args.output.write_text(json.dumps({**known, args.split: report}, indent=1) + "\n")
     print(json.dumps(report, indent=1))
