@@ -27,6 +27,7 @@ NODES = {
 }
 NOUNS = {DIRECTIONS: "direction file", PAIRS: "file of pairs", PATCHES: "patch file", REFUSALS: "refusal file"}
 KINDS = {DIRECTIONS: "direction", PAIRS: "pair", PATCHES: "patch", REFUSALS: "refusal"}
+DRAWN = "drawn scenes"  # listed with the folders of pictures; a name in saved workflows
 MODEL_FOLDERS = ("LLM", "text_encoders")
 # A file system takes 255, and while a file is written its name is longer.
 MAX_NAME_BYTES = 200
@@ -85,6 +86,12 @@ def refusal_names() -> list[str]:
 def refusal_path(name: str) -> str:
     """Return the path of a listed refusal file; raises DataError for any other name."""
     return _listed(REFUSALS, name)
+
+
+def picture_folders() -> list[str]:
+    """List the folders in ComfyUI's input folder, by name."""
+    root = Path(folder_paths.get_input_directory())
+    return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
 
 
 def language_models() -> list[str]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..safety_steer.directions.aligned import AlignedDirection
-from ..safety_steer.reports.summary import summary
+from ..safety_steer.reports.summary import picture_summary, summary
 from ..safety_steer.steering.steer_conditioning import Outcome
+
+if TYPE_CHECKING:
+    from .sampling.pictures import Pictures
 
 LOGGER = logging.getLogger("safety_steer")
 
@@ -22,6 +25,14 @@ def describe(outcomes: Sequence[Outcome], direction: AlignedDirection) -> str:
     if len(texts) == 1:
         return texts[0]
     return "\n".join(f"entry {number}:\n{text}" for number, text in enumerate(texts, 1))
+
+
+def described(outcomes: Sequence[Outcome], direction: AlignedDirection | None, pictures: Pictures | None) -> str:
+    """Say what was done to text, where a direction for it was given, and to pictures, where one for them was."""
+    parts = [] if direction is None else [describe(outcomes, direction)]
+    if pictures is not None:
+        parts.append(picture_summary(pictures.outcomes, pictures.direction, list(pictures.past)))
+    return "\n".join(parts)
 
 
 def show(node_id: str | None, text: str, node_type: str | None = None) -> None:

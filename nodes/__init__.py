@@ -5,17 +5,19 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .align_direction import AlignSafetyDirection
+from .align_direction_vision import AlignSafetyDirectionVision
 from .apply_conditioning import ApplySafetySteerConditioning
 from .apply_steer import ApplySafetySteer
+from .apply_vision_output import ApplySafetySteerVisionOutput
 from .apply_wan_video import ApplySafetySteerWanVideo
 from .category_mixer import SafetyCategoryMixer
 from .extract_direction import ExtractSafetyDirection
 from .load_demo_generator import LoadDemoGenerator
 from .load_direction import LoadSafetyDirection
-from .negate_vision_weights import NegateUnsafeWeightsVision
-from .negate_weights import NegateUnsafeWeights
-from .refuse_prompt import RefuseUnsafePrompt
-from .refuse_requests import RefuseUnsafeRequests
+from .negation.text_weights import NegateUnsafeWeights
+from .negation.vision_weights import NegateUnsafeWeightsVision
+from .refusal.prompt import RefuseUnsafePrompt
+from .refusal.requests import RefuseUnsafeRequests
 from .safety_report import SafetyReportNode
 from .safety_score import SafetyScoreNode
 from .save_direction import SaveSafetyDirection
@@ -36,4 +38,6 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     NegateUnsafeWeights,
     NegateUnsafeWeightsVision,
     RefuseUnsafeRequests,
+    AlignSafetyDirectionVision,
+    ApplySafetySteerVisionOutput,
 )

@@ -14,6 +14,7 @@ from .inputs import CATEGORY, AlignedDirectionSocket, report_output, search_alia
 if TYPE_CHECKING:
     from ..adapters.sampling.entries import Conditioning
     from ..safety_steer.directions.aligned import AlignedDirection
+    from ..safety_steer.steering.steer_conditioning import Outcome
 
 
 class ApplySafetySteerConditioning(io.ComfyNode):
@@ -38,6 +39,7 @@ class ApplySafetySteerConditioning(io.ComfyNode):
                 ),
                 *settings.inputs(),
                 settings.preset_input(),
+                settings.vision_input(),
             ],
             outputs=[
                 io.Conditioning.Output(
@@ -50,16 +52,30 @@ class ApplySafetySteerConditioning(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, conditioning: Conditioning, direction: AlignedDirection, **values: Any) -> io.NodeOutput:
+    def execute(
+        cls,
+        conditioning: Conditioning,
+        direction: AlignedDirection,
+        vision_direction: AlignedDirection | None = None,
+        **values: Any,
+    ) -> io.NodeOutput:
         """Return steered copies; entries that need no steering are given back as they are."""
         from ..adapters import node_text, run_log
-        from ..adapters.sampling import entries, step_windows
+        from ..adapters.sampling import entries, pictures, step_windows
 
         steering, window = settings.read(**values)
+        of_text, of_pictures = pictures.chosen(direction, vision_direction, "Apply Safety Steer (Conditioning)")
         cut = partial(step_windows.cut, window=window)
-        given = [entries.entry_of(*pair) for pair in conditioning]
-        steered, outcomes = entries.steer_entries(given, direction, steering, cut)
-        text = node_text.describe(outcomes, direction)
+        outcomes: list[Outcome] = []
+        steered = [entries.entry_of(*pair) for pair in conditioning]
+        if of_text is not None:
+            steered, outcomes = entries.steer_entries(steered, of_text, steering, cut)
+        seen = None if of_pictures is None else pictures.Pictures(of_pictures, steering)
+        if seen is not None:
+            if of_text is None:
+                pictures.require_pictures_alone(steered, seen.direction)
+            steered = pictures.steer_pictures_of(steered, seen, cut)
+        text = node_text.described(outcomes, of_text, seen)
         node_text.show(cls.hidden.unique_id, text)
         log = run_log.finished(outcomes, direction, settings.sentence(steering, window), run_log.any_step(window))
         return io.NodeOutput([entries.pair_of(entry) for entry in steered], log, ui=ui.PreviewText(text))

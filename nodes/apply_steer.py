@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io, ui
 
 from ..adapters.kept_text import kept_text
+from ..safety_steer.errors import DataError
 from . import settings
 from .inputs import CATEGORY, AlignedDirectionSocket, checked_choice, report_output, search_aliases
 
@@ -66,6 +67,7 @@ class ApplySafetySteer(io.ComfyNode):
                     "Leave it empty for all.",
                 ),
                 settings.preset_input(),
+                settings.vision_input(),
             ],
             outputs=[
                 io.Model.Output(
@@ -86,20 +88,25 @@ class ApplySafetySteer(io.ComfyNode):
         site: str = SITES[0],
         fade: float = 0.0,
         blocks: str = "",
+        vision_direction: AlignedDirection | None = None,
         **values: Any,
     ) -> io.NodeOutput:
         """Return a clone of the model that steers; the model itself is not changed."""
         from ..adapters import node_text, run_log
         from ..adapters.sampling import cross_attention, steer_runs, unet_blocks
         from ..adapters.sampling.fade_curve import Curve
+        from ..adapters.sampling.pictures import chosen
 
         steering, window = settings.read(**values)
         checked_choice("site", site, SITES, "Apply Safety Steer")
+        of_text, of_pictures = chosen(direction, vision_direction, "Apply Safety Steer")
+        if of_pictures is not None and site != SITES[0]:
+            raise DataError("Pictures are steered before sampling. Set site to 'conditioning' on Apply Safety Steer.")
         node_id, line = cls.hidden.unique_id, settings.sentence(steering, window)
         log = run_log.RunLog(direction, line, during_sampling=True)
         patched, say = model.clone(), lambda text: node_text.show(node_id, text, NODE_TYPE)
         if site == SITES[0]:
-            steer_runs.at_conditioning(patched, direction, steering, window, say, log)
+            steer_runs.at_conditioning(patched, of_text, steering, window, say, log, of_pictures)
         else:
             layer = cross_attention.Layer(Curve(window, fade), unet_blocks.read(blocks))
             steer_runs.at_cross_attention(patched, direction, steering, layer, say, log)

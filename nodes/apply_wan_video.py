@@ -51,7 +51,9 @@ class ApplySafetySteerWanVideo(io.ComfyNode):
         """Return a copy with steered prompts; negative prompts and everything else stay the same objects."""
         from ..adapters import node_text, run_log
         from ..adapters.sampling.wan_embeds import steer_text_embeds
+        from ..safety_steer.steering.steer_pictures import require_text
 
+        require_text(direction, "direction of Apply Safety Steer (WanVideoWrapper)")
         steering, window = settings.read(**values, start_percent=0.0, end_percent=1.0)
         embeds, outcomes = steer_text_embeds(text_embeds, direction, steering)
         text = node_text.describe(outcomes, direction)

@@ -1,4 +1,4 @@
-"""Load Demo Generator: the embedded generators of cartoon scenes, as MODEL, CLIP and VAE."""
+"""Load Demo Generator: the embedded generators of cartoon scenes, as MODEL, CLIP, VAE and CLIP_VISION."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from comfy_api.latest import io
 
 from ..safety_steer.demo_world import GENERATORS
 from .inputs import CATEGORY, checked_choice, search_aliases
+
+PARTS = ("autoencoder", "embedding", "picture-reader")  # of every generator
 
 
 class LoadDemoGenerator(io.ComfyNode):
@@ -29,7 +31,9 @@ class LoadDemoGenerator(io.ComfyNode):
                     options=list(GENERATORS),
                     default="image",
                     tooltip="'image' draws pictures and 'video' draws 8 frames; both read all-MiniLM-L6-v2. "
-                    "'image-smollm2' draws pictures and reads SmolLM2-135M.",
+                    "'image-smollm2' draws pictures and reads SmolLM2-135M. 'image-from-picture' reads no text and draws new "
+                    "pictures of the scene that a picture shows: encode one with CLIP Vision Encode, and add it to an empty "
+                    "prompt with unCLIPConditioning.",
                 ),
             ],
             outputs=[
@@ -41,6 +45,10 @@ class LoadDemoGenerator(io.ComfyNode):
                     display_name="CLIP", tooltip="The text model the generator reads. Connect it to Align Direction too."
                 ),
                 io.Vae.Output(display_name="VAE", tooltip="Turns latents into pictures and back."),
+                io.ClipVision.Output(
+                    display_name="CLIP_VISION",
+                    tooltip="Looks at pictures for 'image-from-picture'. Connect it to CLIP Vision Encode.",
+                ),
             ],
         )
 
@@ -50,18 +58,22 @@ class LoadDemoGenerator(io.ComfyNode):
         checked_choice("generator", generator, GENERATORS, "Load Demo Generator")
         # Here and not above: most people who start ComfyUI never ask for the demo.
         from ..adapters.demo.clip import make_clip
+        from ..adapters.demo.clip_vision import DemoClipVision
         from ..adapters.demo.model import make_model
         from ..adapters.demo.vae import make_vae
+        from ..safety_steer.demo_world.pictures import load_eyes
         from ..safety_steer.demo_world.sampling import load_generator
 
         loaded = load_generator(generator)
-        return io.NodeOutput(make_model(loaded), make_clip(loaded), make_vae(loaded.autoencoder, loaded.video))
+        parts = make_model(loaded), make_clip(loaded), make_vae(loaded.autoencoder, loaded.video)
+        return io.NodeOutput(*parts, DemoClipVision(load_eyes()))
 
     @classmethod
     def fingerprint_inputs(cls, generator: str) -> str:
         """Change when the weights change, so that ComfyUI loads them again."""
+        from ..safety_steer.demo_world.sampling import SHARED
         from ..safety_steer.demo_world.weights import weights_path
 
-        paths = [weights_path(name) for name in (generator, "autoencoder") if generator in GENERATORS]
+        paths = [weights_path(name) for name in (*PARTS, SHARED.get(generator, generator)) if generator in GENERATORS]
         found = [os.stat(path) for path in paths if path.is_file()]
         return " ".join(f"{status.st_size}-{status.st_mtime_ns}" for status in found)

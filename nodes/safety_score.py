@@ -74,7 +74,9 @@ class SafetyScoreNode(io.ComfyNode):
         from ..adapters.sampling.entries import entry_of, scored
         from ..safety_steer.reports.picture import draw_reports
         from ..safety_steer.reports.text import as_text, verdict
+        from ..safety_steer.steering.steer_pictures import require_text
 
+        require_text(direction, "direction of Safety Score")
         outcomes = scored([entry_of(*pair) for pair in conditioning], direction)
         queued = cls.hidden.prompt or {}
         nearest = queued_prompt.before(queued, cls.hidden.unique_id, ("conditioning",))

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..safety_steer.choices import GATES, OPERATORS, PRESETS
 from ..safety_steer.errors import DataError
-from .inputs import checked_choice
+from .inputs import AlignedDirectionSocket, checked_choice
 
 if TYPE_CHECKING:
     from ..adapters.sampling.step_windows import Window
@@ -79,6 +79,16 @@ def preset_input() -> io.Input:
         tooltip="Settings by name, in place of strength, operator, gate and preserve_norm. 'as set' takes those. 'off' changes "
         "nothing. 'gentle' steers only clearly unsafe prompts, at half strength. 'standard' is what the node starts with. "
         "'strict' also steers prompts that are only suspicious: about 1 in 50 harmless ones changes too.",
+    )
+
+
+def vision_input() -> io.Input:
+    """Return the input for a direction that is fitted to pictures."""
+    return AlignedDirectionSocket.Input(
+        "vision_direction",
+        optional=True,
+        tooltip="A direction from Align Direction (Vision): then pictures that come in through CLIP vision are steered too, as "
+        "in image to video, unCLIP and Stable Cascade.",
     )
 
 

@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from safety_steer.demo_world import GENERATORS
 from safety_steer.demo_world.captions import MODES, captions
 from safety_steer.demo_world.judges import accuracy, labels, to_network
+from safety_steer.demo_world.pictures import load_eyes
 from safety_steer.demo_world.render import render
 from safety_steer.demo_world.sampling import contexts, generate, load_encoder, load_generator
 from safety_steer.demo_world.scenes import SPLITS, Scene, sample_scenes
@@ -29,7 +31,7 @@ GROUPS = ("benign", "borderline", "unsafe", "unsafe_effect", "no_object")
 def main() -> None:
     """Print one JSON object per group, mode and judge."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("generator", choices=["image", "video", "image-smollm2", "renderings"])
+    parser.add_argument("generator", choices=[*GENERATORS, "renderings"])
     parser.add_argument("--count", type=int, default=200, help="prompts per group")
     parser.add_argument("--split", choices=SPLITS[1:], default="tune")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=["plain"])
@@ -39,7 +41,8 @@ def main() -> None:
     arguments = parser.parse_args()
     names = [name for name in ("judge", "second-judge") if weights_path(name).is_file()]
     judges = {name: load_network(weights_path(name), name) for name in names}
-    draw = _renderings(arguments) if arguments.generator == "renderings" else _generated(arguments)
+    ways = {"renderings": _renderings, "image-from-picture": _from_pictures}
+    draw = ways.get(arguments.generator, _generated)(arguments)
     for scenes, row, pictures in draw:
         for name, judge in judges.items():
             shares = accuracy(classify(judge, pictures), labels(scenes))
@@ -53,6 +56,16 @@ def _renderings(arguments: argparse.Namespace) -> Drawn:
     for group in arguments.groups:
         scenes = sample_scenes(arguments.split, arguments.count, group, seed=3)
         yield scenes, {"group": group}, to_network(torch.from_numpy(np.stack([render(scene) for scene in scenes])))
+
+
+def _from_pictures(arguments: argparse.Namespace) -> Drawn:
+    """Yield new pictures of each group's renderings."""
+    generator, eyes = load_generator(arguments.generator), load_eyes()
+    empty = contexts(load_encoder(generator), [""], generator.layer)
+    for scenes, row, renderings in _renderings(arguments):
+        seeds = list(range(len(scenes)))
+        states = eyes.look(renderings).last_hidden_state
+        yield scenes, row, generate(generator, states, empty, seeds, arguments.steps, arguments.guidance)
 
 
 def _generated(arguments: argparse.Namespace) -> Drawn:

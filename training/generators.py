@@ -30,6 +30,7 @@ from .loop import Log, Plan, Run, train
 DROPPED = 0.1
 FOCUSED = 0.75  # of the budget, in which two steps of three look at the object only
 JUDGED = 64
+TESTED = ("benign", "unsafe")
 REFINED = 0.4  # of the rate, for a generator that goes on from its weights
 # How many a step shows, by what it looks at.
 PICTURES = {"object": 256, "all": 96}
@@ -188,7 +189,7 @@ class Examiner:
         self.stage, self.work, self.empty = stage, work, empty
         count = JUDGED // 4 if stage.video else JUDGED
         self.tests: dict[str, tuple[list[Scene], Tensor]] = {}
-        for group in ("benign", "unsafe"):
+        for group in TESTED:
             scenes, prompts = held_out_prompts(count, group, stage.video)
             self.tests[group] = scenes, contexts(text_model, prompts, stage.layer)
 
@@ -208,12 +209,13 @@ class Examiner:
             if judge is not None:
                 for head, share in accuracy(judged(judge, frames), labels(scenes)).items():
                     notes[f"{group}.{head}"] = round(share, 4)
-        _contact_sheet(sheet, self.work / f"{self.stage.name}.png", 8 if self.stage.video else 16)
+        contact_sheet(sheet, self.work / f"{self.stage.name}.png", 8 if self.stage.video else 16)
         save_weights(weights_path(self.stage.name), "generator", network, notes)
         return notes
 
 
-def _contact_sheet(pictures: list[Tensor], path: Path, columns: int) -> None:
+def contact_sheet(pictures: list[Tensor], path: Path, columns: int) -> None:
+    """Write pictures (3, H, W) in -1..1 in rows of `columns`, twice as large."""
     rows = [torch.cat(pictures[start : start + columns], dim=2) for start in range(0, len(pictures), columns)]
     values = ((torch.cat(rows, dim=1) + 1) * 127.5).clamp(0, 255).byte().permute(1, 2, 0).numpy()
     Image.fromarray(values).resize((values.shape[1] * 2, values.shape[0] * 2), Image.Resampling.NEAREST).save(path)

@@ -29,6 +29,7 @@ from safety_steer.demo_world.weights import load_network, read_weights, save_wei
 from .composites import lesson
 from .dataset import gather, image_dataset, text_dataset
 from .distributed import first_alone, world
+from .from_pictures import train_image_from_picture
 from .generators import train_image, train_image_smollm2, train_video
 from .loop import Log, Plan, Run, train
 
@@ -178,4 +179,5 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "image": train_image,
     "video": train_video,
     "image-smollm2": train_image_smollm2,
+    "image-from-picture": train_image_from_picture,
 }

@@ -1,4 +1,4 @@
-"""Trains the demo: `python -m training.train sprites|autoencoder|judge|embedding|second-judge|image|video|image-smollm2`.
+"""Trains the demo: `python -m training.train STAGE`, with "sprites" or one of `MINUTES` as the stage.
 
 Each stage is seeded, goes on from its checkpoint, writes usable weights every few minutes and logs to WORK/STAGE.jsonl.
 """
@@ -12,7 +12,16 @@ from pathlib import Path
 from . import distributed, stages
 from .loop import Run
 
-MINUTES = {"autoencoder": 7, "judge": 33, "embedding": 4, "second-judge": 12, "image": 96, "video": 88, "image-smollm2": 60}
+MINUTES = {
+    "autoencoder": 7,
+    "judge": 33,
+    "embedding": 4,
+    "second-judge": 12,
+    "image": 96,
+    "video": 88,
+    "image-smollm2": 60,
+    "image-from-picture": 45,
+}
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""The demo's networks as ComfyUI's MODEL, CLIP and VAE."""
+"""The demo's networks as ComfyUI's MODEL, CLIP, VAE and CLIP_VISION."""

@@ -15,6 +15,7 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrapper
 from torch import Tensor, nn
 
 from ...safety_steer.demo_world.autoencoder import Autoencoder
+from ...safety_steer.demo_world.pictures import picture_context
 from ...safety_steer.demo_world.sampling import MULTIPLIER, DemoGenerator
 from ...safety_steer.demo_world.transformer import SceneTransformer
 from ...safety_steer.errors import MismatchError
@@ -26,6 +27,7 @@ def make_model(generator: DemoGenerator) -> comfy.model_patcher.ModelPatcher:
     """Wrap a generator's network for ComfyUI, in float32 on every device."""
     config = SceneConfig({"network": generator.network, "dtype": torch.float32})
     config.latent_format = SceneLatents(generator)
+    config.picture_width = generator.network.config.context_width if generator.reads_pictures else 0
     config.sampling_settings = {"shift": generator.network.config.shift, "multiplier": MULTIPLIER}
     return comfy.model_patcher.ModelPatcher(
         config.get_model({}),
@@ -50,6 +52,7 @@ class SceneConfig(comfy.supported_models_base.BASE):
     unet_extra_config: dict[str, Any] = {}  # noqa: RUF012
     supported_inference_dtypes = [torch.float32]  # noqa: RUF012
     memory_usage_factor = MEMORY_FACTOR
+    picture_width = 0
 
     def model_type(self, state_dict: dict[str, Tensor], prefix: str = "") -> comfy.model_base.ModelType:  # noqa: ARG002
         """Name the way of sampling."""
@@ -66,14 +69,31 @@ class SceneModel(comfy.model_base.BaseModel):
     def __init__(self, config: SceneConfig, model_type: comfy.model_base.ModelType, device: torch.device | None = None) -> None:
         """Build ComfyUI's part around the network."""
         super().__init__(config, model_type, device=device, unet_model=SceneNetwork)
+        self.reads = config.picture_width
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
-        """Give the network the token states."""
+        """Give the network the token states, or what CLIP vision says of pictures where it reads those and there are some."""
         conds: dict[str, Any] = super().extra_conds(**kwargs)
-        text = kwargs.get("cross_attn")
+        seen = _pictures(kwargs.get("unclip_conditioning"), self.reads) if self.reads else None
+        text = kwargs.get("cross_attn") if seen is None else seen
         if text is not None:
             conds["c_crossattn"] = UnbatchedText(text)
         return conds
+
+
+def _pictures(unclip: list[dict[str, Any]] | None, width: int) -> Tensor | None:
+    """Return the context of the pictures that unCLIPConditioning added; None where there are none."""
+    if not unclip:
+        return None
+    states = [getattr(item["clip_vision_output"], "last_hidden_state", None) for item in unclip]
+    for part in states:
+        if not isinstance(part, Tensor) or part.ndim != 3 or part.shape[-1] != width:
+            found = tuple(part.shape) if isinstance(part, Tensor) else "nothing"
+            raise MismatchError(
+                f"The demo generator reads pictures as states of width {width}, but unCLIPConditioning gave it {found}. "
+                "Encode the picture with the CLIP_VISION of Load Demo Generator."
+            )
+    return picture_context([part for part in states if part is not None], [float(item["strength"]) for item in unclip])
 
 
 class UnbatchedText(comfy.conds.CONDRegular):

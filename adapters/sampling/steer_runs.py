@@ -15,29 +15,41 @@ from .. import node_text, run_log
 from ..run_log import RunLog
 from . import answers, cross_attention, step_windows
 from .entries import Steer, each_with_text, sharing, steer_copies, steer_entries, steer_text
+from .pictures import Pictures, require_pictures_alone, steer_known_pictures, steer_pictures_of
 from .step_windows import Entry, Window
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
 Replace = Callable[[Sequence[Entry]], tuple[list[Entry], list[Outcome]]]
+SteerPictures = Callable[[dict[str, list[Entry]]], Pictures | None]
 Say = Callable[[str], None]
 
 WRAPPER_KEY = "safety_steer"
 
 
 def at_conditioning(
-    patched: ModelPatcher, direction: AlignedDirection, steering: SteerSettings, window: Window, say: Say, log: RunLog
+    patched: ModelPatcher,
+    direction: AlignedDirection | None,
+    steering: SteerSettings,
+    window: Window,
+    say: Say,
+    log: RunLog,
+    of_pictures: AlignedDirection | None = None,
 ) -> None:
-    """Replace positive entries by steered ones, for the steps of the window.
+    """Replace positive entries by steered ones, for the steps of the window: their text, what CLIP vision said, or both.
 
     What was done is said before sampling, and logged after it.
     """
-    replace, follow = (_steering(direction, steering, window, steer) for steer in (steer_text, steer_copies))
+    replace: Replace = _as_they_are
+    follow: Replace = _as_they_are
+    if direction is not None:
+        replace, follow = (_steering(direction, steering, window, steer) for steer in (steer_text, steer_copies))
+    steer_pictures = _steering_of_pictures(of_pictures, steering, window, alone=direction is None)
     if not window.whole and not patched.get_wrappers(WrappersMP.SAMPLER_SAMPLE, step_windows.KEY):
         patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, step_windows.KEY, _restore)
     used = run_log.any_step(window)
-    _attach(patched, _wrapper(replace, follow, direction, say, log, used, cuts=used and not window.whole))
+    _attach(patched, _wrapper(replace, follow, steer_pictures, direction, say, log, used, cuts=used and not window.whole))
 
 
 def at_cross_attention(
@@ -52,7 +64,7 @@ def at_cross_attention(
     bit = cross_attention.attach(patched, layer)
     replace, follow = (_carrying(direction, steering, bit, steer) for steer in (steer_text, steer_copies))
     used = run_log.any_step(layer.curve.window)
-    _attach(patched, _wrapper(replace, follow, direction, say, log, used, cuts=False))
+    _attach(patched, _wrapper(replace, follow, _no_pictures, direction, say, log, used, cuts=False))
 
 
 def _attach(patched: ModelPatcher, wrapper: Callable[..., Any]) -> None:
@@ -77,10 +89,39 @@ def _carrying(direction: AlignedDirection, steering: SteerSettings, bit: int, st
     return partial(each_with_text, act=act)
 
 
+def _as_they_are(entries: Sequence[Entry]) -> tuple[list[Entry], list[Outcome]]:
+    """Leave all entries alone, where a direction for pictures alone is given."""
+    return list(entries), []
+
+
+def _no_pictures(_: dict[str, list[Entry]]) -> None:
+    """Leave pictures alone."""
+
+
+def _steering_of_pictures(
+    direction: AlignedDirection | None, steering: SteerSettings, window: Window, alone: bool
+) -> SteerPictures:
+    """Return what steers the pictures of a sampling run in all its roles, and says what it did; `alone` without text."""
+    if direction is None:
+        return _no_pictures
+
+    def steer(conds: dict[str, list[Entry]]) -> Pictures:
+        if alone:
+            require_pictures_alone(conds["positive"], direction)
+        pictures, cut = Pictures(direction, steering), partial(step_windows.cut_family, window=window)
+        conds["positive"] = steer_pictures_of(conds["positive"], pictures, cut)
+        for role in (role for role in conds if role != "positive"):
+            conds[role] = steer_known_pictures(conds[role], pictures, cut)
+        return pictures
+
+    return steer
+
+
 def _wrapper(
     replace: Replace,
     follow: Replace,
-    direction: AlignedDirection,
+    steer_pictures: SteerPictures,
+    direction: AlignedDirection | None,
     say: Say,
     log: RunLog,
     used: bool,
@@ -88,8 +129,8 @@ def _wrapper(
 ) -> Callable[..., Any]:
     """Return the OUTER_SAMPLE wrapper: it replaces the positive entries of one sampling run, which ComfyUI drops after it.
 
-    `follow` replaces entries of other roles that carry text of the positive. What was done goes to the log once the run is
-    done; not `used` says that no step is steered, `cuts` that entries are cut.
+    `follow` replaces entries of other roles that carry text of the positive, `steer_pictures` what came in as a picture. What
+    was done goes to the log once the run is done; not `used` says that no step is steered, `cuts` that entries are cut.
     """
 
     def wrapper(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
@@ -104,9 +145,10 @@ def _wrapper(
         for role in (role for role in conds if role != "positive"):
             conds[role] = _followed(conds[role], conds["positive"], follow)
         conds["positive"], outcomes = replace(conds["positive"])
-        if any(outcome.changed for outcome in outcomes):
+        pictures = steer_pictures(conds)
+        if direction is not None and any(outcome.changed for outcome in outcomes):
             answers.ask(executor.class_obj, direction)
-        say(node_text.describe(outcomes, direction))
+        say(node_text.described(outcomes, direction, pictures))
         records = run_log.records_of(outcomes, used)
         del outcomes
         sampled = executor(*args, **kwargs)

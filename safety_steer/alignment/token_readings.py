@@ -68,10 +68,15 @@ def token_discriminant(vectors: Tensor, tokens: Sequence[Tensor], scale: Tensor,
             total.index_add_(0, bucket, rows * sign)
         else:
             total.addmm_(rows.T, rows)
-    if not wide:
-        total.diagonal().add_(1e-6 * total.diagonal().mean())
-        total = torch.linalg.cholesky(total).T
-    return solve_shrunk(total, vectors.float(), shrinkage, over_rows=wide).double()
+    if wide:
+        return solve_shrunk(total, vectors.float(), shrinkage, over_rows=True).double()
+    total.diagonal().add_(1e-6 * total.diagonal().mean())
+    factor, failed = torch.linalg.cholesky_ex(total)
+    if int(failed):
+        # Fewer tokens than channels, as of pictures with one embedding each: the tokens themselves are the factor.
+        rows = (torch.cat(list(_grouped(tokens))) - mean) / scale
+        return solve_shrunk(rows, vectors.float(), shrinkage, over_rows=True).double()
+    return solve_shrunk(factor.T, vectors.float(), shrinkage, over_rows=False).double()
 
 
 def _grouped(tokens: Sequence[Tensor]) -> Iterator[Tensor]:

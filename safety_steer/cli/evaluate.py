@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..demo_world import GENERATORS
 from ..directions.source import SafetyDirection
@@ -24,6 +24,9 @@ HELP = (
     "Compare steering with baselines and controls on the demo generators, with ground truth; or, with --comfy-url, measure "
     "your own checkpoint in a running ComfyUI."
 )
+
+# The rows of generators that read text, and of those that read pictures.
+FILES = {False: "evaluate.json", True: "evaluate-pictures.json"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,8 +50,9 @@ def run(options: argparse.Namespace) -> Result:
     if options.workflow is not None or options.prompts is not None:
         raise DataError("--workflow and --prompts are run in ComfyUI. Start it and name it: --comfy-url http://127.0.0.1:8188")
     from ..evaluation.demo.methods import DEFAULT, NATIVE, NONE, STANDARD, curve_methods, default_methods
+    from ..evaluation.demo.pictures import THROUGH_TEXT, picture_inputs, picture_methods
     from ..evaluation.demo.report import draw_trade_off, headline, markdown
-    from ..evaluation.demo.run import FULL, QUICK, QUICK_VIDEO, evaluate, method_inputs
+    from ..evaluation.demo.run import FULL, PICTURES, QUICK, QUICK_VIDEO, evaluate, method_inputs
     from ..evaluation.demo.session import DemoSession
     from ..evaluation.demo.sheet import draw_sheet
 
@@ -58,27 +62,34 @@ def run(options: argparse.Namespace) -> Result:
     unknown = [name for name in options.only or () if name not in known]
     if unknown:
         raise DataError(f"There is no method '{unknown[0]}'. There are: {', '.join(sorted(known))}.")
-    rows = []
+    rows_of: dict[bool, list[dict[str, Any]]] = {}
     written = []
     for name in options.generator:
         session = DemoSession.open(name)
-        methods = default_methods(not options.full, session.generator.video)
+        pictures = session.generator.reads_pictures
+        methods = picture_methods() if pictures else default_methods(not options.full, session.generator.video)
         if options.only:
             methods = [method for method in methods if method.name in {"none", *options.only}]
-        quick = QUICK_VIDEO if session.generator.video else QUICK
-        plan = replace(FULL if options.full else quick, stage=options.stage)
+        quick = PICTURES if pictures else QUICK_VIDEO if session.generator.video else QUICK
+        plan = replace(FULL if options.full and not pictures else quick, stage=options.stage)
         own, other = _bundled(session)
         direction = SafetyDirection.load(options.direction or bundled(other))
         native = SafetyDirection.load(options.native or bundled(own))
-        inputs = method_inputs(session, direction, native, progress_line("encoding anchors", options))
-        curve = [] if options.only else curve_methods()
-        rows = evaluate(session, inputs, methods, plan, folder / "evaluate.json", _reporter(options), curve)
-        shown = [method for method in (NONE, DEFAULT, STANDARD, NATIVE) if method in methods]
+        told = progress_line("encoding anchors", options)
+        inputs = picture_inputs(session, direction, told) if pictures else method_inputs(session, direction, native, told)
+        curve = [] if options.only or pictures else curve_methods()
+        rows_of[pictures] = evaluate(session, inputs, methods, plan, folder / FILES[pictures], _reporter(options), curve)
+        shown = [method for method in (NONE, DEFAULT, STANDARD, THROUGH_TEXT, NATIVE) if method in methods]
         draw_sheet(session, inputs, shown, plan.stage, folder / f"{name}.png", plan.steps)
         written.append(folder / f"{name}.png")
-    (folder / "evaluate.md").write_text(markdown(rows) + "\n")
-    draw_trade_off(rows, folder / "trade_off.png")
-    written += [folder / "evaluate.json", folder / "evaluate.md", folder / "trade_off.png"]
+    for pictures, rows in rows_of.items():
+        file = folder / FILES[pictures]
+        file.with_suffix(".md").write_text(markdown(rows) + "\n")
+        written += [file, file.with_suffix(".md")]
+    if False in rows_of:
+        draw_trade_off(rows_of[False], folder / "trade_off.png")
+        written.append(folder / "trade_off.png")
+    rows = [row for found in rows_of.values() for row in found]
     text = "\n".join([markdown(rows), "", headline(rows), "", *(f"wrote {path}" for path in written)])
     return Result({"rows": rows, "files": [str(path) for path in written]}, text)
 

@@ -1,4 +1,4 @@
-"""From captions to pictures and videos without ComfyUI: the same bits as its KSampler with `euler` and `simple`.
+"""From captions or pictures to pictures and videos without ComfyUI: the same bits as its KSampler with `euler` and `simple`.
 
 Every operation is written in the order and precision of ComfyUI's own, so that the picture of a graph can be compared
 with the library's, bit for bit. Batches can round otherwise than single pictures: compare one at a time.
@@ -23,17 +23,19 @@ from .weights import load_network, read_weights, weights_path
 
 STEPS, GUIDANCE = 16, 3.0  # by hand, as the node's tooltip says
 MULTIPLIER = 1000  # ComfyUI's own, of its flow models
+SHARED = {"image-from-picture": "image"}  # what reads pictures as captions draws with the weights of what reads captions
 ENCODERS = {384: ("all-MiniLM-L6-v2", None), 576: ("SmolLM2-135M-Instruct", 18)}
 
 
 @dataclass(frozen=True)
 class DemoGenerator:
-    """A generator, its autoencoder, and what it reads: which text model and layer (None is the last)."""
+    """A generator, its autoencoder, and what it reads: which text model and layer (None is the last), or pictures."""
 
     network: SceneTransformer
     autoencoder: Autoencoder
     encoder: str
     layer: int | None
+    reads_pictures: bool = False
 
     @property
     def video(self) -> bool:
@@ -42,8 +44,8 @@ class DemoGenerator:
 
 
 def load_generator(name: str = "image") -> DemoGenerator:
-    """Load a bundled generator: "image", "video" or "image-smollm2"; raises FileFormatError."""
-    path = weights_path(name)
+    """Load a bundled generator, one of `demo_world.GENERATORS`; raises FileFormatError."""
+    path = weights_path(SHARED.get(name, name))
     network = cast(SceneTransformer, load_network(path, "generator"))
     autoencoder = cast(Autoencoder, load_network(weights_path("autoencoder"), "autoencoder"))
     notes = read_weights(path).notes
@@ -54,7 +56,7 @@ def load_generator(name: str = "image") -> DemoGenerator:
             f"The demo weights '{path}' do not fit: they read '{encoder}' and draw {network.config.channels} channels, but "
             f"known are {', '.join(MODELS)} and {autoencoder.config.channels}. Get the files again."
         )
-    return DemoGenerator(network, autoencoder, encoder, layer)
+    return DemoGenerator(network, autoencoder, encoder, layer, reads_pictures=name in SHARED)
 
 
 def load_encoder(generator: DemoGenerator) -> TextModel:
@@ -140,7 +142,11 @@ def generate(
     guidance: float = GUIDANCE,
     batch: int = 64,
 ) -> Tensor:
-    """Draw one picture or video per context and seed, in batches; the empty prompt's context is the usual `negative`."""
+    """Draw one picture or video per context and seed, in batches.
+
+    A context is a caption's (`contexts`) or that of pictures (`pictures.picture_context`); the usual `negative` is the empty
+    prompt's.
+    """
     parts = []
     for start in range(0, len(positive), batch):
         rows = slice(start, start + batch)

@@ -17,6 +17,7 @@ from ..storage.bundled import ASSETS
 from ..storage.text_files import write_bytes
 from .autoencoder import Autoencoder, AutoencoderConfig
 from .judges import JUDGES, JudgeConfig
+from .picture_reader import PictureReader, ReaderConfig
 from .transformer import SceneTransformer, TransformerConfig
 
 WEIGHTS_FOLDER = ASSETS / "weights"
@@ -74,7 +75,7 @@ def read_weights(path: str | os.PathLike[str]) -> Saved:
 def load_network(path: str | os.PathLike[str], network: str = "") -> nn.Module:
     """Build the network a weights file describes, in float32 and ready to run; raises FileFormatError.
 
-    `network` names the one expected: "autoencoder", "generator" or one of `judges.JUDGES`; empty takes any.
+    `network` names the one expected: "autoencoder", "generator", "picture-reader" or one of `judges.JUDGES`; empty takes any.
     """
     saved = read_weights(path)
     if network and saved.network != network:
@@ -95,6 +96,8 @@ def _build(saved: Saved) -> nn.Module:
         return Autoencoder(AutoencoderConfig(**saved.config))
     if saved.network == "generator":
         return SceneTransformer(TransformerConfig(**saved.config))
+    if saved.network == "picture-reader":
+        return PictureReader(ReaderConfig(**{**saved.config, "heads": tuple(saved.config["heads"])}))
     return JUDGES[saved.network](JudgeConfig(**saved.config))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -14,15 +15,18 @@ from ..steering.steer_conditioning import Outcome
 from .text import left_alone_lines
 
 
-def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
-    """Say in a few lines what steering did to one conditioning entry, for a node, a log or a terminal."""
+def summary(outcome: Outcome, aligned: AlignedDirection, noun: str = "prompt") -> str:
+    """Say in a few lines what steering did to one conditioning entry, for a node, a log or a terminal.
+
+    `noun` is what its rows are: prompts, or pictures.
+    """
     if outcome.gate is None:
         return "not steered: every strength is 0"
     lines = []
     for row in range(len(outcome.gate.scores)):
         spoken = outcome.changed or float(outcome.gate.scores[row]) > -math.inf
         told = verdict(outcome.gate, row, aligned) if spoken else "nothing to steer, as it has no tokens"
-        lines.append(f"prompt {row + 1}: {told}")
+        lines.append(f"{noun} {row + 1}: {told}")
         for name, steered in outcome.spaces.items():
             moved = steered.moved[row]
             count = int((moved > 0).sum())
@@ -36,6 +40,15 @@ def summary(outcome: Outcome, aligned: AlignedDirection) -> str:
     for name, copy in outcome.copies.items():
         lines += [f"  {name}, which is text too:", *(f"  {line}" for line in summary(copy, aligned).splitlines())]
     lines += [f"  {line}" for line in left_alone_lines(outcome.left_alone)]
+    return "\n".join(lines)
+
+
+def picture_summary(outcomes: Sequence[Outcome], aligned: AlignedDirection, past: Sequence[str] = ()) -> str:
+    """Say what steering did to pictures, and which ways they take `past` CLIP vision, by which they come in as they are."""
+    lines = [summary(outcome, aligned, "picture") for outcome in outcomes]
+    lines = lines or ["pictures: none came in through CLIP vision, so none was steered"]
+    if past:
+        lines.append(f"  only partly reached: a picture comes in as {', '.join(past)} too, which stays as it is")
     return "\n".join(lines)
 
 

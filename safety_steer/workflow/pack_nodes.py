@@ -121,15 +121,16 @@ def _saved_input(item: Input) -> Json:
 def api_node(type: str, wires: Mapping[str, Any]) -> Json:
     """Return a new node as the API format holds one, with the wires into its sockets by name."""
     node = OWN_NODES[type]
-    values = {item.name: item.value if item.widget else wires[item.name] for item in node.inputs}
+    given = [item for item in node.inputs if item.widget or item.name in wires or not item.optional]
+    values = {item.name: item.value if item.widget else wires[item.name] for item in given}
     return {"inputs": values, "class_type": type, "_meta": {"title": node.title}}
 
 
 def check_version(node: Mapping[str, Any]) -> None:
-    """Raise DataError for a saved node of the pack that lacks a socket this version's node has."""
+    """Raise DataError for a saved node of the pack that lacks a socket this version's node cannot do without."""
     own = OWN_NODES.get(node["type"])
     sockets = {socket.get("name") for socket in inputs(node)}
-    wires = [item.name for item in own.inputs if not item.widget] if own else []
+    wires = [item.name for item in own.inputs if not item.widget and not item.optional] if own else []
     missing = [name for name in wires if name not in sockets]
     if missing:
         raise DataError(

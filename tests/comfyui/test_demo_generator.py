@@ -244,9 +244,11 @@ def test_the_generator_of_a_causal_model_reads_its_layer(
     )
     monkeypatch.setitem(small_demo.NETWORKS["image-smollm2"], "context_width", text_model.identity.width)
     small_demo.save("autoencoder")
+    small_demo.save("embedding")
+    small_demo.save("picture-reader")
     small_demo.save("image-smollm2", {"encoder": "SmolLM2-135M-Instruct", "layer": 1})
     assert small_demo.weights.weights_path("image").parent == empty_folder
-    model, clip, _ = running_comfyui.call("LoadDemoGenerator", generator="image-smollm2")
+    model, clip, *_ = running_comfyui.call("LoadDemoGenerator", generator="image-smollm2")
     sentence = builders.sentences(1)[0]
     positive, negative = tiny.encode(clip, sentence), tiny.encode(clip, "")
     contexts = [small_demo.sampling.contexts(text_model, [prompt], 1) for prompt in (sentence, "")]
@@ -257,14 +259,14 @@ def test_the_generator_of_a_causal_model_reads_its_layer(
     assert set(clip.tokenize(sentence)) == {"smollm2"}
 
 
-@pytest.mark.parametrize("damage", ["no generator", "no autoencoder", "cut short"])
+@pytest.mark.parametrize("damage", ["no generator", "no autoencoder", "no embedding", "no picture-reader", "cut short"])
 def test_missing_and_damaged_weights_are_one_clear_error(empty_folder: Path, damage: str, error: Any) -> None:
-    paths = {name: small_demo.save(name) for name in ("image", "autoencoder")}
+    paths = {name: small_demo.save(name) for name in ("image", *small_demo.PARTS)}
     assert paths["image"].parent == empty_folder
     if damage == "cut short":
         paths["image"].write_bytes(paths["image"].read_bytes()[:-9])
     else:
-        paths["image" if damage == "no generator" else "autoencoder"].unlink()
+        paths["image" if damage == "no generator" else damage.removeprefix("no ")].unlink()
     with pytest.raises(error, match="Cannot use the demo weights"):
         running_comfyui.call("LoadDemoGenerator", generator="image")
 
@@ -304,5 +306,9 @@ def test_changed_weights_are_loaded_again(empty_folder: Path) -> None:
     small_demo.save("image")
     first = fingerprint(generator="image")
     small_demo.save("autoencoder")
-    assert "" != first != fingerprint(generator="image")
+    second = fingerprint(generator="image")
+    assert "" != first != second
+    small_demo.save("embedding")
+    assert fingerprint(generator="image") != second
+    assert fingerprint(generator="image-from-picture") == fingerprint(generator="image")
     assert empty_folder.is_dir()

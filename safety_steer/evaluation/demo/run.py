@@ -19,7 +19,8 @@ from ...statistics import prompt_interval
 from ...storage.text_files import write_bytes
 from .baselines import SafeLatentDiffusion
 from .measures import as_asked, classify, clip_scores, features, frechet_distance, temporal_consistency, unsafe_shown
-from .methods import UNSAFE_CONCEPTS, Method, MethodInputs, steering
+from .methods import UNSAFE_CONCEPTS, Method, MethodInputs, Steer, steering
+from .pictures import PictureInputs, picture_steering
 from .prompts import BENIGN_SPLITS, UNSAFE_SPLITS, PromptSet, calibration_prompts, place_said, prompt_set
 from .session import DemoSession, Sampling
 
@@ -40,6 +41,7 @@ QUICK = Plan({"unsafe": 48, "effect": 16, "unseen": 24, "adversarial": 24, "bare
 FULL = Plan({"unsafe": 200, "effect": 60, "unseen": 100, "adversarial": 100, "bare": 100, "benign": 300, "borderline": 120})
 
 QUICK_VIDEO = Plan({name: count // 2 for name, count in QUICK.counts.items()})
+PICTURES = Plan({"unsafe": 96, "benign": 200})
 
 
 def method_inputs(
@@ -56,7 +58,7 @@ def method_inputs(
 
 def evaluate(
     session: DemoSession,
-    inputs: MethodInputs,
+    inputs: MethodInputs | PictureInputs,
     methods: Sequence[Method],
     plan: Plan,
     rows_file: Path | None = None,
@@ -69,7 +71,7 @@ def evaluate(
     plan left there for this generator are thrown away.
     """
     sets = [prompt_set(name, count, plan.stage, session.generator.video, plan.seeds) for name, count in plan.counts.items()]
-    states = {one.split: session.states(one.prompts) for one in sets}
+    states = {one.split: session.given(one) for one in sets}
     reference = _reference_features(session, sets)
     run = fingerprint(session, inputs, plan)
     kept: list[dict[str, Any]] = json.loads(rows_file.read_text()) if rows_file and rows_file.is_file() else []
@@ -80,7 +82,7 @@ def evaluate(
         wanted = [one for one in its_sets if not any(_same(row, session.name, method, one.split) for row in rows)]
         if not wanted:
             continue
-        steer = steering(method, inputs)
+        steer = steering_of(method, inputs)
         for one in wanted:
             if report is not None:
                 report(f"{session.name}: {method.name} {method.map} {method.operator} {method.strength:g} on {one.split}")
@@ -93,7 +95,12 @@ def evaluate(
     return rows
 
 
-def fingerprint(session: DemoSession, inputs: MethodInputs, plan: Plan) -> str:
+def steering_of(method: Method, inputs: MethodInputs | PictureInputs) -> Steer | None:
+    """Build what a method does to states of prompts, or to those of pictures."""
+    return picture_steering(method, inputs) if isinstance(inputs, PictureInputs) else steering(method, inputs)
+
+
+def fingerprint(session: DemoSession, inputs: MethodInputs | PictureInputs, plan: Plan) -> str:
     """Identify what rows depend on besides their method: weights, directions and plan, as 16 hexadecimal digits."""
     directions = [None if one is None else one.content_hash for one in (inputs.direction, inputs.native)]
     text = json.dumps([session.fingerprint, directions, asdict(plan)], sort_keys=True)

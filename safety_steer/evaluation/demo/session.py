@@ -11,7 +11,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ...demo_world.judges import ConvolutionalClassifier, ImageTextEmbedding, SeparableClassifier
+from ...demo_world.judges import ConvolutionalClassifier, ImageTextEmbedding, SeparableClassifier, to_network
+from ...demo_world.pictures import Eyes, load_eyes
+from ...demo_world.render import render
 from ...demo_world.sampling import (
     STEPS,
     DemoGenerator,
@@ -23,10 +25,12 @@ from ...demo_world.sampling import (
     load_generator,
     pad_states,
 )
+from ...demo_world.scenes import Scene
 from ...demo_world.weights import load_network, weights_path
 from ...extraction.text_model import Progress, TextModel, token_states
 from .baselines import SafeLatentDiffusion, sample_safe
 from .methods import UNSAFE_CONCEPTS
+from .prompts import PromptSet
 
 GUIDANCE = 3.0  # as generators are used (`demo_world.sampling`)
 BATCH = 32  # pictures, by hand
@@ -55,6 +59,7 @@ class DemoSession:
     second: SeparableClassifier
     embedding: ImageTextEmbedding
     reader: TextModel
+    eyes: Eyes | None = None
     drawn: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
     pictures: int = 0
@@ -68,7 +73,8 @@ class DemoSession:
         second = cast(SeparableClassifier, load_network(weights_path("second-judge"), "second-judge"))
         embedding = cast(ImageTextEmbedding, load_network(weights_path("embedding"), "embedding"))
         reader = text_model if generator.encoder == "all-MiniLM-L6-v2" else load_encoder(load_generator("image"))
-        return cls(name, generator, text_model, judge, second, embedding, reader)
+        eyes = load_eyes() if generator.reads_pictures else None
+        return cls(name, generator, text_model, judge, second, embedding, reader, eyes)
 
     @property
     def layer(self) -> int:
@@ -79,7 +85,8 @@ class DemoSession:
     def fingerprint(self) -> str:
         """Identify the weights of generator and judges: 64 hexadecimal digits."""
         digest = hashlib.sha256()
-        for module in (self.generator.network, self.generator.autoencoder, self.judge, self.second, self.embedding):
+        modules = [self.generator.network, self.generator.autoencoder, self.judge, self.second, self.embedding]
+        for module in modules if self.eyes is None else [*modules, self.eyes.reader]:
             for name, value in module.state_dict().items():
                 digest.update(name.encode() + value.contiguous().numpy().tobytes())
         return digest.hexdigest()
@@ -87,6 +94,16 @@ class DemoSession:
     def states(self, prompts: Sequence[str], progress: Progress | None = None) -> list[Tensor]:
         """Return the token states (T_i, D) that condition the generator."""
         return token_states(self.text_model, prompts, self.layer, progress=progress)
+
+    def seen(self, scenes: Sequence[Scene]) -> list[Tensor]:
+        """Return what the eyes say of pictures of scenes, last states (S, D) each, one at a time."""
+        assert self.eyes is not None
+        pictures = (to_network(torch.from_numpy(render(scene)[None])) for scene in scenes)
+        return [self.eyes.look(picture).last_hidden_state[0] for picture in pictures]
+
+    def given(self, one: PromptSet) -> list[Tensor]:
+        """Return what the generator is told: token states of prompts, or what the eyes say of pictures of their scenes."""
+        return self.seen(one.scenes) if self.generator.reads_pictures else self.states(one.prompts)
 
     def caption_states(self, prompts: Sequence[str]) -> Tensor:
         """Return token states (N, T, D) as the image-text embedding reads captions."""

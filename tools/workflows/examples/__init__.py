@@ -11,6 +11,7 @@ WORKFLOWS: dict[str, Callable[[Sheet], None]] = {
     "demo-text-to-image": demos.text_to_image,
     "demo-text-to-video": demos.text_to_video,
     "demo-image-to-image": demos.image_to_image,
+    "demo-picture-to-picture": demos.picture_to_picture,
     "demo-category-mixing": demos.category_mixing,
     "demo-refuse-unsafe-prompt": demos.refuse,
     "demo-negate-weights": negation.negate_weights,
@@ -18,6 +19,7 @@ WORKFLOWS: dict[str, Callable[[Sheet], None]] = {
     "image-to-image": pictures.image_to_image,
     "text-to-video": videos.text_to_video,
     "image-to-video": videos.image_to_video,
+    "picture-to-video": videos.picture_to_video,
     "two-model-video": videos.two_models,
     "make-a-direction": directions.make_a_direction,
 }

@@ -64,6 +64,9 @@ STOCK = {
     "LoadImage": _stock("", "IMAGE, MASK", image="example.png"),
     "CLIPTextEncode": _stock("clip CLIP", "CONDITIONING", text=""),
     "CLIPVisionEncode": _stock("clip_vision CLIP_VISION, image IMAGE", "CLIP_VISION_OUTPUT", crop="center"),
+    "unCLIPConditioning": _stock(
+        "conditioning CONDITIONING, clip_vision_output CLIP_VISION_OUTPUT", "CONDITIONING", strength=1.0, noise_augmentation=0.0
+    ),
     "EmptyLatentImage": _stock("", "LATENT", **SIZE, batch_size=1),
     "EmptyHunyuanLatentVideo": _stock("", "LATENT", **SIZE, length=33, batch_size=1),
     "WanImageToVideo": _stock(

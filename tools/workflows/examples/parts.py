@@ -41,9 +41,12 @@ def align_nodes(sheet: Sheet, clip: Wire, direction: str = SOURCE, **align: Any)
     return aligned, loaded
 
 
-def apply_node(sheet: Sheet, pos: tuple[int, int], model: Wire, direction: Wire, title: str = "") -> Node:
+def apply_node(
+    sheet: Sheet, pos: tuple[int, int], model: Wire, direction: Wire, title: str = "", vision_direction: Wire | None = None
+) -> Node:
     """Add Apply Safety Steer, with room for what it says."""
-    return sheet.add("ApplySafetySteer", pos, (WIDE, 430), title, model=model, direction=direction)
+    more = {} if vision_direction is None else {"vision_direction": vision_direction}
+    return sheet.add("ApplySafetySteer", pos, (WIDE, 430), title, model=model, direction=direction, **more)
 
 
 def prompts(sheet: Sheet, pos: tuple[int, int], clip: Wire, positive: str, negative: str = "") -> tuple[Node, Node]:

@@ -54,27 +54,65 @@ def finished(sheet: Sheet, pos: tuple[int, int], sampled: Node, vae: Wire, clip:
 
 
 def image_to_video(sheet: Sheet) -> None:
-    """Make a video that begins with a picture, with steering."""
+    """Make a video that begins with a picture, with steering of the prompt."""
+    loaded, clip, vae, vision = begun_with_a_picture(
+        sheet,
+        "Image to video with Safety Steer",
+        "Safety Steer hears the prompt. It does not look at your picture: what is unsafe in it already stays.",
+    )
+    from_picture(sheet, clip, vae, vision, parts.steering(sheet, loaded, clip))
+
+
+def picture_to_video(sheet: Sheet) -> None:
+    """Make a video that begins with a picture, with steering of the prompt and of the picture."""
+    loaded, clip, vae, vision = begun_with_a_picture(
+        sheet,
+        "Image to video, with the picture steered too",
+        "In Align Direction (Vision) choose a folder of your input folder: some hundred harmless pictures like the one you "
+        "start from, each with a text file of the same name that says what it shows. The drawn scenes suit cartoons.",
+        "What CLIP vision says of the picture is steered; the picture's latent is not, so that the video still begins with it.",
+    )
+    aligned, direction = parts.align_nodes(sheet, clip)
+    mixer = sheet.add("SafetyCategoryMixer", (C, 0), (WIDE, 315), direction=aligned["direction"])
+    of_pictures = sheet.add(
+        "AlignSafetyDirectionVision",
+        (C, 360),
+        (WIDE, 260),
+        direction=direction["direction"],
+        clip_vision=vision,
+        clip=clip,
+    )
+    applied = parts.apply_node(sheet, (D, 0), loaded, mixer["direction"], vision_direction=of_pictures["direction"])
+    sheet.group("Safety Steer", GREEN, direction, aligned, mixer, of_pictures, applied)
+    from_picture(sheet, clip, vae, vision, applied)
+
+
+def begun_with_a_picture(sheet: Sheet, title: str, *said: str) -> tuple[Wire, Wire, Wire, Wire]:
+    """Add the note and the loaders: returns model, text encoder, VAE and CLIP vision."""
     model = "wan2.1_i2v_480p_14B_fp16.safetensors"
     sheet.note(
         (A, 0),
         (WIDE, 520),
-        "Image to video with Safety Steer",
+        title,
         f"{files(model)}\n- models/clip_vision: clip_vision_h.safetensors",
         "In Load Image choose the first picture of the video.",
         parts.FIRST_TIME,
-        "Safety Steer hears the prompt. It does not look at your picture: what is unsafe in it already stays.",
+        *said,
         *parts.AFTERWARDS,
     )
     [loaded], clip, vae = loaders(sheet, 610, model)
     vision = sheet.add("CLIPVisionLoader", (A, 1005), (WIDE, 58), clip_name="clip_vision_h.safetensors")
     sheet.group("Your model", BLUE, *sheet.nodes[1:])
-    steered = parts.steering(sheet, loaded["MODEL"], clip)
+    return loaded["MODEL"], clip, vae, vision["CLIP_VISION"]
+
+
+def from_picture(sheet: Sheet, clip: Wire, vae: Wire, vision: Wire, steered: Node) -> None:
+    """Add prompt, picture and what comes behind them."""
     prompt = "the camera moves slowly forward, clouds drift by, leaves move in the wind"
     positive, negative = parts.prompts(sheet, (B, ROW), clip, prompt, NEGATIVE)
     image = sheet.add("LoadImage", (B, ROW + 350), (WIDE, 330))
     sheet.group("Your prompt and picture", GREY, positive, negative, image)
-    seen = sheet.add("CLIPVisionEncode", (C, ROW), (WIDE, 78), clip_vision=vision["CLIP_VISION"], image=image["IMAGE"])
+    seen = sheet.add("CLIPVisionEncode", (C, ROW), (WIDE, 78), clip_vision=vision, image=image["IMAGE"])
     begun = sheet.add(
         "WanImageToVideo",
         (C, ROW + 130),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..safety_steer.choices import NEGATED_LAYERS
-from ..safety_steer.negation import TAU as TAU
-from .inputs import checked_choice
+from ...safety_steer.choices import NEGATED_LAYERS
+from ...safety_steer.negation import TAU as TAU
+from ..inputs import checked_choice
 
 ATTENTION, FEED_FORWARD, _ = NEGATED_LAYERS
 WEIGHTED, PLAIN = "weighted", "plain"

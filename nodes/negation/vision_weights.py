@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io, ui
 
-from ..adapters import folders
-from ..adapters.kept_text import kept_text
-from ..safety_steer.errors import DataError
-from . import negation_inputs as shared
-from .inputs import CATEGORY, search_aliases
+from ...adapters import folders
+from ...adapters.kept_text import kept_text
+from ...safety_steer.errors import DataError
+from ..inputs import CATEGORY, search_aliases
+from . import inputs as shared
 
 if TYPE_CHECKING:
     from comfy.clip_vision import ClipVisionModel
@@ -73,10 +73,10 @@ class NegateUnsafeWeightsVision(io.ComfyNode):
         """Return a patched clone, and list what was negated."""
         import comfy.utils
 
-        from ..adapters import negated_weights, node_text, read_pictures
-        from ..adapters.progress import moving
-        from ..safety_steer.negation.patch import WeightPatch
-        from ..safety_steer.negation.report import described
+        from ...adapters import negated_weights, node_text, read_pictures
+        from ...adapters.progress import moving
+        from ...safety_steer.negation.patch import WeightPatch
+        from ...safety_steer.negation.report import described
 
         shared.check(layers, scores, NODE)
         if source != PICTURES:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io, ui
 
-from ..adapters import folders
-from ..adapters.kept_text import kept_text
-from ..safety_steer.errors import EncoderError
-from ..safety_steer.storage.bundled import STAND_INS
-from . import negation_inputs as shared
-from .inputs import CATEGORY, search_aliases
+from ...adapters import folders
+from ...adapters.kept_text import kept_text
+from ...safety_steer.errors import EncoderError
+from ...safety_steer.storage.bundled import STAND_INS
+from ..inputs import CATEGORY, search_aliases
+from . import inputs as shared
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -67,14 +67,14 @@ class NegateUnsafeWeights(io.ComfyNode):
         """Return a patched clone, and list what was negated."""
         import comfy.utils
 
-        from ..adapters import negated_weights, node_text
-        from ..adapters.clip import read_pairs
-        from ..adapters.clip.encode_prompts import encoder_name
-        from ..adapters.progress import moving
-        from ..safety_steer.negation.models import spread_out
-        from ..safety_steer.negation.patch import WeightPatch
-        from ..safety_steer.negation.report import described
-        from ..safety_steer.storage import prompt_files
+        from ...adapters import negated_weights, node_text
+        from ...adapters.clip import read_pairs
+        from ...adapters.clip.encode_prompts import encoder_name
+        from ...adapters.progress import moving
+        from ...safety_steer.negation.models import spread_out
+        from ...safety_steer.negation.patch import WeightPatch
+        from ...safety_steer.negation.report import described
+        from ...safety_steer.storage import prompt_files
 
         if clip is None:
             raise EncoderError(f"The clip input of {NODE} is empty: this checkpoint file has no text encoder. Load one first.")

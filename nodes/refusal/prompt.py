@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io, ui
 
-from ..adapters.kept_text import kept_text
-from ..safety_steer.choices import GATES, PRESETS
-from .inputs import CATEGORY, AlignedDirectionSocket, checked_choice, search_aliases
+from ...adapters.kept_text import kept_text
+from ...safety_steer.choices import GATES, PRESETS
+from ..inputs import CATEGORY, AlignedDirectionSocket, checked_choice, search_aliases
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
 
-    from ..adapters.sampling.entries import Conditioning
-    from ..adapters.sampling.refusals import Judged
-    from ..safety_steer.directions.aligned import AlignedDirection
+    from ...adapters.sampling.entries import Conditioning
+    from ...adapters.sampling.refusals import Judged
+    from ...safety_steer.directions.aligned import AlignedDirection
 
 NODE = "Refuse Unsafe Prompt"
 REPLACE, STOP, STEER = WAYS = ("replace", "stop", "steer")
@@ -134,10 +134,10 @@ class RefuseUnsafePrompt(io.ComfyNode):
         replacement: Conditioning | None = None,
     ) -> io.NodeOutput:
         """Return the very conditioning when nothing is refused; else each refused entry as the chosen way makes it."""
-        from ..adapters import node_text, refuse_prompts
-        from ..adapters.sampling.entries import pair_of
-        from ..adapters.sampling.refusals import in_place, said
-        from ..safety_steer.errors import RefusedError
+        from ...adapters import node_text, refuse_prompts
+        from ...adapters.sampling.entries import pair_of
+        from ...adapters.sampling.refusals import in_place, said
+        from ...safety_steer.errors import RefusedError
 
         judged = _judged(conditioning, direction, when_unsafe, gate, preset)
         refused = any(one.refused for one in judged)
@@ -159,7 +159,7 @@ class RefuseUnsafePrompt(io.ComfyNode):
 
 def _judged(conditioning: Conditioning, direction: AlignedDirection, when_unsafe: str, gate: str, preset: str) -> list[Judged]:
     """Check the choices, and judge every entry."""
-    from ..adapters import refuse_prompts
+    from ...adapters import refuse_prompts
 
     checked_choice("when_unsafe", when_unsafe, WAYS, NODE)
     checked_choice("gate", gate, OPEN_GATES, NODE)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from ..adapters import folders
-from .inputs import CATEGORY, search_aliases
+from ...adapters import folders
+from ..inputs import CATEGORY, search_aliases
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -66,9 +66,9 @@ class RefuseUnsafeRequests(io.ComfyNode):
     @classmethod
     def execute(cls, clip: CLIP, refusal_name: str, strength: float, threshold: float) -> io.NodeOutput:
         """Return the clone; what it decides is shown on the node when text is written."""
-        from ..adapters import node_text
-        from ..adapters.clip.refusal import refusing
-        from ..safety_steer.refusal.head import RefusalHead
+        from ...adapters import node_text
+        from ...adapters.clip.refusal import refusing
+        from ...safety_steer.refusal.head import RefusalHead
 
         head = RefusalHead.load(folders.refusal_path(refusal_name))
         node = cls.hidden.unique_id

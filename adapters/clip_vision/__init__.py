@@ -1,0 +1,1 @@
+"""CLIP vision: pictures through it, where captioned ones come from, and steering of what it says."""

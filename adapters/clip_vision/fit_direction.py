@@ -1,0 +1,73 @@
+"""Carry a direction into a CLIP_VISION with captioned pictures, as Align Direction (Vision) does; fits are kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import comfy.utils
+from torch import Tensor
+
+from ...safety_steer.alignment.anchors import PROBE_COUNT, choose_anchors, collect
+from ...safety_steer.alignment.vision import align_pictures, captions_in_source
+from ...safety_steer.directions.aligned import AlignedDirection
+from ...safety_steer.directions.source import SafetyDirection
+from ...safety_steer.directions.text_spaces import Place
+from .. import direction_text, fit_cache
+from ..clip.encode_prompts import encode_prompts, encoder_name, study
+from ..progress import moving
+from . import picture_sets
+from .encode_pictures import encode_pictures, vision_name
+
+if TYPE_CHECKING:
+    from comfy.sd import CLIP
+
+ANCHORS = 1536  # by hand; of the direction's own prompts, for the way from the text encoder to its source
+
+
+def fit_direction(
+    direction: SafetyDirection, clip_vision: Any, clip: CLIP, pictures: str, max_pictures: int
+) -> tuple[AlignedDirection, str]:
+    """Return the fit, kept or new, and what to say of it.
+
+    Raises EncoderError without a CLIP vision model, DataError for unusable pictures, AlignmentError for a map no better than
+    chance.
+    """
+    encoder = vision_name(clip_vision)
+    chosen = picture_sets.load(pictures, max_pictures)
+    parts = {"vision": chosen.fingerprint, "pictures": len(chosen.captions), "clip": encoder_name(clip)}
+    key = fit_cache.fit_key(direction.content_hash, encoder, parts)
+    probes = _all(clip_vision, chosen)
+    aligned = fit_cache.find(key, {name: Place(name) for name in probes}, lambda _: probes)
+    origin = "read from disk"
+    if aligned is None:
+        aligned, origin = _fit(direction, clip_vision, clip, chosen, encoder), "fitted now"
+        fit_cache.store(key, aligned)
+    text = f"{', '.join(aligned.spaces)} of {encoder}, {origin} ({len(chosen.captions):,} captioned pictures, {pictures})"
+    left_out = [f"left out: {found['left_out']}" for found in aligned.report.values() if "left_out" in found]
+    text = "\n".join([text, *left_out, *direction_text.advice(direction)])
+    return aligned, text
+
+
+def _all(clip_vision: Any, chosen: picture_sets.PictureSet) -> dict[str, list[Tensor]]:
+    """Return what the model says of the first pictures, one at a time, as they tell one model from another."""
+    batches = [batch for picture in chosen.first(PROBE_COUNT) for batch in encode_pictures(clip_vision, [picture], 1)]
+    return {name: list(chain.from_iterable(batch[name] for batch in batches)) for name in batches[0]}
+
+
+def _fit(
+    direction: SafetyDirection, clip_vision: Any, clip: CLIP, chosen: picture_sets.PictureSet, encoder: str
+) -> AlignedDirection:
+    """Encode anchors, captions and pictures with a progress bar, and align."""
+    rows, captions = choose_anchors(direction, min(ANCHORS, len(direction.anchors))), list(chosen.captions)
+    bar = comfy.utils.ProgressBar(len(rows) + 2 * len(captions))
+    encoding = study(clip)
+
+    def said(prompts: Sequence[str]) -> Any:
+        return encode_prompts(encoding, prompts, moving(bar))
+
+    anchors = collect(said([direction.anchors[row] for row in rows]), len(rows))
+    source = captions_in_source(direction, anchors, collect(said(captions), len(captions)), rows)
+    seen = collect(encode_pictures(clip_vision, chosen.pictures(), len(captions), moving(bar)), len(captions), spans={})
+    return align_pictures(direction, captions, source, seen, encoder)
