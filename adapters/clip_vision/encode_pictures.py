@@ -14,7 +14,7 @@ from ...safety_steer.directions import vision_spaces
 from ...safety_steer.errors import EncoderError
 from ...safety_steer.extraction.text_model import Progress
 
-AT_ONCE = 8
+AT_ONCE = 8  # by hand; pictures
 
 
 def vision_name(clip_vision: Any) -> str:

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 
 from ..errors import DataError, MismatchError
 
-# By hand, before anything was measured.
-HIDDEN = 64
-BATCH = 64
-RATE = 1e-3
-DECAY = 1e-2
-MAX_EPOCHS = 100
-PATIENCE = 8
-MIN_ROWS = 10
+HIDDEN = 64  # the paper's
+BATCH = 64  # by hand, as the next, before anything was measured
+RATE = 1e-3  # by hand
+DECAY = 1e-2  # by hand
+MAX_EPOCHS = 100  # by hand
+PATIENCE = 8  # by hand; epochs
+MIN_ROWS = 10  # by hand
 SCALE_FLOOR = 1e-6  # keeps constant channels from dividing by 0
 
 

@@ -48,7 +48,7 @@ def test_every_node_is_locked() -> None:
     """The lock speaks for the nodes below, so it has to know them all."""
     ids = [
         str(keyword.value.value)
-        for path in (ROOT / "nodes").glob("*.py")
+        for path in (ROOT / "nodes").rglob("*.py")
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call)
         for keyword in call.keywords
