@@ -54,4 +54,5 @@ def _sized(image: Tensor, crop: bool) -> Tensor:
     if image.shape[1:3] == (SIZE, SIZE):
         return image
     channels_first = image.movedim(-1, 1)
-    return comfy.utils.common_upscale(channels_first, SIZE, SIZE, "area", "center" if crop else "disabled").movedim(1, -1)
+    sized: Tensor = comfy.utils.common_upscale(channels_first, SIZE, SIZE, "area", "center" if crop else "disabled")
+    return sized.movedim(1, -1)
