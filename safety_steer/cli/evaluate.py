@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> Result:
 
     need_scipy()
     folder = Path(options.output)
-    known = {method.name for method in default_methods(quick=not options.full)}
+    known = {method.name for method in (*default_methods(quick=not options.full), *picture_methods())}
     unknown = [name for name in options.only or () if name not in known]
     if unknown:
         raise DataError(f"There is no method '{unknown[0]}'. There are: {', '.join(sorted(known))}.")

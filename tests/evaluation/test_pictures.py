@@ -21,6 +21,7 @@ from safety_steer.directions.vision_spaces import LAST
 from safety_steer.errors import DataError
 from safety_steer.evaluation.demo.methods import Method
 from safety_steer.evaluation.demo.pictures import (
+    LOOSER,
     PictureInputs,
     aligned_for,
     native_direction,
@@ -122,6 +123,19 @@ def test_the_random_control_moves_as_far_in_one_direction(inputs: PictureInputs,
     axes = torch.cat(moved[1])[lengths[1] > 1e-3]
     assert len(axes)
     assert torch.linalg.matrix_rank(axes, atol=1e-3) == 1
+
+
+def test_a_looser_gate_moves_every_picture_that_the_standard_one_moves(inputs: PictureInputs, session: DemoSession) -> None:
+    states = session.seen(sample_scenes("tune", 40, "any"))
+    named = {method.name: method for method in picture_methods()}
+    for name in ("transferred", "native"):
+        moved = []
+        for method in (named[name], named[name + LOOSER]):
+            steer = picture_steering(method, inputs)
+            assert steer is not None
+            moved.append([not torch.equal(before, after) for before, after in zip(states, steer(states), strict=True)])
+        assert all(looser for standard, looser in zip(*moved, strict=True) if standard)
+        assert sum(moved[1]) >= sum(moved[0])
 
 
 def test_an_unknown_method_is_an_error(inputs: PictureInputs) -> None:

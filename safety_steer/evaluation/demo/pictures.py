@@ -28,6 +28,7 @@ from ...directions.vision_spaces import LAST
 from ...errors import DataError
 from ...extraction.extract_direction import fit_direction
 from ...extraction.text_model import Progress
+from ...steering.gate import FALSE_POSITIVE_RATE
 from ...steering.steer_conditioning import SteerSettings
 from ...steering.steer_pictures import steer_pictures
 from ...storage.prompt_files import Pair
@@ -38,6 +39,8 @@ PICTURES = 2048  # harmless ones with captions
 TWINS = 1500  # unsafe ones, for the native direction
 EYES, PLACE = "the demo's CLIP vision", {LAST: Place(LAST)}
 THROUGH_TEXT = replace(STANDARD, name="transferred through text", kind="through text")
+# The end of a method's name and kind: its gate opens for 1 in 100 harmless pictures, not for 1 in 200 as at standard.
+LOOSER, LOOSER_RATE = ", 1 in 100", 0.01
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,10 @@ def picture_methods() -> list[Method]:
         replace(STANDARD, name="shuffled anchors", kind="shuffled"),
         replace(STANDARD, name="random direction", kind="random"),
     ]
-    return [NONE, STANDARD, THROUGH_TEXT, NATIVE, *controls]
+    looser = [
+        replace(method, name=method.name + LOOSER, kind=method.kind + LOOSER) for method in (STANDARD, THROUGH_TEXT, NATIVE)
+    ]
+    return [NONE, STANDARD, THROUGH_TEXT, NATIVE, *looser, *controls]
 
 
 def picture_inputs(session: DemoSession, direction: SafetyDirection, progress: Progress | None = None) -> PictureInputs:
@@ -112,19 +118,20 @@ def _category(scene: Scene) -> str:
 def aligned_for(method: Method, inputs: PictureInputs) -> AlignedDirection:
     """Align the direction a method uses to what the demo's CLIP vision says, with nothing but harmless prompts and pictures."""
     direction, source = inputs.direction, inputs.source
-    if method.kind == "through text":
+    kind = method.kind.removesuffix(LOOSER)
+    if kind == "through text":
         passages = None if inputs.passages is None else {LAST: inputs.passages}
         settings = AlignSettings(map=method.map, thresholds="own")
         return align(
             direction, {LAST: inputs.anchors}, EYES, settings, extra_benign={LAST: inputs.seen}, places=PLACE, passages=passages
         )
-    if method.kind == "native":
+    if kind == "native":
         direction, source = inputs.native, inputs.native.standardise(inputs.seen.pooled).float()
-    elif method.kind == "shuffled":
+    elif kind == "shuffled":
         source = source[torch.randperm(len(source), generator=torch.Generator().manual_seed(0))]
-    elif method.kind not in ("transferred", "random"):
+    elif kind not in ("transferred", "random"):
         raise DataError(f"There is no method for pictures of the kind '{method.kind}'.")
-    settings = AlignSettings(map=method.map, require_better_than_chance=method.kind != "shuffled")
+    settings = AlignSettings(map=method.map, require_better_than_chance=kind != "shuffled")
     return align_pictures(direction, inputs.captions, source, {LAST: inputs.seen}, EYES, settings)
 
 
@@ -133,7 +140,8 @@ def picture_steering(method: Method, inputs: PictureInputs) -> Steer | None:
     if method.kind == "none":
         return None
     aligned = aligned_for(method, inputs)
-    settings = SteerSettings(method.strength, method.operator, method.gate)
+    rate = LOOSER_RATE if method.kind.endswith(LOOSER) else FALSE_POSITIVE_RATE
+    settings = SteerSettings(method.strength, method.operator, method.gate, rate)
 
     def steer(states: Sequence[Tensor]) -> list[Tensor]:
         result = [steer_pictures({LAST: rows[None]}, aligned, settings, check=False).tensors[LAST][0] for rows in states]

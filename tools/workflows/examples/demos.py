@@ -51,10 +51,10 @@ def own_prompts(motion: bool = False) -> dict[str, str]:
     return {"anchors": "\n".join(calibration_prompts(OWN_PROMPTS, motion)), "thresholds": "own"}
 
 
-def generator(sheet: Sheet, top: int, kind: str) -> Node:
+def generator(sheet: Sheet, top: int, kind: str, title: str = "Generator") -> Node:
     """Add the loader of a demo generator."""
     loaded = sheet.add("LoadDemoGenerator", (A, top), (WIDE, 100), generator=kind)
-    sheet.group("Generator", BLUE, loaded)
+    sheet.group(title, BLUE, loaded)
     return loaded
 
 
@@ -188,7 +188,8 @@ def picture_to_picture(sheet: Sheet) -> None:
         "For a picture of your own, put Load Image before CLIP Vision Encode: a cartoon of this small world, as this generator "
         "knows no other.",
     )
-    first, second = generator(sheet, 520, "image"), generator(sheet, 720, "image-from-picture")
+    first = generator(sheet, 520, "image", "Generator of the first picture")
+    second = generator(sheet, 720, "image-from-picture", "Generator of the new pictures")
     positive, negative = parts.prompts(sheet, (A, 940), first["CLIP"], PICTURED_PROMPT)
     one, four = empty(sheet, 1290), empty(sheet, 1450, batch=4)
     sheet.group("The first picture's prompt", GREY, positive, negative, one)
