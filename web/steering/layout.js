@@ -56,11 +56,11 @@ export function findRoom(graph, wanted, added, beside) {
   return place ?? [wanted[0], Math.max(...[...taken, ...groups].map((box) => box.bottom)) + TITLE + GAP];
 }
 
-/** @typedef {{columns: [number, number], rows: [number, number]}} Part  Some of the places: from, up to but without. */
+/** @typedef {{columns: [number, number], lines: [number, number]}} Part  Some of the places: from, up to but without. */
 
 /**
- * The places tried for a new node, as columns and rows around the wanted one. A box meets the places of some columns and
- * rows that follow each other, and holds others: no place is compared with each box.
+ * The places tried for a new node, as columns and lines around the wanted one. A box meets the places of some columns and
+ * lines that follow each other, and holds others: no place is compared with each box.
  */
 class Tries {
   /** @param {number[]} wanted @param {number[]} size */
@@ -76,7 +76,7 @@ class Tries {
     const gap = GAP / 2;
     return {
       columns: between(this.across, ({ to }) => left < to + gap, ({ from }) => from < right + gap),
-      rows: between(this.down, ({ to }) => top < to + gap, ({ from }) => from < bottom + gap),
+      lines: between(this.down, ({ to }) => top < to + gap, ({ from }) => from < bottom + gap),
     };
   }
 
@@ -84,22 +84,22 @@ class Tries {
   heldBy({ left, right, top, bottom }) {
     return {
       columns: between(this.across, ({ from }) => left <= from, ({ to }) => to <= right),
-      rows: between(this.down, ({ from }) => top <= from, ({ to }) => to <= bottom),
+      lines: between(this.down, ({ from }) => top <= from, ({ to }) => to <= bottom),
     };
   }
 
   /** Take places off the list, but not those of the second part. @param {Part} part @param {Part} [but] */
-  block({ columns, rows }, but) {
-    for (let row = rows[0]; row < rows[1]; row++) {
-      const spared = but && row >= but.rows[0] && row < but.rows[1] ? but.columns : [columns[1], columns[1]];
-      this.taken.fill(1, row * SPAN + columns[0], row * SPAN + Math.max(columns[0], Math.min(columns[1], spared[0])));
-      this.taken.fill(1, row * SPAN + Math.max(columns[0], spared[1]), row * SPAN + Math.max(columns[0], columns[1]));
+  block({ columns, lines }, but) {
+    for (let line = lines[0]; line < lines[1]; line++) {
+      const spared = but && line >= but.lines[0] && line < but.lines[1] ? but.columns : [columns[1], columns[1]];
+      this.taken.fill(1, line * SPAN + columns[0], line * SPAN + Math.max(columns[0], Math.min(columns[1], spared[0])));
+      this.taken.fill(1, line * SPAN + Math.max(columns[0], spared[1]), line * SPAN + Math.max(columns[0], columns[1]));
     }
   }
 
   /** Return the free place nearest to the wanted one; at the same distance, up and left come first. */
   firstFree() {
-    const found = nearest().find(([column, row]) => !this.taken[row * SPAN + column]);
+    const found = nearest().find(([column, line]) => !this.taken[line * SPAN + column]);
     return found && [this.across[found[0]].at, this.down[found[1]].at];
   }
 }
@@ -122,7 +122,7 @@ function firstWhere(test) {
 /** @type {[number, number][] | undefined} */
 let order;
 
-/** Return columns and rows of the places, nearest first. @returns {[number, number][]} */
+/** Return columns and lines of the places, nearest first. @returns {[number, number][]} */
 function nearest() {
   if (!order) {
     const span = Array.from({ length: SPAN }, (_, index) => index - REACH);
