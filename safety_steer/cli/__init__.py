@@ -57,5 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"safety-steer: {str(stop) or 'interrupted, nothing written'}", file=sys.stderr)
         return 130
-    print(json.dumps(result.data) if options.json else result.text)
+    return say(json.dumps(result.data) if options.json else result.text)
+
+
+def say(text: str) -> int:
+    """Print a result and return 0, also when nobody listens any more, as in `safety-steer add X --check | head -1`."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # What is left in the buffer would raise once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

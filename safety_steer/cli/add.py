@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..workflow import add, check, messages, read_workflow, remove, write_workflow
+from ..workflow import add, check, messages, read_workflow, remove
+from ..workflow.files.pictures import SUFFIXES, embedded_text
+from ..workflow.files.wrapped import named
 from ..workflow.plan import LEFT, STEER, STEERED, Verdict
-from ..workflow.workflow_file import WorkflowFile
+from ..workflow.workflow_file import MAX_BYTES, WorkflowFile, write_change, write_removal
 from .console import Result
 
 HELP = "Put safety steering before every sampler of a workflow file, or with --remove take it out."
@@ -19,8 +21,15 @@ SUFFIX = ".json"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
-    parser.add_argument("workflow", help="a workflow saved or exported by ComfyUI (.json), or a folder of them")
-    parser.add_argument("-o", "--output", help="the file to write, or the folder; name the workflow itself to replace it")
+    parser.add_argument(
+        "workflow",
+        help="a workflow saved or exported by ComfyUI (.json), a picture or video with one in it, or a folder of these",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        help="the file to write, or the folder; name the workflow itself to replace it; not needed for a picture: NAME.json",
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--remove", action="store_true", help="take the steering out again")
     mode.add_argument("--check", action="store_true", help="say what a workflow has and would get; write nothing")
@@ -29,11 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Result:
     """Work on one file, or on every file of a folder with one line for each."""
     source = Path(options.workflow)
-    if (options.output is None) != options.check:
-        raise DataError(
-            "Leave -o out with --check, which writes nothing." if options.check else "Name the file to write with -o OUT.json."
-        )
-    target = Path(options.output) if options.output else None
+    target = _target(source, options)
     if source.is_dir():
         return _folder(source, target, options)
     if target is not None:
@@ -42,18 +47,40 @@ def run(options: argparse.Namespace) -> Result:
     return Result({"files": [found]}, "\n".join([_line(found), *_details(found)]))
 
 
+def _target(source: Path, options: argparse.Namespace) -> Path | None:
+    """Return what to write to; None with `--check`."""
+    if options.output is not None and options.check:
+        raise DataError("Leave -o out with --check, which writes nothing.")
+    if options.output is not None or options.check:
+        return Path(options.output) if options.output else None
+    if not _is_picture(source):
+        raise DataError("Name the file to write with -o OUT.json.")
+    beside = source.with_suffix(SUFFIX)
+    if beside.exists():
+        raise DataError(f"'{beside}' is there already. Name the file to write with -o OUT.json.")
+    return beside
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+
+
 def _folder(source: Path, target: Path | None, options: argparse.Namespace) -> Result:
-    paths = sorted(path for path in source.rglob(f"*{SUFFIX}") if path.is_file())
+    paths = sorted(path for path in source.rglob("*") if path.is_file() and _may_hold_one(path))
     if not paths:
-        raise DataError(f"The folder '{source}' holds no {SUFFIX} file.")
+        raise DataError(f"The folder '{source}' holds no {SUFFIX} file, and no picture or video with a workflow in it.")
     if target is not None and target.exists() and not target.is_dir():
         raise DataError(f"'{target}' is a file. Name a folder to write to, since '{source}' is one.")
     if target is not None and target.resolve() != source.resolve() and target.resolve().is_relative_to(source.resolve()):
         raise DataError(f"'{target}' lies within '{source}'. Name another folder.")
-    found = []
+    found: list[dict[str, Any]] = []
+    taken = {path for path in paths if not _is_picture(path)}
     for path in paths:
-        out = target / path.relative_to(source) if target else None
+        beside = path.with_suffix(SUFFIX) if _is_picture(path) else path
+        out = target / beside.relative_to(source) if target else None
         try:
+            if out is not None and beside != path:
+                _check_free(beside, taken, out)
             if out is not None:
                 out.parent.mkdir(parents=True, exist_ok=True)
             found.append(_one(path, out, options))
@@ -64,6 +91,23 @@ def _folder(source: Path, target: Path | None, options: argparse.Namespace) -> R
     return Result({"files": found}, "\n".join(map(_line, found)))
 
 
+def _may_hold_one(path: Path) -> bool:
+    """Tell whether a file in a folder is worth a line: pictures and videos without a workflow are not."""
+    if not _is_picture(path):
+        return path.suffix == SUFFIX
+    try:
+        return bool(embedded_text(path, MAX_BYTES))
+    except (DataError, OSError):
+        return True
+
+
+def _check_free(beside: Path, taken: set[Path], out: Path) -> None:
+    """Keep the workflow of a picture from overwriting another file."""
+    if beside in taken or out.exists():
+        raise DataError(f"'{out}' is there already, or comes from another file. Give this file alone, with -o OUT.json.")
+    taken.add(beside)
+
+
 def _check_target(target: Path) -> None:
     if target.is_dir() or not target.parent.is_dir():
         raise DataError(f"Cannot write '{target}': " + ("it is a folder." if target.is_dir() else "its folder does not exist."))
@@ -72,26 +116,29 @@ def _check_target(target: Path) -> None:
 def _one(path: Path, target: Path | None, options: argparse.Namespace) -> dict[str, Any]:
     """Work on one file and return what `--json` says about it."""
     workflow = read_workflow(path)
-    found: dict[str, Any] = {"file": str(path), "format": workflow.kind}
-    if options.remove:
+    found: dict[str, Any] = {"file": str(path), "format": workflow.kind, **_origin(workflow)}
+    if options.check:
+        found |= _summary(check(workflow.data), checked=True)
+    elif options.remove:
         removal = remove(workflow.data)
         found |= {"state": "removed" if removal.nodes else "unchanged", "nodes": removal.nodes, "exact": removal.exact}
         found["reason"] = removal.left or ("" if removal.nodes else messages.NOTHING_TO_REMOVE)
-        data = removal.data
+        if target is not None:
+            write_removal(removal, workflow, target)
     else:
-        verdicts, data = _added(workflow, options)
-        found |= _summary(verdicts, options.check)
+        change = add(workflow.data)
+        found |= _summary(change.verdicts, checked=False)
+        if target is not None:
+            write_change(change, workflow, target)
     if target is not None:
-        write_workflow(data, workflow, target)
         found["output"] = str(target)
     return found
 
 
-def _added(workflow: WorkflowFile, options: argparse.Namespace) -> tuple[Sequence[Verdict], dict[str, Any]]:
-    if options.check:
-        return check(workflow.data), workflow.data
-    change = add(workflow.data)
-    return change.verdicts, change.data
+def _origin(workflow: WorkflowFile) -> dict[str, Any]:
+    """Say where in a file the workflow was, unless it is the file."""
+    read = {"read": workflow.read} if workflow.read else {}
+    return read | ({"within": list(map(named, workflow.places))} if workflow.places != ((),) else {})
 
 
 def _summary(verdicts: Sequence[Verdict], checked: bool) -> dict[str, Any]:
@@ -127,8 +174,11 @@ def _line(found: Mapping[str, Any]) -> str:
 
 
 def _details(found: Mapping[str, Any]) -> list[str]:
-    """List the samplers of one file."""
-    return [
+    """List the samplers of one file, below where they were found."""
+    origin = [messages.READ[found["read"]]] if "read" in found else []
+    origin += [messages.WITHIN.format(keys=" and ".join(found["within"]))] if "within" in found else []
+    origin += [f"written to {found['output']}"] if "read" in found and "output" in found else []
+    return [f"  {line}" for line in origin] + [
         f"  {one['sampler']}: {_words(found, one['state'])}{', ' + one['reason'] if one['reason'] else ''}"
         for one in found.get("samplers", ())
     ]

@@ -11,15 +11,18 @@ from ..errors import DataError
 MAX_BYTES = 256 * 2**20  # by hand
 
 
-def read_text(path: str | os.PathLike[str], limit: int | None = None) -> tuple[Path, str]:
-    """Return a file's path and its text; raises DataError for one that is missing, larger than `limit` or not UTF-8."""
+def read_text(path: str | os.PathLike[str], limit: int | None = None, *, as_is: bool = False) -> tuple[Path, str]:
+    """Return a file's path and its text; raises DataError for one that is missing, larger than `limit` or not UTF-8.
+
+    With `as_is` line ends and a byte order mark stay as they are, for a file that is written again.
+    """
     source, limit = Path(path), limit or MAX_BYTES
     if not source.is_file():
         raise DataError(f"There is no file '{source}'. Check the name and the folder.")
     if source.stat().st_size > limit:
         raise DataError(f"'{source.name}' is larger than {limit:,} bytes. Split it, or check that it is the right file.")
     try:
-        return source, source.read_text(encoding="utf-8-sig")
+        return source, source.read_bytes().decode("utf-8") if as_is else source.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"'{source.name}' is not UTF-8 text. Save it as UTF-8.") from error
 

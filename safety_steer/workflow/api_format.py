@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..api_wires import wire
+from .format_check import api_nodes
 from .graph import Document, Json, Wire
 from .pack_nodes import ALIGN, APPLY, LOAD, STEERING, SUPPLYING, api_node
 from .plan import STEER, Verdict
@@ -56,11 +57,12 @@ def as_document(data: Json) -> Document:
     """Return a graph of the same nodes and wires, as the editor would describe it."""
     links: list[list[Any]] = []
     nodes: dict[str, Json] = {}
+    data = api_nodes(data)
     kinds: dict[str, dict[int, str]] = {key: {} for key in data}
     for key, node in data.items():
         meta = node.get("_meta")
         sockets: list[Json] = []
-        for name, value in node["inputs"].items():
+        for name, value in _inputs(node).items():
             if start := wire(value):
                 origin, kind = Wire(*start), _kind(name)
                 if origin.origin in data:
@@ -76,6 +78,11 @@ def as_document(data: Json) -> Document:
             known.setdefault(0, "CONDITIONING")
         node["outputs"] = [{"name": "", "type": known.get(slot, "*")} for slot in range(min(max(known, default=-1) + 1, SLOTS))]
     return Document({"nodes": list(nodes.values()), "links": links})
+
+
+def _inputs(node: Json) -> Json:
+    """Return a node's inputs; files made by hand leave them out where there are none."""
+    return node.get("inputs") or {}
 
 
 def _passes_a_pair(node: Json) -> bool:
@@ -118,26 +125,30 @@ def insert(data: Json, verdicts: Sequence[Verdict]) -> Json:
 
 
 def remove(data: Json) -> tuple[Json, int]:
-    """Return a copy without the pack's steering nodes, wires reconnected around them, and how many nodes went."""
+    """Return a copy without the pack's steering nodes, wires reconnected around them, and how many nodes went.
+
+    Inputs that are null stay: they are empty, and were before.
+    """
     result: Json = copy.deepcopy(data)
-    passing = {key: STEERING[node["class_type"]] for key, node in data.items() if node["class_type"] in STEERING}
-    for node in result.values():
-        for name, value in list(node["inputs"].items()):
+    nodes = api_nodes(data)
+    passing = {key: STEERING[node["class_type"]] for key, node in nodes.items() if node["class_type"] in STEERING}
+    for node in api_nodes(result).values():
+        for name, value in list(_inputs(node).items()):
             steps = 0
             while (start := wire(value)) and (through := passing.get(start[0])) and steps <= len(passing):
-                value = data[start[0]]["inputs"].get(through.input) if start[1] == through.output else None
+                value = _inputs(nodes[start[0]]).get(through.input) if start[1] == through.output else None
                 steps += 1
-            if value is None:
+            if steps and value is None:
                 del node["inputs"][name]
-            else:
+            elif steps:
                 node["inputs"][name] = value
     for key in passing:
         del result[key]
-    while spare := next((key for key in result if _is_unused(result, key)), None):
+    while spare := next((key for key in api_nodes(result) if _is_unused(result, key)), None):
         del result[spare]
     return result, len(data) - len(result)
 
 
 def _is_unused(data: Json, key: str) -> bool:
-    starts = (wire(value) for node in data.values() for value in node["inputs"].values())
+    starts = (wire(value) for node in api_nodes(data).values() for value in _inputs(node).values())
     return data[key]["class_type"] in SUPPLYING and not any(start[0] == key for start in starts if start)

@@ -11,6 +11,7 @@ from .graph import ENTRY, EXIT, LINK_FIELDS, Json, nested_definitions
 EDITOR, API = "editor", "api"
 VERSIONS = (0.4, 1)  # of ComfyUI's editor
 STATE = ("lastNodeId", "lastLinkId")
+COUNTERS = ("last_node_id", "last_link_id")
 MAX_NODES = 20_000  # by hand
 MAX_NESTING = 32  # by hand
 HINT = "Give a file that ComfyUI has saved or exported."
@@ -21,16 +22,38 @@ def kind_of(data: object) -> str:
     if isinstance(data, dict) and isinstance(data.get("nodes"), list):
         _check_editor(data)
         return EDITOR
-    if isinstance(data, dict) and data and all(map(is_api_node, data.values())):
-        if len(data) > MAX_NODES:
-            raise DataError(f"It has {len(data):,} nodes; at most {MAX_NODES:,} are read.")
+    if isinstance(data, dict) and any(map(is_api_node, data.values())):
+        _check_api(data)
         return API
     raise DataError(f"This is not a ComfyUI workflow. {HINT}")
+
+
+def looks_like_workflow(data: object) -> bool:
+    """Tell whether JSON is meant as a workflow, sound or not."""
+    return isinstance(data, dict) and (isinstance(data.get("nodes"), list) or any(map(is_api_node, data.values())))
 
 
 def is_api_node(value: object) -> bool:
     """Tell whether an entry of a file is a node in the API format."""
     return isinstance(value, dict) and isinstance(value.get("class_type"), str) and isinstance(value.get("inputs"), dict)
+
+
+def api_nodes(data: Json) -> dict[str, Json]:
+    """Return the nodes of a workflow in the API format, without what people keep beside them, such as `_meta` or `version`."""
+    return {key: value for key, value in data.items() if isinstance(value, dict) and "class_type" in value}
+
+
+def _check_api(data: Json) -> None:
+    if (count := len(api_nodes(data))) > MAX_NODES:
+        raise DataError(f"It has {count:,} nodes; at most {MAX_NODES:,} are read.")
+    for key, value in data.items():
+        node = value if isinstance(value, dict) else {}
+        meant = key.replace(":", "").isdecimal() or (isinstance(node.get("inputs"), dict) and not key.startswith("_"))
+        if "class_type" in node or meant:
+            if not isinstance(node.get("class_type"), str):
+                raise DataError(f"Its node '{key[:40]}' has no class_type that is a text. {HINT}")
+            if not isinstance(node.get("inputs"), dict | None):
+                raise DataError(f"The inputs of its node '{key[:40]}' cannot be read. {HINT}")
 
 
 def _check_editor(data: Json) -> None:
@@ -51,9 +74,10 @@ def _definitions(data: Json) -> list[Json]:
     try:
         found = list(nested_definitions(data))
     except (AttributeError, TypeError) as error:
-        raise DataError(f"Its subgraph definitions cannot be read. {HINT}") from error
-    if not all(isinstance(graph.get("id"), str) and graph["id"] for graph in found):
-        raise DataError(f"One of its subgraphs has no id. {HINT}")
+        raise DataError(f"Its subgraph definitions (the key 'definitions') cannot be read. {HINT}") from error
+    for place, graph in enumerate(found):
+        if not isinstance(graph.get("id"), str) or not graph["id"]:
+            raise DataError(f"One of its subgraphs has no id: {_named(graph, place)}. {HINT}")
     return found
 
 
@@ -61,11 +85,13 @@ def _check_graph(graph: Mapping[str, Any]) -> None:
     """Check nodes, links and sockets of one graph; what they say may still be wrong, and is judged where it matters."""
     for key in ("nodes", "links"):
         if not isinstance(graph.get(key), list):
-            raise DataError(f"Its {key} cannot be read. {HINT}")
+            raise DataError(
+                f"Its {key} cannot be read: the key '{key}' {'is no list' if key in graph else 'is missing'}. {HINT}"
+            )
     seen: set[int | str] = set()
-    for node in graph["nodes"]:
+    for place, node in enumerate(graph["nodes"]):
         if not isinstance(node, dict) or not _is_id(node.get("id")) or not isinstance(node.get("type"), str):
-            raise DataError(f"One of its nodes has no id or no type. {HINT}")
+            raise DataError(f"One of its nodes has no id or no type: {_named(node, place)}. {HINT}")
         if node["id"] in seen:
             raise DataError(f"Two of its nodes have the id {node['id']}. Open it in ComfyUI and save it again.")
         if node["id"] in (ENTRY, EXIT):
@@ -87,11 +113,13 @@ def _check_graph(graph: Mapping[str, Any]) -> None:
 def _check_frame(graph: Mapping[str, Any]) -> None:
     """Check what a graph has besides nodes and links: counters, groups and the boxes of a subgraph's ends."""
     state = graph.get("state") or {}
-    counters = [graph.get(key) for key in ("last_node_id", "last_link_id")]
-    if not isinstance(state, dict) or not all(map(_is_number, [*counters, *(state.get(key) for key in STATE)])):
-        raise DataError(f"Its counters cannot be read. {HINT}")
+    counters = {key: graph.get(key) for key in COUNTERS}
+    counters |= {key: state.get(key) for key in STATE} if isinstance(state, dict) else {"state": state}
+    for key, value in counters.items():
+        if not _is_number(value):
+            raise DataError(f"Its counters cannot be read: the key '{key}' is {str(value)[:40]}. {HINT}")
     if not isinstance(graph.get("groups"), list | None):
-        raise DataError(f"Its groups cannot be read. {HINT}")
+        raise DataError(f"Its groups cannot be read: the key 'groups' is no list. {HINT}")
 
 
 def _check_sockets(owner: Mapping[str, Any]) -> None:
@@ -109,6 +137,16 @@ def _is_socket(value: object, key: str) -> bool:
         and _is_number(value.get("link"))
         and isinstance(value.get("name"), str | None)
     )
+
+
+def _named(item: object, place: int) -> str:
+    """Say which node or subgraph is meant, by what it says of itself."""
+    said = (
+        [f"{key} {str(item[key])[:40]}" for key in ("id", "type", "name", "title") if item.get(key)]
+        if isinstance(item, dict)
+        else []
+    )
+    return ", ".join([f"number {place + 1} in the file", *said])
 
 
 def _is_id(value: object) -> bool:

@@ -25,6 +25,9 @@ TEXTS = {
 }
 NO_SAMPLER = TEXTS["no_sampler"].format(what="it")
 NOTHING_TO_REMOVE = "it has no steering"
+READ = {"workflow": "read from its workflow, as the editor saved it", "prompt": "read from its prompt, the API format"}
+"""Where in a picture or a video a workflow was. Only the command says these two."""
+WITHIN = "found under {keys}"
 
 
 def nothing_connected(socket: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from .consistency import wrong_wires
 from .editor import record
 from .editor.blocks import blocks, is_block, reports_on_block
 from .editor.edit import Editor, listed
+from .files.wrapped import at, find_workflows, replaced
 from .format_check import EDITOR, kind_of
 from .graph import ENTRY, EXIT, Document, Graph, Json, Link, NodeId, Wire, inputs, named, outputs
 from .pack_nodes import ALIGNED, DIRECTION, STEERING, SUPPLYING
@@ -36,9 +37,20 @@ def remove(data: Json) -> Removal:
 
     Where the record that `add` left still fits, the result is the original in every key. Otherwise each steering node
     is taken off its wire and what only served it goes too. A block stays whole: `add` makes none, so a user has placed it.
-    Raises DataError for JSON that is no workflow.
+    Raises DataError for JSON that holds no workflow.
     """
-    if kind_of(data) != EDITOR:
+    found = {place: _remove(at(data, place), kind) for place, kind in find_workflows(data).items()}
+    return Removal(
+        replaced(data, {place: one.data for place, one in found.items()}),
+        sum(one.nodes for one in found.values()),
+        all(one.exact for one in found.values()),
+        "; ".join(one.left for one in found.values() if one.left),
+    )
+
+
+def _remove(data: Json, kind: str) -> Removal:
+    """Take steering out of one workflow of a kind."""
+    if kind != EDITOR:
         result, count = api_format.remove(data)
         return Removal(result, count, exact=True)
     original = Document(data)
@@ -63,14 +75,19 @@ def count_own(document: Document) -> int:
 
 
 def _is_clean(restored: Json, data: Json) -> bool:
-    """Tell whether a restored workflow is sound and without steering: a record can be from before other edits."""
+    """Tell whether a restored workflow is without steering and sound, as a record can be from before other edits.
+
+    Where there were none, the original comes back as it was, with the faults it had.
+    """
     try:
         if kind_of(restored) != EDITOR:
             return False
     except DataError:
         return False
     document = Document(restored)
-    return not count_own(document) and set(wrong_wires(document)) <= set(wrong_wires(Document(data)))
+    return not count_own(document) and (
+        record.is_untouched(data) or set(wrong_wires(document)) <= set(wrong_wires(Document(data)))
+    )
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from itertools import combinations
 from typing import Any
 
@@ -9,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.workflows import shapes
-from support.workflows.sketch import Json, loader, plain, sampler, text, workflow
+from support.workflows.sketch import Json, Wiring, loader, node, plain, sampler, text, workflow
 
 from safety_steer.workflow import add
+from safety_steer.workflow.editor import layout
 from safety_steer.workflow.editor.layout import Box, find_room, node_box
 from safety_steer.workflow.graph import Graph
 
@@ -77,6 +80,47 @@ def test_room_is_always_found_and_always_free(taken: Any, groups: Any, wanted: t
     box = node_box({"pos": [left, top], "size": [420, 410]})
     assert not any(box.meets(node_box(one)) for one in nodes)
     assert not any(box.meets(Box(*group)) for group in groups)
+
+
+def nearest_by_trying(graph: Graph, wanted: tuple[float, float], size: tuple[int, int], beside: Json | None) -> tuple[int, int]:
+    """Compare every place with every box, nearest places first."""
+    taken = [node_box(one) for one in graph.nodes.values()]
+    groups = [Box(*map(float, group["bounding"])) for group in graph.data["groups"]]
+    span = range(-layout.REACH, layout.REACH + 1)
+    steps = sorted(((x, y) for x in span for y in span), key=lambda step: (math.hypot(*step), step[1], step[0]))
+    for x, y in steps:
+        box = Box(wanted[0] + x * layout.STEP, wanted[1] + y * layout.STEP - layout.TITLE, size[0], size[1] + layout.TITLE)
+        if any(box.meets(other, layout.GAP / 2) for other in taken):
+            continue
+        if all(not box.meets(g) or (g.holds(box) and beside is not None and g.meets(node_box(beside))) for g in groups):
+            return round(box.left), round(box.top + layout.TITLE)
+    return round(wanted[0]), round(max(one.top + one.height for one in (*taken, *groups)) + layout.TITLE + layout.GAP)
+
+
+tenths, lengths = st.integers(-9000, 9000).map(lambda n: n / 10), st.integers(1, 30000).map(lambda n: n / 10)
+fine = st.tuples(tenths, tenths, lengths, lengths)
+
+
+@given(taken=st.lists(fine, min_size=1, max_size=40), groups=st.lists(fine, max_size=4), wanted=fine, near=st.booleans())
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+def test_the_place_is_the_one_found_by_trying_them_all(taken: Any, groups: Any, wanted: Any, near: bool) -> None:
+    nodes = [{"id": n, "type": "Note", "pos": [*box[:2]], "size": [*box[2:]]} for n, box in enumerate(taken)]
+    graph = Graph("", {"nodes": nodes, "links": [], "groups": [{"bounding": list(box)} for box in groups]})
+    beside = nodes[0] if near else None
+    assert find_room(graph, wanted[:2], (420, 410), beside) == nearest_by_trying(graph, wanted[:2], (420, 410), beside)
+
+
+def test_a_crowded_canvas_does_not_keep_anybody_waiting() -> None:
+    rows: list[Json] = [loader(1)]
+    for number in range(2, 302, 3):
+        takes = node(number, "LoraLoader", "model:MODEL<1.0 clip:CLIP<1.1", "MODEL CLIP")
+        rows += [takes, text(number + 1, f"{number}.1"), sampler(number + 2, f"{number}.0", f"{number + 1}.0")]
+    data = workflow(*rows, *(node(number, "Note") for number in range(400, 1075)))
+    for place, one in enumerate(data["nodes"]):
+        one["pos"] = [place % 32 * 340, place // 32 * 260]
+    start = time.process_time()
+    assert len(Wiring(add(data).data).steered()) == 100
+    assert time.process_time() - start < 5
 
 
 def test_a_canvas_without_room_nearby_is_left_downwards() -> None:

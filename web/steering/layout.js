@@ -5,6 +5,7 @@ import { GAP, REACH, STEP, TITLE } from "./rules.js";
 /** How much taller than its size says Nodes 2.0 draws a node: by the row with its pack's name, and a little for each widget. */
 const PACK_ROW = 30;
 const WIDGET_ROW = 5;
+const SPAN = 2 * REACH + 1;
 
 /** @typedef {{left: number, top: number, right: number, bottom: number}} Box  Title bars included. */
 
@@ -24,11 +25,8 @@ const drawnSize = ({ size, widgets }) => {
 
 const nodeBox = (node) => boxAt(node.pos, drawnSize(node));
 
-const meets = (one, other, gap = 0) =>
-  one.left < other.right + gap && other.left < one.right + gap && one.top < other.bottom + gap && other.top < one.bottom + gap;
-
-const holds = (outer, inner) =>
-  outer.left <= inner.left && outer.top <= inner.top && inner.right <= outer.right && inner.bottom <= outer.bottom;
+const meets = (one, other) =>
+  one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
 
 /** Return the position of a new node beside another, before it on the wire. */
 export const leftOf = (node, added) => [node.pos[0] - added.size[0] - GAP, node.pos[1]];
@@ -49,18 +47,88 @@ export function findRoom(graph, wanted, added, beside) {
   const taken = [...graph.nodes.map(nodeBox), ...ends];
   const groups = (graph.groups ?? []).map((group) => boxAt(group.pos, group.size, 0));
   const home = beside && nodeBox(beside);
-  for (const [right, down] of steps()) {
-    const place = [wanted[0] + right, wanted[1] + down];
-    const box = boxAt(place, drawnSize(added));
-    const fits = (group) => !meets(box, group, GAP / 2) || (holds(group, box) && home && meets(group, home));
-    if (!taken.some((other) => meets(box, other, GAP / 2)) && groups.every(fits)) return place;
+  const tries = new Tries(wanted, drawnSize(added));
+  for (const box of taken) tries.block(tries.meeting(box));
+  for (const group of groups) {
+    tries.block(tries.meeting(group), home && meets(group, home) ? tries.heldBy(group) : undefined);
   }
-  return [wanted[0], Math.max(...[...taken, ...groups].map((box) => box.bottom)) + TITLE + GAP];
+  const place = tries.firstFree();
+  return place ?? [wanted[0], Math.max(...[...taken, ...groups].map((box) => box.bottom)) + TITLE + GAP];
 }
 
-/** Return steps away from a place, nearest first; at the same distance, up and left come first. */
-function steps() {
-  const span = Array.from({ length: 2 * REACH + 1 }, (_, index) => (index - REACH) * STEP);
-  const found = span.flatMap((right) => span.map((down) => [right, down]));
-  return found.sort((one, other) => Math.hypot(...one) - Math.hypot(...other) || one[1] - other[1] || one[0] - other[0]);
+/** @typedef {{columns: [number, number], lines: [number, number]}} Part  Some of the places: from, up to but without. */
+
+/**
+ * The places tried for a new node, as columns and lines around the wanted one. A box meets the places of some columns and
+ * lines that follow each other, and holds others: no place is compared with each box.
+ */
+class Tries {
+  /** @param {number[]} wanted @param {number[]} size */
+  constructor([left, top], [width, height]) {
+    const steps = Array.from({ length: SPAN }, (_, index) => (index - REACH) * STEP);
+    this.across = steps.map((step) => ({ at: left + step, from: left + step, to: left + step + width }));
+    this.down = steps.map((step) => ({ at: top + step, from: top + step - TITLE, to: top + step + height }));
+    this.taken = new Uint8Array(SPAN * SPAN);
+  }
+
+  /** Return the places that overlap a box, or come too close to it. @param {Box} box @returns {Part} */
+  meeting({ left, right, top, bottom }) {
+    const gap = GAP / 2;
+    return {
+      columns: between(this.across, ({ to }) => left < to + gap, ({ from }) => from < right + gap),
+      lines: between(this.down, ({ to }) => top < to + gap, ({ from }) => from < bottom + gap),
+    };
+  }
+
+  /** Return the places that lie within a box. @param {Box} box @returns {Part} */
+  heldBy({ left, right, top, bottom }) {
+    return {
+      columns: between(this.across, ({ from }) => left <= from, ({ to }) => to <= right),
+      lines: between(this.down, ({ from }) => top <= from, ({ to }) => to <= bottom),
+    };
+  }
+
+  /** Take places off the list, but not those of the second part. @param {Part} part @param {Part} [but] */
+  block({ columns, lines }, but) {
+    for (let line = lines[0]; line < lines[1]; line++) {
+      const spared = but && line >= but.lines[0] && line < but.lines[1] ? but.columns : [columns[1], columns[1]];
+      this.taken.fill(1, line * SPAN + columns[0], line * SPAN + Math.max(columns[0], Math.min(columns[1], spared[0])));
+      this.taken.fill(1, line * SPAN + Math.max(columns[0], spared[1]), line * SPAN + Math.max(columns[0], columns[1]));
+    }
+  }
+
+  /** Return the free place nearest to the wanted one; at the same distance, up and left come first. */
+  firstFree() {
+    const found = nearest().find(([column, line]) => !this.taken[line * SPAN + column]);
+    return found && [this.across[found[0]].at, this.down[found[1]].at];
+  }
+}
+
+/** Return the first that is far enough, and the first after it that is too far; both by halving. @returns {[number, number]} */
+function between(places, enough, notTooFar) {
+  return [firstWhere((index) => enough(places[index])), firstWhere((index) => !notTooFar(places[index]))];
+}
+
+function firstWhere(test) {
+  let [low, high] = [0, SPAN];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (test(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** @type {[number, number][] | undefined} */
+let order;
+
+/** Return columns and lines of the places, nearest first. @returns {[number, number][]} */
+function nearest() {
+  if (!order) {
+    const span = Array.from({ length: SPAN }, (_, index) => index - REACH);
+    const found = span.flatMap((right) => span.map((down) => [right, down]));
+    found.sort((one, other) => Math.hypot(...one) - Math.hypot(...other) || one[1] - other[1] || one[0] - other[0]);
+    order = found.map(([right, down]) => [right + REACH, down + REACH]);
+  }
+  return order;
 }

@@ -25,6 +25,7 @@ class Inserter:
     loads: dict[str, Wire] = field(default_factory=dict)
     aligned: dict[tuple[str, object], Wire] = field(default_factory=dict)
     applied: dict[tuple[str, Wire, Wire], Json] = field(default_factory=dict)
+    boxes: dict[str, list[layout.Box]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Start counting ids, and take over what a user has put in already."""
@@ -78,10 +79,10 @@ class Inserter:
         (width, load_height), (_, height) = OWN_NODES[LOAD].size, OWN_NODES[ALIGN].size
         down = load_height + layout.TITLE + layout.GAP
         if graph.key not in self.loads:
-            left, top = layout.find_room(graph, wanted, (width, down + height), origin)
-            load = self.editor.add_node(graph, LOAD, (left, top))
+            left, top = self._room(graph, wanted, (width, down + height), origin)
+            load = self._put(graph, LOAD, (left, top))
             self.loads[graph.key] = Wire(load["id"], 0)
-            align = self.editor.add_node(graph, ALIGN, (left, top + down))
+            align = self._put(graph, ALIGN, (left, top + down))
         else:
             align = self._node(graph, ALIGN, wanted, origin)
         slot = OWN_NODES[ALIGN].slot
@@ -114,8 +115,18 @@ class Inserter:
         return Wire(source.node, named(outputs(graph.nodes[source.node]), name) or 0)
 
     def _node(self, graph: Graph, type: str, wanted: tuple[float, float], beside: Json | None) -> Json:
-        position = layout.find_room(graph, wanted, OWN_NODES[type].size, beside)
-        return self.editor.add_node(graph, type, position)
+        return self._put(graph, type, self._room(graph, wanted, OWN_NODES[type].size, beside))
+
+    def _room(self, graph: Graph, wanted: tuple[float, float], size: tuple[int, int], beside: Json | None) -> tuple[int, int]:
+        """Find room in a graph whose nodes are measured once, since only those put in here are new to it."""
+        if graph.key not in self.boxes:
+            self.boxes[graph.key] = layout.boxes(graph)
+        return layout.find_room(graph, wanted, size, beside, self.boxes[graph.key])
+
+    def _put(self, graph: Graph, type: str, position: tuple[int, int]) -> Json:
+        node = self.editor.add_node(graph, type, position)
+        self.boxes[graph.key].append(layout.node_box(node))
+        return node
 
 
 def _drawn_over_reroutes(graph: Graph, number: int, item: object) -> bool:

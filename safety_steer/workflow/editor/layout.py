@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,7 @@ GAP = 40
 STEP = 40  # pixels
 # By hand: how many steps around the wanted place are tried before the room below everything is taken.
 REACH = 40
+SPAN = 2 * REACH + 1
 # The size taken for a node that saves none, in pixels, by hand.
 SOMEWHERE = (210.0, 100.0)
 
@@ -73,22 +75,76 @@ def right_of_entry(graph: Graph) -> tuple[float, float]:
     return box.left + box.width + GAP, box.top + box.height + TITLE + GAP
 
 
-def find_room(graph: Graph, wanted: tuple[float, float], size: tuple[int, int], beside: Json | None) -> tuple[int, int]:
+def find_room(
+    graph: Graph,
+    wanted: tuple[float, float],
+    size: tuple[int, int],
+    beside: Json | None,
+    known: Sequence[Box] | None = None,
+) -> tuple[int, int]:
     """Return the free position nearest to the wanted one for a node of this size.
 
     No node, and no group that `beside` is not in, is touched; a group that it is in holds the new node or is left alone.
+    `known` are the boxes of the graph's nodes, for a caller that keeps them.
     """
-    taken = [node_box(node) for node in graph.nodes.values()] + list(_ends(graph))
+    taken = [*(boxes(graph) if known is None else known), *_ends(graph)]
     groups = [_box(group.get("bounding")) for group in graph.data.get("groups") or [] if isinstance(group, dict)]
     home = node_box(beside) if beside else None
-    for right, down in _around():
-        box = Box(wanted[0] + right, wanted[1] + down - TITLE, size[0], size[1] + TITLE)
-        if not any(box.meets(other, GAP / 2) for other in taken) and all(
-            not box.meets(group) or (group.holds(box) and home is not None and group.meets(home)) for group in groups
-        ):
-            return round(box.left), round(box.top + TITLE)
+    apart, tries = Tries(wanted, size, GAP / 2), Tries(wanted, size, 0)
+    blocked = [0] * SPAN
+    for other in taken:
+        columns, rows = apart.meeting(other)
+        for row in rows:
+            blocked[row] |= _bits(columns)
+    for group in groups:
+        columns, rows = tries.meeting(group)
+        within, inner = tries.held_by(group) if home is not None and group.meets(home) else (range(0), range(0))
+        for row in rows:
+            blocked[row] |= _bits(columns) & ~(_bits(within) if row in inner else 0)
+    for column, row in _around():
+        if not blocked[row] >> column & 1:
+            return round(tries.lefts[column]), round(tries.tops[row] + TITLE)
     bottom = max((box.top + box.height for box in (*taken, *groups)), default=0.0)
     return round(wanted[0]), round(bottom + TITLE + GAP)
+
+
+def boxes(graph: Graph) -> list[Box]:
+    """Return the room that each node of a graph takes."""
+    return [node_box(node) for node in graph.nodes.values()]
+
+
+class Tries:
+    """The places tried for a new node, as columns and rows around the wanted one, title bars included.
+
+    A box meets the places of some columns and rows that follow each other, and holds others: a few searches in sorted lists
+    take the place of a comparison with each of them.
+    """
+
+    def __init__(self, wanted: tuple[float, float], size: tuple[int, int], gap: float) -> None:
+        """Lay out the places; they are apart from a box when there is more than `gap` between them."""
+        self.gap = gap
+        self.lefts = [wanted[0] + step * STEP for step in range(-REACH, REACH + 1)]
+        self.tops = [wanted[1] + step * STEP - TITLE for step in range(-REACH, REACH + 1)]
+        self.rights = [left + size[0] + gap for left in self.lefts]
+        self.bottoms = [top + (size[1] + TITLE) + gap for top in self.tops]
+
+    def meeting(self, box: Box) -> tuple[range, range]:
+        """Return the columns and the rows of the places that are not apart from a box."""
+        return (
+            range(bisect_right(self.rights, box.left), bisect_left(self.lefts, box.left + box.width + self.gap)),
+            range(bisect_right(self.bottoms, box.top), bisect_left(self.tops, box.top + box.height + self.gap)),
+        )
+
+    def held_by(self, box: Box) -> tuple[range, range]:
+        """Return the columns and the rows of the places that lie within a box."""
+        return (
+            range(bisect_left(self.lefts, box.left), bisect_right(self.rights, box.left + box.width)),
+            range(bisect_left(self.tops, box.top), bisect_right(self.bottoms, box.top + box.height)),
+        )
+
+
+def _bits(columns: range) -> int:
+    return (1 << columns.stop) - (1 << columns.start) if columns else 0
 
 
 def _ends(graph: Graph) -> Iterator[Box]:
@@ -101,10 +157,10 @@ def _ends(graph: Graph) -> Iterator[Box]:
 
 @lru_cache(maxsize=1)
 def _around() -> Sequence[tuple[int, int]]:
-    """Return steps away from a place, nearest first; at the same distance, up and left come first."""
+    """Return columns and rows of the places to try, nearest first; at the same distance, up and left come first."""
     span = range(-REACH, REACH + 1)
     steps = sorted(((right, down) for right in span for down in span), key=lambda step: (math.hypot(*step), step[1], step[0]))
-    return [(right * STEP, down * STEP) for right, down in steps]
+    return [(right + REACH, down + REACH) for right, down in steps]
 
 
 def _box(values: Any) -> Box:

@@ -1,15 +1,19 @@
 """What was changed in a workflow, kept in it: enough to take every change back, and to see whether it still can be.
 
 A record is a list of places. Each has a `path` of keys and indexes, the value there `now`, and what it `was`; without
-`was` the key was not there; a list with `length` has grown and had that many items.
+`was` the key was not there; a list with `length` has grown and had that many items. `digest` stands for the whole workflow
+as `add` left it: as long as it fits, nothing else was changed.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..files.json_text import same
 from ..graph import Json
 
 KEY = "safety_steer"
@@ -29,7 +33,7 @@ def changes(before: Any, after: Any, path: tuple[str | int, ...] = ()) -> Iterat
             yield {"path": list(path), "length": len(before), "now": len(after)}
         for index, value in enumerate(before):
             yield from changes(value, after[index], (*path, index))
-    elif before != after or type(before) is not type(after):
+    elif not same(before, after):
         yield {"path": list(path), "was": copy.deepcopy(before), "now": copy.deepcopy(after)}
 
 
@@ -45,7 +49,7 @@ def take_back(data: Json, undo: Sequence[Any]) -> Json | None:
             value = holder[last]
             if "length" in change and len(value) == change["now"]:
                 del value[change["length"] :]
-            elif "length" in change or ("now" in change and value != change["now"]):
+            elif "length" in change or ("now" in change and not _alike(value, change["now"])):
                 return None
             elif "was" in change:
                 holder[last] = copy.deepcopy(change["was"])
@@ -65,12 +69,28 @@ def split(data: Json) -> tuple[Json, list[Any]]:
     return result, undo if isinstance(undo, list) else []
 
 
+def is_untouched(data: Json) -> bool:
+    """Tell whether a workflow with a record is as `add` left it, in every key and value."""
+    extra = data.get("extra")
+    found = extra.get(KEY) if isinstance(extra, dict) else None
+    return isinstance(found, dict) and found.get("digest") == _digest(split(data)[0])
+
+
 def keep(data: Json, before: Json, earlier: Sequence[Any]) -> None:
     """Put the record of all changes since `before` into a workflow, in front of those recorded earlier."""
     if not isinstance(data.get("extra"), dict):
         data["extra"] = {}
     undo = [*changes(before, data), *earlier]
-    data["extra"][KEY] = {"version": VERSION, "undo": undo}
+    data["extra"][KEY] = {"version": VERSION, "undo": undo, "digest": _digest(data)}
+
+
+def _digest(data: Json) -> str:
+    return hashlib.sha256(json.dumps(data).encode()).hexdigest()
+
+
+def _alike(one: object, other: object) -> bool:
+    """Tell whether two values are equal; the editor writes 1.0 as 1, and NaN equals nothing."""
+    return one == other or same(one, other)
 
 
 def _holds_items(value: object) -> bool:
