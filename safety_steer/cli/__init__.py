@@ -32,7 +32,7 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0 when done, 2 for input that has to be changed, 130 when interrupted."""
+    """Run one command; return 0 when done, 2 for input to change, 130 when interrupted, or what a command says."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # model loaders draw bars of their own over our progress line
     words = sys.argv[1:] if arguments is None else arguments
     # A command named at once is imported alone: `add` need not wait for the libraries of the others.
@@ -46,4 +46,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"safety-steer: {str(stop) or 'interrupted, nothing written'}", file=sys.stderr)
         return 130
     print(json.dumps(result.data) if options.json else result.text)
-    return 0
+    return result.code

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import DataError
 from . import api_format, messages
+from .adding import add
 from .consistency import wrong_wires
 from .editor import record
 from .editor.blocks import blocks, is_block, reports_on_block
@@ -63,14 +64,18 @@ def count_own(document: Document) -> int:
 
 
 def _is_clean(restored: Json, data: Json) -> bool:
-    """Tell whether a restored workflow is sound and without steering: a record can be from before other edits."""
+    """Tell whether a restored workflow is without steering and sound, or as faulty as the file that `add` was given.
+
+    A record can be from before other edits. A fault that `add` repaired is there again: then adding makes the same of it.
+    """
     try:
         if kind_of(restored) != EDITOR:
             return False
     except DataError:
         return False
     document = Document(restored)
-    return not count_own(document) and set(wrong_wires(document)) <= set(wrong_wires(Document(data)))
+    sound = set(wrong_wires(document)) <= set(wrong_wires(Document(data)))
+    return not count_own(document) and (sound or add(restored).data == data)
 
 
 @dataclass

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safety_steer.workflow import graph, messages, pack_nodes, plan, prompts, samplers, trace
+from safety_steer.workflow import graph, messages, pack_nodes, packs, plan, prompts, samplers, trace
 from safety_steer.workflow.editor import blocks, insert, layout, record
 
 ROOT = Path(__file__).parents[2]
@@ -81,8 +81,17 @@ def rules_script() -> str:
         ),
         ("CONDITIONING", prompts.CONDITIONING, ""),
         ("CLIP", prompts.CLIP, ""),
-        ("GET", trace.GET, ""),
-        ("SET", trace.SET, ""),
+        (
+            "PACKS",
+            _by_kind(),
+            "Nodes of other packs by kind, as in safety_steer/workflow/packs.json; a star stands for any end.",
+        ),
+        ("CARRIERS", packs.CARRIERS, "Types of pipes and contexts that carry a model and a prompt."),
+        ("MEMBERS", trace.MEMBERS, "What a pipe is asked for where the name of an output does not tell."),
+        ("NEGATIVE", samplers.NEGATIVE, "How the names of inputs begin or end that are no prompt to be steered."),
+        ("GIVES", samplers.GIVES, "What samplers give whose node lists no outputs."),
+        ("FOREIGN", samplers.FOREIGN, "How the types of models end that are not ComfyUI's own."),
+        ("HARMLESS", samplers.HARMLESS, "Types that end so and sample nothing."),
         ("PASSING", trace.PASSING, "Nodes that give what they get."),
         ("PAIR", trace.PAIR, "How the names of sockets begin that belong together."),
         ("POSITIVE", samplers.POSITIVE, "The names of the input for the positive prompt."),
@@ -110,6 +119,15 @@ def rules_script() -> str:
         ("LEFT", plan.LEFT, ""),
         ("TEXTS", messages.TEXTS, "What is said about samplers and blocks that are left alone; names in braces are filled in."),
     )
+
+
+def _by_kind() -> dict[str, list[str]]:
+    """Return the names of nodes in the table of packs, by kind."""
+    found: dict[str, list[str]] = {}
+    for pack in packs.TABLE["packs"]:
+        for kind, names in pack["nodes"].items():
+            found.setdefault(kind, []).extend(names)
+    return found
 
 
 def _exports(*constants: tuple[str, Any, str]) -> str:
