@@ -11,7 +11,7 @@ from .pack_nodes import APPLY, ON_CONDITIONING, ON_WAN_WRAPPER
 from .packs import OTHER_PROMPT, OWN_LOOP, OWN_MODEL, is_known_as
 from .prompts import CONDITIONING, FromInside, FromOutside, Prompt, Source, distinct, read_prompt, used_with
 from .reach import MODEL, WAN_TEXT, Place
-from .samplers import GIVES, Sampler, find_samplers
+from .samplers import Sampler, find_samplers
 from .trace import Walker, is_pipe
 
 STEER, STEERED, LEFT = "steer", "steered", "left alone"
@@ -133,7 +133,7 @@ def _group_nodes(document: Document) -> list[Verdict]:
             held = (groups or {}).get(name) if kind in ("workflow>", "workflow/") else None
             nodes = held.get("nodes") if isinstance(held, dict) else None
             types = [one.get("type") for one in nodes if isinstance(one, dict)] if isinstance(nodes, list) else []
-            samplers = [str(one) for one in types if one in GIVES or "sampler" in str(one).lower()]
+            samplers = [str(one) for one in types if any(word in str(one).lower() for word in ("sampler", "guider"))]
             if samplers and not any(is_kind(one, MODEL) for one in inputs(node)):
                 text = messages.TEXTS["group_node"].format(nodes=", ".join(dict.fromkeys(samplers)))
                 found.append(Verdict(Sampler(graph, node, (), None), LEFT, text))

@@ -49,6 +49,7 @@ def pack_nodes_script() -> str:
         ("ALIGN", pack_nodes.ALIGN, ""),
         ("APPLY", pack_nodes.APPLY, ""),
         ("ON_CONDITIONING", pack_nodes.ON_CONDITIONING, ""),
+        ("ON_WAN_WRAPPER", pack_nodes.ON_WAN_WRAPPER, ""),
         ("REPORTING", pack_nodes.REPORTING, ""),
         ("SCORING", pack_nodes.SCORING, ""),
         (
@@ -62,6 +63,7 @@ def pack_nodes_script() -> str:
             "Nodes that are taken out: the input by which a wire of the workflow comes in, and the output by which it goes on.",
         ),
         ("SUPPLYING", pack_nodes.SUPPLYING, "Nodes that only serve steering."),
+        ("OWN_NODES", list(pack_nodes.PACK_NODES), "All nodes of this pack."),
         ("ALIGNED", pack_nodes.ALIGNED, "The type of a direction that fits a CLIP."),
         ("DIRECTIONS", [pack_nodes.DIRECTION, pack_nodes.ALIGNED], "The types of directions."),
     )

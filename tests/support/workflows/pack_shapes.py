@@ -15,12 +15,16 @@ UNPACKED = "model:MODEL clip:CLIP vae:VAE positive:CONDITIONING negative:CONDITI
 
 @dataclass(frozen=True)
 class Case:
-    """A workflow; its samplers with their states; the inputs that Apply leads to; and a part of what is said."""
+    """A workflow; its samplers with their states; the inputs that Apply leads to; and a part of what is said.
+
+    `drawn` is the workflow with a wire that Apply needed and that was not drawn: it stays when the window takes steering out.
+    """
 
     data: Json
     states: dict[int, str]
     applied: tuple[str, ...] = ()
     said: str = ""
+    drawn: Json | None = None
 
 
 def start() -> tuple[Json, ...]:
@@ -45,9 +49,9 @@ def context(number: int, takes: str, type: str = "Context (rgthree)") -> Json:
     return node(number, type, takes, CONTEXT)
 
 
-def broadcast(*notes: Json) -> Json:
+def broadcast(*notes: Json, model: str = "") -> Json:
     """A sampler whose model comes from Anything Everywhere, with the notes that the pack leaves in the file."""
-    data = workflow(*start(), node(5, "Anything Everywhere", "anything:*<1.0"), sampler(6, "", "2.0"))
+    data = workflow(*start(), node(5, "Anything Everywhere", "anything:*<1.0"), sampler(6, model, "2.0"))
     return {**data, "extra": {**data["extra"], "ue_links": list(notes)}}
 
 
@@ -72,7 +76,7 @@ def steered() -> dict[str, Case]:
     nothing["nodes"][3]["outputs"] = None
     moe = f"model_high_noise:MODEL<1.0 model_low_noise:MODEL<9.0 {PAIR} latent_image:LATENT"
     loader_with_clip = node(1, "easy fullLoader", "", "pipe:PIPE_LINE model:MODEL vae:VAE clip:CLIP")
-    full = "pipe:PIPE_LINE<1.0 model:MODEL positive:CONDITIONING"
+    full, drawn = (f"pipe:PIPE_LINE<1.0 model:MODEL{wire} positive:CONDITIONING" for wire in ("", "<1.1"))
     return {
         "a sampler that passes its model on": Case(workflow(*start(), efficient(4, "1.0")), {4: "steer"}, ("4.model",)),
         "two of them in a row": Case(
@@ -150,7 +154,10 @@ def steered() -> dict[str, Case]:
             ("7.model",),
         ),
         "a loader that types the prompt and makes the pipe": Case(
-            workflow(loader_with_clip, node(2, "easy fullkSampler", full, PIPE_OF_EASY)), {2: "steer"}, ("2.model",)
+            workflow(loader_with_clip, node(2, "easy fullkSampler", full, PIPE_OF_EASY)),
+            {2: "steer"},
+            ("2.model",),
+            drawn=workflow(loader_with_clip, node(2, "easy fullkSampler", drawn, PIPE_OF_EASY)),
         ),
         "a loader that encodes": Case(
             workflow(
@@ -163,7 +170,7 @@ def steered() -> dict[str, Case]:
             {4: "steer"},
             ("4.model",),
         ),
-        "a wire of Use Everywhere": Case(broadcast(NOTE), {6: "steer"}, ("6.model",)),
+        "a wire of Use Everywhere": Case(broadcast(NOTE), {6: "steer"}, ("6.model",), drawn=broadcast(NOTE, model="1.0")),
         "a link that its start does not list": Case(unlisted, {4: "steer", 5: "steer"}, ("4.model", "5.model")),
         "a sampler without outputs": Case(bare, {4: "steer"}, ("4.model",)),
         "a sampler whose outputs are null": Case(nothing, {4: "steer"}, ("4.model",)),
