@@ -90,7 +90,7 @@ class Graph:
                 continue
             if origin in range(len(outputs(start))) and target in range(len(inputs(end))):
                 socket = inputs(end)[target]
-                if socket.get("link") is None:
+                if self.link(socket) is None:
                     yield id(socket), Wire(start["id"], origin)
 
     def _origin(self, link: Link) -> bool:

@@ -21,6 +21,7 @@ PROVIDERS: Sequence[str] = TABLE["providers"]
 PIPE, FIRST, PASSES = "pipe", "first", "passthrough"
 GETS, SETS, BROADCASTS = "get", "set", "broadcaster"
 NO_PROMPT, OWN_LOOP, OWN_MODEL, OTHER_PROMPT = "no prompt", "own loop", "own model", "other prompt"
+CHAIN = "chain"
 PROMPT_IN_MODEL, PROMPT_BESIDE = "prompt in model", "prompt beside"
 
 

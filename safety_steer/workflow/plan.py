@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from . import messages, reach
 from .graph import BYPASSED, MUTED, Document, Graph, Json, Wire, inputs, is_kind, outputs
 from .pack_nodes import APPLY, ON_CONDITIONING, ON_WAN_WRAPPER
-from .packs import OTHER_PROMPT, OWN_LOOP, OWN_MODEL, is_known_as
+from .packs import CHAIN, OTHER_PROMPT, OWN_LOOP, OWN_MODEL, is_known_as
 from .prompts import CONDITIONING, FromInside, FromOutside, Prompt, Source, distinct, read_prompt, used_with
 from .reach import MODEL, WAN_TEXT, Place
 from .samplers import Sampler, find_samplers
@@ -107,6 +107,8 @@ def _through(document: Document, verdict: Verdict, found: list[Verdict]) -> Verd
     if verdict.state == STEERED or _is_foreign(verdict.sampler) or not verdict.sampler.models:
         return verdict
     walker, graph = Walker(document, live=False), verdict.sampler.graph
+    if _is_chained(verdict.sampler):
+        return _chained(walker, verdict, found)
     givers = {
         (other.sampler.graph.key, place.node["id"]): place.node
         for other in found
@@ -120,6 +122,24 @@ def _through(document: Document, verdict: Verdict, found: list[Verdict]) -> Verd
         return verdict
     giver = next(filter(None, passed[0]))
     return Verdict(verdict.sampler, STEER, messages.through(giver), missed=verdict.missed)
+
+
+def _is_chained(sampler: Sampler) -> bool:
+    """Tell whether a sampler takes the model that is kept in the latent it is given."""
+    fed = any(sampler.graph.is_fed(sampler.socket(slot)) for slot in sampler.models)
+    return is_known_as(sampler.node["type"], CHAIN) and not fed
+
+
+def _chained(walker: Walker, verdict: Verdict, found: list[Verdict]) -> Verdict:
+    """Let a chained sampler be what the sampler is that its latent comes from."""
+    graph = verdict.sampler.graph
+    latents = [wire for one in inputs(verdict.sampler.node) if is_kind(one, "LATENT") and (wire := graph.source(one))]
+    passed = [(at.key, node["id"]) for wire in latents for at, node in walker.upstream(graph, wire, "LATENT")]
+    first = {(one.sampler.graph.key, one.sampler.node["id"]): one for one in found if not _is_chained(one.sampler)}
+    giver = next((first[place] for place in passed if place in first), None)
+    if giver is None or giver.state == LEFT:
+        return verdict
+    return Verdict(verdict.sampler, giver.state, messages.through(giver.sampler.node), missed=giver.missed)
 
 
 def _group_nodes(document: Document) -> list[Verdict]:
@@ -165,6 +185,8 @@ def _is_off(node: Json) -> bool:
 
 def _obstacle(walker: Walker, graph: Graph, sources: list[Source], prompt: Prompt) -> str:
     """Say why a prompt's CLIP cannot be used; empty when it can."""
+    if not sources and prompt.hidden:
+        return messages.TEXTS["prompt_in_pipe"].format(nodes=", ".join(dict.fromkeys(prompt.hidden)))
     if not sources:
         return messages.TEXTS["get_elsewhere"] if reach.reads_elsewhere(prompt.ends) else messages.no_text(prompt.ends)
     if len(sources) > 1:

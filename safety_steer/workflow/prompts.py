@@ -48,12 +48,13 @@ Source = OwnClip | FromOutside | FromInside
 class Prompt:
     """What lies behind a conditioning: sources of CLIP in order, and the types of nodes it starts at that hold no text.
 
-    `encoders` are the ids of the nodes of the graph itself that encode text.
+    `encoders` are the ids of the nodes of the graph itself that encode text; `hidden` are types of nodes that hold it in a pipe.
     """
 
     sources: list[Source] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     encoders: list[NodeId] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
 
 
 def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Prompt:
@@ -81,7 +82,7 @@ def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Pro
         found.encoders += [node["id"]] if clips and node["id"] not in found.encoders else []
         waiting += further
         if not clips and not further:
-            found.ends.append(node["type"])
+            (found.hidden if wire.member else found.ends).append(node["type"])
     return found
 
 
@@ -108,6 +109,7 @@ def _within(walker: Walker, graph: Graph, node: Json, inner: Graph, at: Wire, fo
     for wire in walker.inner_wires(inner, node, at.slot):
         prompt = read_prompt(walker, inner, replace(wire, member=at.member), depth + 1)
         found.ends += prompt.ends
+        found.hidden += prompt.hidden
         for source in prompt.sources:
             outer = _brought_out(walker, graph, node, inner, source)
             if isinstance(source, FromOutside):

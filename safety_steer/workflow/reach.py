@@ -86,8 +86,15 @@ def missed(document: Document, sampler: Sampler, model: Wire, prompt: Wire) -> s
     ]
     found = [sampler.socket(slot) for slot in prompt_inputs(sampler) if slot != sampler.positive]
     pipes = [one for one in inputs(sampler.node) if is_pipe(one) and sampler.graph.is_fed(one)]
-    names = [str(one.get("name")) for one in (*found, *pipes[1:], *_other_models(document, sampler, model))]
+    refiners = _refiners(walker, sampler.graph, model) if model.member else []
+    names = [str(one.get("name")) for one in (*found, *pipes[1:], *refiners, *_other_models(document, sampler, model))]
     return messages.missed(inside, beside, names)
+
+
+def _refiners(walker: Walker, graph: Graph, pipe: Wire) -> list[Json]:
+    """Return the inputs by which a refiner's pipe comes into one that a sampler takes."""
+    found = [(at, one) for at, node in walker.upstream(graph, pipe, MODEL) for one in inputs(node)]
+    return [one for at, one in found if is_pipe(one) and at.is_fed(one) and str(one.get("name")).startswith("refiner")]
 
 
 def _other_models(document: Document, sampler: Sampler, model: Wire) -> list[Json]:

@@ -31,6 +31,7 @@ NEGATIVE = ("neg", "uncond", "empty")
 FOREIGN = ("MODEL", "PIPE", "PIPELINE")
 """How the types of models end that are not ComfyUI's own."""
 HARMLESS = ("UPSCALE_MODEL", "SAM_MODEL", "CLIP_VISION_MODEL", "STYLE_MODEL")
+"""How the types of models end that draw nothing."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _gives(node: Json) -> bool:
 def _is_foreign(node: Json) -> bool:
     """Tell whether a node is called a sampler and takes a model that is none of ComfyUI's."""
     types = [str(socket.get("type")) for socket in inputs(node)]
-    foreign = [one for one in types if one.endswith(FOREIGN) and one != "MODEL" and one not in HARMLESS]
+    foreign = [one for one in types if one.endswith(FOREIGN) and one != "MODEL" and not one.endswith(HARMLESS)]
     return bool(foreign) and "sampler" in node["type"].lower() and bool(outputs(node)) and not any(map(is_pipe, inputs(node)))
 
 

@@ -108,7 +108,7 @@ def _feeding(graph: Graph, node: Json, wire: Wire, kind: str) -> Iterator[tuple[
     Positive is made from positive and negative from negative; what leaves a pipe from the input of its name, or from a pipe.
     """
     linked = [socket for socket in inputs(node) if graph.is_fed(socket)]
-    pipes = [socket for socket in linked if is_pipe(socket)][: 1 if is_known_as(node["type"], FIRST) else None]
+    pipes = _first_pipes(node, [socket for socket in linked if is_pipe(socket)])
     found = [socket for socket in linked if is_kind(socket, kind)]
     if wire.member:
         named_so = [socket for socket in found if member(socket.get("name")) == wire.member]
@@ -121,6 +121,12 @@ def _feeding(graph: Graph, node: Json, wire: Wire, kind: str) -> Iterator[tuple[
         yield from ((socket, "") for socket in _of_side(node, wire.slot, kind, found or _open_inputs(graph, node, wire, kind)))
         return
     yield from ((socket, wire.member or _asked(node, wire.slot, kind)) for socket in pipes)
+
+
+def _first_pipes(node: Json, pipes: list[Json]) -> list[Json]:
+    """Return the pipes that a node gives: of a switch the first, and never a refiner's beside another."""
+    base = [socket for socket in pipes if not str(socket.get("name")).startswith("refiner")] or pipes
+    return base[:1] if is_known_as(node["type"], FIRST) else base
 
 
 def _open_inputs(graph: Graph, node: Json, wire: Wire, kind: str) -> list[Json]:

@@ -93,7 +93,7 @@ def rules_script() -> str:
         ("NEGATIVE", samplers.NEGATIVE, "How the names of inputs begin or end that are no prompt to be steered."),
         ("GIVES", samplers.GIVES, "What samplers give whose node lists no outputs."),
         ("FOREIGN", samplers.FOREIGN, "How the types of models end that are not ComfyUI's own."),
-        ("HARMLESS", samplers.HARMLESS, "Types that end so and sample nothing."),
+        ("HARMLESS", samplers.HARMLESS, "How the types of models end that draw nothing."),
         ("PASSING", trace.PASSING, "Nodes that give what they get."),
         ("PAIR", trace.PAIR, "How the names of sockets begin that belong together."),
         ("POSITIVE", samplers.POSITIVE, "The names of the input for the positive prompt."),

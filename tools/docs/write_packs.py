@@ -34,6 +34,7 @@ KINDS = {
     "set": "kept under a name for Get",
     "passthrough": "pass each input on by its name: followed",
     "broadcaster": "draw wires when the workflow runs: followed as the file notes them",
+    "chain": "samplers that take on, without a model wire, that of the one before them in their latent",
     "own loop": "sample with a loop of their own: left alone",
     "own model": "run a model of their own: left alone",
     "other prompt": "have no positive prompt for a steered model: left alone",

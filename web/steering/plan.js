@@ -7,7 +7,7 @@ import { distinct, readPrompt, usedWith } from "./prompts.js";
 import { groupNodes, missed, nothingConnected, promptInputs, supply, WAN_TEXT, whyForeign } from "./reach.js";
 import { CONDITIONING, LEFT, STEER, STEERED, TEXTS } from "./rules.js";
 import { findSamplers } from "./samplers.js";
-import { allGraphs, isKind, isOff, Walker, wireInto } from "./trace.js";
+import { allGraphs, isFed, isKind, isOff, Walker, wireInto } from "./trace.js";
 import { filled, nameOf } from "./words.js";
 
 /** @typedef {import("./reach.js").Place} Place */
@@ -60,7 +60,7 @@ function judgePrompt(graphs, graph, positive) {
     const walker = new Walker(graphs, live);
     const prompt = readPrompt(walker, graph, positive);
     const sources = distinct(walker, graph, prompt.sources);
-    reason = obstacle(walker, graph, sources, prompt.ends);
+    reason = obstacle(walker, graph, sources, prompt);
     if (!reason) return { state: STEER, reason, source: sources[0], walker };
   }
   return { state: LEFT, reason };
@@ -85,15 +85,31 @@ function judgeForeign(graphs, sampler) {
 function through(graphs, verdict, found) {
   const { graph, node, models, state } = verdict;
   if (state === STEERED || isForeign(verdict) || !models.length) return verdict;
+  if (isChained(verdict)) return chained(graphs, verdict, found);
   const places = found.filter((other) => other.state === STEER && other !== verdict).flatMap((other) => other.places ?? []);
   const gives = (one) => (one.outputs ?? []).some((socket) => isKind(socket, "MODEL") || isPipe(socket));
   const givers = new Set(places.map((place) => place.node).filter((one) => one !== node && gives(one)));
   const wires = models.map((slot) => wireInto(graph, node.inputs[slot])).filter(Boolean);
   const passed = wires.map((wire) => new Walker(graphs, false).upstream(graph, wire, "MODEL").find((one) => givers.has(one)));
   if (!wires.length || !passed.every(Boolean)) return verdict;
-  const giver = filled(TEXTS.node, { title: passed[0].title || passed[0].type, id: passed[0].id });
-  const reason = filled(TEXTS.through, { node: giver });
-  return { ...verdict, state: STEER, reason, source: undefined, walker: undefined, places: [] };
+  return { ...verdict, state: STEER, reason: withNode(passed[0]), source: undefined, walker: undefined, places: [] };
+}
+
+const withNode = ({ title, type, id }) => filled(TEXTS.through, { node: filled(TEXTS.node, { title: title || type, id }) });
+
+/** Tell whether a sampler takes the model that is kept in the latent it is given. */
+const isChained = ({ graph, node, models }) =>
+  isKnownAs(node.type, "chain") && !models?.some((slot) => isFed(graph, node.inputs[slot]));
+
+/** Let a chained sampler be what the sampler is that its latent comes from. */
+function chained(graphs, verdict, found) {
+  const { graph, node } = verdict;
+  const latents = node.inputs.filter((one) => isKind(one, "LATENT")).map((one) => wireInto(graph, one));
+  const passed = latents.filter(Boolean).flatMap((wire) => new Walker(graphs, false).upstream(graph, wire, "LATENT"));
+  const first = found.filter((one) => !isChained(one));
+  const giver = passed.map((one) => first.find((other) => other.node === one)).find(Boolean);
+  if (!giver || giver.state === LEFT) return verdict;
+  return { ...verdict, state: giver.state, reason: withNode(giver.node), missed: giver.missed };
 }
 
 /**
@@ -115,7 +131,8 @@ function around(graphs, passed, node) {
 }
 
 /** Say why a prompt's CLIP cannot be used; empty when it can. */
-function obstacle(walker, graph, sources, ends) {
+function obstacle(walker, graph, sources, { ends, hidden }) {
+  if (!sources.length && hidden.length) return filled(TEXTS.prompt_in_pipe, { nodes: [...new Set(hidden)].join(", ") });
   if (!sources.length) return ends.length && ends.every((end) => isKnownAs(end, "get")) ? TEXTS.get_elsewhere : noText(ends);
   return sources.length > 1 ? severalClips(sources.length) : obstacleWithin(walker, graph, sources[0]);
 }

@@ -25,11 +25,12 @@ export function sourceKey(walker, graph, source) {
 /**
  * Follow a conditioning back to the nodes that encode text, and find the wires of their CLIP.
  * @param {Walker} walker @param {Wire} wire
- * @returns {{sources: Source[], ends: string[]}} `ends` are the types of nodes it starts at that hold no text.
+ * @returns {{sources: Source[], ends: string[], hidden: string[]}} `ends` are the types of nodes it starts at that hold no text,
+ *   `hidden` of those that give a pipe with it.
  */
 export function readPrompt(walker, graph, wire, depth = 0) {
-  /** @type {{sources: Source[], ends: string[]}} */
-  const found = { sources: [], ends: [] };
+  /** @type {{sources: Source[], ends: string[], hidden: string[]}} */
+  const found = { sources: [], ends: [], hidden: [] };
   const waiting = [wire];
   const seen = new Set();
   for (const at of waiting) {
@@ -49,7 +50,7 @@ export function readPrompt(walker, graph, wire, depth = 0) {
     const further = walker.behind(graph, at, CONDITIONING);
     found.sources.push(...clips.map((clip) => ({ clip })));
     waiting.push(...further);
-    if (!clips.length && !further.length) found.ends.push(node.type);
+    if (!clips.length && !further.length) (at.member ? found.hidden : found.ends).push(node.type);
   }
   return found;
 }
@@ -81,6 +82,7 @@ function within(walker, graph, node, at, found, depth) {
   for (const wire of walker.innerWires(inner, node, at.slot)) {
     const prompt = readPrompt(walker, inner, asking(wire, at.member)[0], depth + 1);
     found.ends.push(...prompt.ends);
+    found.hidden.push(...prompt.hidden);
     for (const source of prompt.sources) {
       const outer = broughtOut(walker, graph, node, source);
       if ("outside" in source) waiting.push(...(outer ? [outer] : []));

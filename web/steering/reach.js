@@ -71,7 +71,9 @@ export function missed(graphs, sampler, model, prompt) {
   const beside = walker.upstream(graph, prompt, CONDITIONING).filter((one) => isKnownAs(one.type, "prompt beside") && !walker.off(one));
   const texts = promptInputs(sampler).filter((slot) => slot !== positive);
   const pipes = node.inputs.filter((one) => isPipe(one) && isFed(graph, one)).slice(1);
-  const names = [...texts.map((slot) => node.inputs[slot]), ...pipes, ...otherModels(graphs, sampler, model)].map(({ name }) => name);
+  const refiners = model.member ? refinersOf(walker, graph, model) : [];
+  const others = [...texts.map((slot) => node.inputs[slot]), ...pipes, ...refiners, ...otherModels(graphs, sampler, model)];
+  const names = others.map(({ name }) => name);
   const found = [
     said("missed_inside", [...new Set(inside.map(([, one]) => one.type))]),
     said("missed_beside", [...new Set(beside.map((one) => one.type))]),
@@ -81,6 +83,14 @@ export function missed(graphs, sampler, model, prompt) {
 }
 
 const said = (key, names) => (names.length ? filled(TEXTS[key], { nodes: names.join(", "), names: names.join(", ") }) : "");
+
+/** Return the inputs by which a refiner's pipe comes into one that a sampler takes. */
+const refinersOf = (walker, graph, pipe) =>
+  walker
+    .passed(graph, pipe, "MODEL")
+    .flatMap(([at, node]) =>
+      (node.inputs ?? []).filter((one) => isPipe(one) && isFed(at, one) && String(one.name).startsWith("refiner")),
+    );
 
 /** Return the inputs by which models besides the steered one come into the pipe that a sampler takes. */
 function otherModels(graphs, sampler, model) {

@@ -22,6 +22,7 @@ export const PACKS = {
   "get": ["easy getNode", "GetNode"],
   "first": ["Context Switch (rgthree)", "Context Switch Big (rgthree)", "Any Switch (rgthree)"],
   "broadcaster": ["Anything Everywhere", "Anything Everywhere?", "Anything Everywhere3", "Prompts Everywhere", "Seed Everywhere"],
+  "chain": ["ClownsharKSampler_Beta", "ClownsharkChainsampler_Beta", "SharkSampler_Beta", "SharkChainsampler_Beta"],
   "prompt in model": ["AttentionCouplePPM", "HYApplyRegionalConds"],
   "own loop": ["XlabsSampler"],
   "other prompt": ["HYFlowEditGuider", "HYFlowEditGuiderAdv", "HYFlowEditGuiderCFG", "HYFlowEditGuiderCFGAdv"],
@@ -51,7 +52,7 @@ export const GIVES = {
 };
 /** How the types of models end that are not ComfyUI's own. */
 export const FOREIGN = ["MODEL", "PIPE", "PIPELINE"];
-/** Types that end so and sample nothing. */
+/** How the types of models end that draw nothing. */
 export const HARMLESS = ["UPSCALE_MODEL", "SAM_MODEL", "CLIP_VISION_MODEL", "STYLE_MODEL"];
 /** Nodes that give what they get. */
 export const PASSING = ["Reroute", "easy getNode", "easy setNode", "GetNode", "SetNode"];
@@ -103,6 +104,7 @@ export const TEXTS = {
   "own_model_conditioning": "it runs a model of its own; put Apply Safety Steer (Conditioning) on its prompt",
   "remedy": "put Apply Safety Steer (Conditioning) on its {names}",
   "in_pipe": "its model comes inside a pipe from {node}; take the pipe apart and connect the model, or steer by hand",
+  "prompt_in_pipe": "its prompt comes inside a pipe from {nodes}, which shows no CLIP; connect the prompt, or steer by hand",
   "broadcast": "its {name} input has no wire that the file notes; {nodes} may fill it when the workflow runs: connect it",
   "get_elsewhere": "its prompt is read by a Get node from a Set that is not in its graph; lead the wire in",
   "through": "with {node}, whose model it takes on",

@@ -44,7 +44,7 @@ function gives(node) {
 function isForeign(node) {
   const types = (node.inputs ?? []).map((socket) => String(socket.type));
   const foreign = types.some(
-    (type) => FOREIGN.some((end) => type.endsWith(end)) && type !== "MODEL" && !HARMLESS.includes(type),
+    (type) => FOREIGN.some((end) => type.endsWith(end)) && type !== "MODEL" && !HARMLESS.some((end) => type.endsWith(end)),
   );
   const called = node.type.toLowerCase().includes("sampler");
   return foreign && called && (node.outputs ?? []).length > 0 && !(node.inputs ?? []).some(isPipe);

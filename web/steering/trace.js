@@ -59,7 +59,7 @@ export const isFed = (graph, socket) => socket.link != null || !!broadcastInto(g
 
 /** Return where a wire of Use Everywhere starts, as the pack notes it under `extra.ue_links`. @returns {Wire|undefined} */
 function broadcastInto(graph, socket) {
-  if (!socket || socket.link != null) return undefined;
+  if (!socket || linkInto(graph, socket)) return undefined;
   const notes = graph.extra?.ue_links;
   const byName = (id) => graph.nodes.find((node) => String(node.id) === String(id));
   for (const note of Array.isArray(notes) ? notes : []) {
@@ -187,7 +187,7 @@ export const asking = (wire, asked) => (wire ? [asked ? { ...wire, member: asked
  */
 function feeding(graph, node, wire, kind) {
   const linked = (node.inputs ?? []).filter((socket) => isFed(graph, socket));
-  const pipes = linked.filter(isPipe).slice(0, isKnownAs(node.type, "first") ? 1 : undefined);
+  const pipes = firstPipes(node, linked.filter(isPipe));
   const found = linked.filter((socket) => isKind(socket, kind));
   if (wire.member) {
     const named = found.filter((socket) => member(socket.name) === wire.member);
@@ -202,6 +202,12 @@ function feeding(graph, node, wire, kind) {
     return ofSide(node, wire.slot, kind, sockets).map((socket) => [socket, undefined]);
   }
   return pipes.map((socket) => [socket, wire.member ?? askedBy(node, wire.slot, kind)]);
+}
+
+/** Return the pipes that a node gives: of a switch the first, and never a refiner's beside another. */
+function firstPipes(node, pipes) {
+  const base = pipes.filter((socket) => !String(socket.name).startsWith("refiner"));
+  return (base.length ? base : pipes).slice(0, isKnownAs(node.type, "first") ? 1 : undefined);
 }
 
 /** Return the inputs of any type that can become an output of a type; of a node that passes on each by name, that one. */

@@ -170,6 +170,30 @@ def steered() -> dict[str, Case]:
             {4: "steer"},
             ("4.model",),
         ),
+        "samplers that take the model out of their latent": Case(
+            workflow(
+                *start(),
+                node(4, "ClownsharKSampler_Beta", f"model:MODEL<1.0 {PAIR} latent_image:LATENT", "output:LATENT"),
+                node(
+                    5,
+                    "ClownsharkChainsampler_Beta",
+                    "model:MODEL positive:CONDITIONING latent_image:LATENT<4.0",
+                    "output:LATENT",
+                ),
+                node(
+                    6,
+                    "ClownsharkChainsampler_Beta",
+                    "model:MODEL positive:CONDITIONING latent_image:LATENT<5.0",
+                    "output:LATENT",
+                ),
+            ),
+            {4: "steer", 5: "steer", 6: "steer"},
+            ("4.model",),
+            "with ClownsharKSampler_Beta (#4)",
+        ),
+        "a node that is called so and samples nothing": Case(
+            workflow(node(4, "LTXVLatentUpsampler", "samples:LATENT upscale_model:LATENT_UPSCALE_MODEL", "LATENT")), {}
+        ),
         "a wire of Use Everywhere": Case(broadcast(NOTE), {6: "steer"}, ("6.model",), drawn=broadcast(NOTE, model="1.0")),
         "a link that its start does not list": Case(unlisted, {4: "steer", 5: "steer"}, ("4.model", "5.model")),
         "a sampler without outputs": Case(bare, {4: "steer"}, ("4.model",)),
@@ -229,6 +253,24 @@ def in_part() -> dict[str, Case]:
                 ),
                 "its refiner_model",
             ),
+            (
+                "a refiner's pipe beside another",
+                (
+                    node(4, "ToBasicPipe", BASIC, "basic_pipe:BASIC_PIPE"),
+                    *(loader(9), text(10, "9.1")),
+                    node(
+                        11, "ToBasicPipe", "model:MODEL<9.0 clip:CLIP<9.1 positive:CONDITIONING<10.0", "basic_pipe:BASIC_PIPE"
+                    ),
+                    node(
+                        12,
+                        "BasicPipeToDetailerPipeSDXL",
+                        "base_basic_pipe:BASIC_PIPE<4.0 refiner_basic_pipe:BASIC_PIPE<11.0",
+                        "detailer_pipe:DETAILER_PIPE",
+                    ),
+                    node(5, "FaceDetailerPipe", "image:IMAGE detailer_pipe:DETAILER_PIPE<12.0", "image:IMAGE"),
+                ),
+                "its refiner_basic_pipe",
+            ),
             ("a second prompt", (node(4, "DualCFGGuider", dual, "GUIDER"),), "its cond2"),
         )
     }
@@ -268,7 +310,7 @@ def left_alone() -> dict[str, Case]:
             ),
             {4: "left alone"},
             (),
-            "comes from easy a1111Loader",
+            "comes inside a pipe from easy a1111Loader, which shows no CLIP",
         ),
         "a pipe without an input for the model": Case(
             workflow(
