@@ -30,6 +30,7 @@ TEXTS = {
     "remedy": "put Apply Safety Steer (Conditioning) on its {names}",
     "in_pipe": "its model comes inside a pipe from {node}; take the pipe apart and connect the model, or steer by hand",
     "prompt_in_pipe": "its prompt comes inside a pipe from {nodes}, which shows no CLIP; connect the prompt, or steer by hand",
+    "no_clip": "the CLIP input of {nodes} before it has no wire",
     "broadcast": "its {name} input has no wire that the file notes; {nodes} may fill it when the workflow runs: connect it",
     "get_elsewhere": "its prompt is read by a Get node from a Set that is not in its graph; lead the wire in",
     "through": "with {node}, whose model it takes on",

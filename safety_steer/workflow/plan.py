@@ -187,6 +187,8 @@ def _obstacle(walker: Walker, graph: Graph, sources: list[Source], prompt: Promp
     """Say why a prompt's CLIP cannot be used; empty when it can."""
     if not sources and prompt.hidden:
         return messages.TEXTS["prompt_in_pipe"].format(nodes=", ".join(dict.fromkeys(prompt.hidden)))
+    if not sources and prompt.bare:
+        return messages.TEXTS["no_clip"].format(nodes=", ".join(dict.fromkeys(prompt.bare)))
     if not sources:
         return messages.TEXTS["get_elsewhere"] if reach.reads_elsewhere(prompt.ends) else messages.no_text(prompt.ends)
     if len(sources) > 1:

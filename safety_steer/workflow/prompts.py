@@ -48,13 +48,15 @@ Source = OwnClip | FromOutside | FromInside
 class Prompt:
     """What lies behind a conditioning: sources of CLIP in order, and the types of nodes it starts at that hold no text.
 
-    `encoders` are the ids of the nodes of the graph itself that encode text; `hidden` are types of nodes that hold it in a pipe.
+    `encoders` are the ids of the nodes of the graph itself that encode text; `hidden` types of nodes that hold it in a pipe,
+    `bare` of those whose CLIP is not connected.
     """
 
     sources: list[Source] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     encoders: list[NodeId] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
+    bare: list[str] = field(default_factory=list)
 
 
 def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Prompt:
@@ -82,7 +84,8 @@ def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Pro
         found.encoders += [node["id"]] if clips and node["id"] not in found.encoders else []
         waiting += further
         if not clips and not further:
-            (found.hidden if wire.member else found.ends).append(node["type"])
+            bare = not off and any(is_kind(socket, CLIP) and not graph.is_fed(socket) for socket in inputs(node))
+            (found.hidden if wire.member else found.bare if bare else found.ends).append(node["type"])
     return found
 
 
@@ -110,6 +113,7 @@ def _within(walker: Walker, graph: Graph, node: Json, inner: Graph, at: Wire, fo
         prompt = read_prompt(walker, inner, replace(wire, member=at.member), depth + 1)
         found.ends += prompt.ends
         found.hidden += prompt.hidden
+        found.bare += prompt.bare
         for source in prompt.sources:
             outer = _brought_out(walker, graph, node, inner, source)
             if isinstance(source, FromOutside):

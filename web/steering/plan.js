@@ -131,8 +131,9 @@ function around(graphs, passed, node) {
 }
 
 /** Say why a prompt's CLIP cannot be used; empty when it can. */
-function obstacle(walker, graph, sources, { ends, hidden }) {
+function obstacle(walker, graph, sources, { ends, hidden, bare }) {
   if (!sources.length && hidden.length) return filled(TEXTS.prompt_in_pipe, { nodes: [...new Set(hidden)].join(", ") });
+  if (!sources.length && bare.length) return filled(TEXTS.no_clip, { nodes: [...new Set(bare)].join(", ") });
   if (!sources.length) return ends.length && ends.every((end) => isKnownAs(end, "get")) ? TEXTS.get_elsewhere : noText(ends);
   return sources.length > 1 ? severalClips(sources.length) : obstacleWithin(walker, graph, sources[0]);
 }

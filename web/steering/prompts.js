@@ -25,12 +25,12 @@ export function sourceKey(walker, graph, source) {
 /**
  * Follow a conditioning back to the nodes that encode text, and find the wires of their CLIP.
  * @param {Walker} walker @param {Wire} wire
- * @returns {{sources: Source[], ends: string[], hidden: string[]}} `ends` are the types of nodes it starts at that hold no text,
- *   `hidden` of those that give a pipe with it.
+ * @returns {{sources: Source[], ends: string[], hidden: string[], bare: string[]}} `ends` are the types of nodes it starts at that hold no text,
+ *   `hidden` of those that give a pipe with it, `bare` of those whose CLIP is not connected.
  */
 export function readPrompt(walker, graph, wire, depth = 0) {
-  /** @type {{sources: Source[], ends: string[], hidden: string[]}} */
-  const found = { sources: [], ends: [], hidden: [] };
+  /** @type {{sources: Source[], ends: string[], hidden: string[], bare: string[]}} */
+  const found = { sources: [], ends: [], hidden: [], bare: [] };
   const waiting = [wire];
   const seen = new Set();
   for (const at of waiting) {
@@ -50,7 +50,10 @@ export function readPrompt(walker, graph, wire, depth = 0) {
     const further = walker.behind(graph, at, CONDITIONING);
     found.sources.push(...clips.map((clip) => ({ clip })));
     waiting.push(...further);
-    if (!clips.length && !further.length) (at.member ? found.hidden : found.ends).push(node.type);
+    if (clips.length || further.length) continue;
+    const isBare = !walker.off(node) && (node.inputs ?? []).some((socket) => isKind(socket, CLIP) && !isFed(graph, socket));
+    if (at.member) found.hidden.push(node.type);
+    else (isBare ? found.bare : found.ends).push(node.type);
   }
   return found;
 }
@@ -83,6 +86,7 @@ function within(walker, graph, node, at, found, depth) {
     const prompt = readPrompt(walker, inner, asking(wire, at.member)[0], depth + 1);
     found.ends.push(...prompt.ends);
     found.hidden.push(...prompt.hidden);
+    found.bare.push(...prompt.bare);
     for (const source of prompt.sources) {
       const outer = broughtOut(walker, graph, node, source);
       if ("outside" in source) waiting.push(...(outer ? [outer] : []));

@@ -12,7 +12,7 @@ export const CONDITIONING = "CONDITIONING";
 export const CLIP = "CLIP";
 /** Nodes of other packs by kind, as in safety_steer/workflow/packs.json; a star stands for any end. */
 export const PACKS = {
-  "no prompt": ["AddNoise", "PerpNeg", "TrainLoraNode", "SAM3_Detect", "SAM3_VideoTrack", "LTXVDurationPredictor", "ReencodeLatentPipe", "ImpactSimpleDetectorSEGSPipe", "easy latentNoisy", "easy latentCompositeMaskedWithCond", "easy injectNoiseToLatent"],
+  "no prompt": ["AddNoise", "PerpNeg", "TrainLoraNode", "SAM3_Detect", "SAM3_VideoTrack", "LTXVDurationPredictor", "ReencodeLatentPipe", "ImpactSimpleDetectorSEGSPipe", "easy latentNoisy", "easy latentCompositeMaskedWithCond", "easy injectNoiseToLatent", "WanVideoNAG", "LTX2_NAG"],
   "prompt beside": ["GLIGENTextBoxApply"],
   "pipe": ["ToBasicPipe", "FromBasicPipe", "FromBasicPipe_v2", "EditBasicPipe", "ToDetailerPipe", "ToDetailerPipeSDXL", "FromDetailerPipe", "FromDetailerPipe_v2", "FromDetailerPipeSDXL", "EditDetailerPipe", "EditDetailerPipeSDXL", "BasicPipeToDetailerPipe", "BasicPipeToDetailerPipeSDXL", "DetailerPipeToBasicPipe", "AnyPipeToBasic", "Pack SDXL Tuple", "Unpack SDXL Tuple", "easy pipeIn", "easy pipeOut", "easy pipeEdit", "easy pipeEditPrompt", "easy pipeToBasicPipe", "easy pipeBatchIndex", "easy XYPlot", "easy XYPlotAdvanced", "easy preSampling*", "easy preDetailerFix", "easy preMaskDetailerFix", "easy controlnet*", "easy apply*", "easy instantID*", "easy ipadapterApplyRegional", "ttN pipeIN", "ttN pipeOUT", "ttN pipeEDIT", "ttN pipe2BASIC", "ttN pipe2DETAILER", "ttN pipeEncodeConcat", "ttN pipeLoraStack", "Context (rgthree)", "Context Big (rgthree)", "Context Merge (rgthree)", "Context Merge Big (rgthree)", "Context Switch (rgthree)", "Context Switch Big (rgthree)"],
   "passthrough": ["ImpactExecutionOrderController"],
@@ -105,6 +105,7 @@ export const TEXTS = {
   "remedy": "put Apply Safety Steer (Conditioning) on its {names}",
   "in_pipe": "its model comes inside a pipe from {node}; take the pipe apart and connect the model, or steer by hand",
   "prompt_in_pipe": "its prompt comes inside a pipe from {nodes}, which shows no CLIP; connect the prompt, or steer by hand",
+  "no_clip": "the CLIP input of {nodes} before it has no wire",
   "broadcast": "its {name} input has no wire that the file notes; {nodes} may fill it when the workflow runs: connect it",
   "get_elsewhere": "its prompt is read by a Get node from a Set that is not in its graph; lead the wire in",
   "through": "with {node}, whose model it takes on",

@@ -321,6 +321,12 @@ def left_alone() -> dict[str, Case]:
             (),
             "comes inside a pipe from easy fullLoader",
         ),
+        "a text without a CLIP": Case(
+            workflow(loader(), node(2, "CLIPTextEncode", "clip:CLIP", "CONDITIONING"), sampler(4, "1.0", "2.0")),
+            {4: "left alone"},
+            (),
+            "the CLIP input of CLIPTextEncode before it has no wire",
+        ),
         "a wire that nobody notes": Case(broadcast(), {6: "left alone"}, (), "Anything Everywhere may fill it"),
         "notes that fit nothing": Case(
             broadcast({**NOTE, "upstream": "99"}, {**NOTE, "downstream_slot": 77}, {"type": 3}),
