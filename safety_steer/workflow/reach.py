@@ -8,7 +8,7 @@ from . import messages
 from .graph import Document, Graph, Json, Wire, inputs, is_kind, outputs
 from .pack_nodes import PACK_NODES
 from .packs import BROADCASTS, GETS, NO_PROMPT, OWN_MODEL, PROMPT_BESIDE, PROMPT_IN_MODEL, is_known_as, member
-from .samplers import NEGATIVE, Sampler
+from .samplers import NEGATIVE, REFINER, Sampler
 from .trace import Walker, is_pipe
 
 MODEL, CONDITIONING = "MODEL", "CONDITIONING"
@@ -87,6 +87,7 @@ def missed(document: Document, sampler: Sampler, model: Wire, prompt: Wire) -> s
     found = [sampler.socket(slot) for slot in prompt_inputs(sampler) if slot != sampler.positive]
     pipes = [one for one in inputs(sampler.node) if is_pipe(one) and sampler.graph.is_fed(one)]
     refiners = _refiners(walker, sampler.graph, model) if model.member else []
+    refiners += [one for one in inputs(sampler.node) if is_kind(one, MODEL) and _is_refiner(one) and sampler.graph.is_fed(one)]
     names = [str(one.get("name")) for one in (*found, *pipes[1:], *refiners, *_other_models(document, sampler, model))]
     return messages.missed(inside, beside, names)
 
@@ -94,7 +95,11 @@ def missed(document: Document, sampler: Sampler, model: Wire, prompt: Wire) -> s
 def _refiners(walker: Walker, graph: Graph, pipe: Wire) -> list[Json]:
     """Return the inputs by which a refiner's pipe comes into one that a sampler takes."""
     found = [(at, one) for at, node in walker.upstream(graph, pipe, MODEL) for one in inputs(node)]
-    return [one for at, one in found if is_pipe(one) and at.is_fed(one) and str(one.get("name")).startswith("refiner")]
+    return [one for at, one in found if is_pipe(one) and at.is_fed(one) and _is_refiner(one)]
+
+
+def _is_refiner(socket: Json) -> bool:
+    return REFINER in str(socket.get("name"))
 
 
 def _other_models(document: Document, sampler: Sampler, model: Wire) -> list[Json]:

@@ -28,6 +28,9 @@ GIVES = {
 """What samplers give when nothing is connected that would tell, or the file lists no outputs: ComfyUI knows them."""
 NEGATIVE = ("neg", "uncond", "empty")
 """How the names of inputs begin that are no prompt to be steered."""
+REFINER = "refiner"
+ASIDE = ("negative", REFINER)
+"""What is in the names of model inputs that do not draw the positive prompt, or one of their own CLIP."""
 FOREIGN = ("MODEL", "PIPE", "PIPELINE")
 """How the types of models end that are not ComfyUI's own."""
 HARMLESS = ("UPSCALE_MODEL", "SAM_MODEL", "CLIP_VISION_MODEL", "STYLE_MODEL")
@@ -69,7 +72,9 @@ def _slots(graph: Graph, node: Json) -> tuple[tuple[int, ...], int | None, int |
     if any(is_known_as(node["type"], kind) for kind in (NO_PROMPT, PIPE, PROMPT_IN_MODEL)):
         return None
     sockets = list(enumerate(inputs(node)))
-    models = tuple(slot for slot, one in sockets if is_kind(one, "MODEL") and "negative" not in str(one.get("name")))
+    models = tuple(
+        slot for slot, one in sockets if is_kind(one, "MODEL") and not any(part in str(one.get("name")) for part in ASIDE)
+    )
     texts = [slot for slot, one in sockets if is_kind(one, "CONDITIONING") and member(one.get("name")) in POSITIVE]
     pipe = next((slot for slot, one in sockets if is_pipe(one) and graph.is_fed(one)), None)
     positive = texts[0] if texts else None

@@ -125,7 +125,7 @@ def _feeding(graph: Graph, node: Json, wire: Wire, kind: str) -> Iterator[tuple[
 
 def _first_pipes(node: Json, pipes: list[Json]) -> list[Json]:
     """Return the pipes that a node gives: of a switch the first, and never a refiner's beside another."""
-    base = [socket for socket in pipes if not str(socket.get("name")).startswith("refiner")] or pipes
+    base = [socket for socket in pipes if "refiner" not in str(socket.get("name"))] or pipes
     return base[:1] if is_known_as(node["type"], FIRST) else base
 
 

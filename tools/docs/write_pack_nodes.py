@@ -91,6 +91,8 @@ def rules_script() -> str:
         ("CARRIERS", packs.CARRIERS, "Types of pipes and contexts that carry a model and a prompt."),
         ("MEMBERS", trace.MEMBERS, "What a pipe is asked for where the name of an output does not tell."),
         ("NEGATIVE", samplers.NEGATIVE, "How the names of inputs begin or end that are no prompt to be steered."),
+        ("REFINER", samplers.REFINER, ""),
+        ("ASIDE", samplers.ASIDE, "What is in the names of model inputs that do not draw the positive prompt."),
         ("GIVES", samplers.GIVES, "What samplers give whose node lists no outputs."),
         ("FOREIGN", samplers.FOREIGN, "How the types of models end that are not ComfyUI's own."),
         ("HARMLESS", samplers.HARMLESS, "How the types of models end that draw nothing."),

@@ -3,7 +3,7 @@
 
 import { OWN_NODES } from "./pack_nodes.js";
 import { isKnownAs, isPipe, member } from "./packs.js";
-import { CONDITIONING, NEGATIVE, TEXTS } from "./rules.js";
+import { CONDITIONING, NEGATIVE, REFINER, TEXTS } from "./rules.js";
 import { isFed, isKind, Walker, wireInto, wireKey } from "./trace.js";
 import { filled } from "./words.js";
 
@@ -71,7 +71,8 @@ export function missed(graphs, sampler, model, prompt) {
   const beside = walker.upstream(graph, prompt, CONDITIONING).filter((one) => isKnownAs(one.type, "prompt beside") && !walker.off(one));
   const texts = promptInputs(sampler).filter((slot) => slot !== positive);
   const pipes = node.inputs.filter((one) => isPipe(one) && isFed(graph, one)).slice(1);
-  const refiners = model.member ? refinersOf(walker, graph, model) : [];
+  const own = node.inputs.filter((one) => isKind(one, "MODEL") && isRefiner(one) && isFed(graph, one));
+  const refiners = [...(model.member ? refinersOf(walker, graph, model) : []), ...own];
   const others = [...texts.map((slot) => node.inputs[slot]), ...pipes, ...refiners, ...otherModels(graphs, sampler, model)];
   const names = others.map(({ name }) => name);
   const found = [
@@ -89,8 +90,10 @@ const refinersOf = (walker, graph, pipe) =>
   walker
     .passed(graph, pipe, "MODEL")
     .flatMap(([at, node]) =>
-      (node.inputs ?? []).filter((one) => isPipe(one) && isFed(at, one) && String(one.name).startsWith("refiner")),
+      (node.inputs ?? []).filter((one) => isPipe(one) && isFed(at, one) && isRefiner(one)),
     );
+
+const isRefiner = ({ name }) => String(name).includes(REFINER);
 
 /** Return the inputs by which models besides the steered one come into the pipe that a sampler takes. */
 function otherModels(graphs, sampler, model) {

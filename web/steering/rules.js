@@ -38,6 +38,9 @@ export const MEMBERS = {
 };
 /** How the names of inputs begin or end that are no prompt to be steered. */
 export const NEGATIVE = ["neg", "uncond", "empty"];
+export const REFINER = "refiner";
+/** What is in the names of model inputs that do not draw the positive prompt. */
+export const ASIDE = ["negative", "refiner"];
 /** What samplers give whose node lists no outputs. */
 export const GIVES = {
   "KSampler": "LATENT",

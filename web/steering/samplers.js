@@ -2,7 +2,7 @@
 
 import { OWN_NODES } from "./pack_nodes.js";
 import { isKnownAs, isPipe, member } from "./packs.js";
-import { CONDITIONING, FOREIGN, GIVES, HARMLESS, POSITIVE, RESULTS } from "./rules.js";
+import { ASIDE, CONDITIONING, FOREIGN, GIVES, HARMLESS, POSITIVE, RESULTS } from "./rules.js";
 import { isFed, isKind } from "./trace.js";
 
 /** @typedef {{graph: any, node: any, models: number[], positive: number, pipe: number}} Sampler Slots are -1 where there is none. */
@@ -21,7 +21,7 @@ function slotsOf(graph, node) {
   if (isKnownAs(node.type, "no prompt", "pipe", "prompt in model")) return undefined;
   const inputs = node.inputs ?? [];
   const outputs = node.outputs ?? [];
-  const isModel = (socket) => isKind(socket, "MODEL") && !String(socket.name ?? "").includes("negative");
+  const isModel = (socket) => isKind(socket, "MODEL") && !ASIDE.some((part) => String(socket.name ?? "").includes(part));
   const models = [...inputs.keys()].filter((slot) => isModel(inputs[slot]));
   const positive = inputs.findIndex((socket) => isKind(socket, CONDITIONING) && POSITIVE.includes(member(socket.name)));
   const pipe = inputs.findIndex((socket) => isPipe(socket) && isFed(graph, socket));

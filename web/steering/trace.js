@@ -206,7 +206,7 @@ function feeding(graph, node, wire, kind) {
 
 /** Return the pipes that a node gives: of a switch the first, and never a refiner's beside another. */
 function firstPipes(node, pipes) {
-  const base = pipes.filter((socket) => !String(socket.name).startsWith("refiner"));
+  const base = pipes.filter((socket) => !String(socket.name).includes("refiner"));
   return (base.length ? base : pipes).slice(0, isKnownAs(node.type, "first") ? 1 : undefined);
 }
 

@@ -227,7 +227,12 @@ def in_part() -> dict[str, Case]:
     dual = "model:MODEL<1.0 cond1:CONDITIONING<2.0 cond2:CONDITIONING<3.0 negative:CONDITIONING<3.0"
     inside = "the prompt that {} puts into the model"
     return {
-        name: Case(workflow(*start(), *nodes), {5 if "refiner" in name else 4: "steer"}, ("4.model",), said)
+        name: Case(
+            workflow(*start(), *nodes),
+            {5 if "refiner" in name else 4: "steer"},
+            ("5.base_model" if "sampler with" in name else "4.model",),
+            said,
+        )
         for name, nodes, said in (
             (
                 "a prompt in the model",
@@ -252,6 +257,20 @@ def in_part() -> dict[str, Case]:
                     node(5, "FaceDetailerPipe", "image:IMAGE detailer_pipe:DETAILER_PIPE<4.0", "image:IMAGE"),
                 ),
                 "its refiner_model",
+            ),
+            (
+                "a sampler with a refiner",
+                (
+                    *(loader(9), text(10, "9.1")),
+                    node(
+                        5,
+                        "SeargeSDXLSampler2",
+                        "base_model:MODEL<1.0 base_positive:CONDITIONING<2.0 base_negative:CONDITIONING<3.0 "
+                        "refiner_model:MODEL<9.0 refiner_positive:CONDITIONING<10.0",
+                        "LATENT",
+                    ),
+                ),
+                "its refiner_positive, refiner_model",
             ),
             (
                 "a refiner's pipe beside another",
