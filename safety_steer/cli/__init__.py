@@ -44,7 +44,7 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0 when done, 2 for input that has to be changed, 130 when interrupted."""
+    """Run one command; return 0 when done, 2 for input to change, 130 when interrupted, or what a command says."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # model loaders draw bars of their own over our progress line
     words = sys.argv[1:] if arguments is None else arguments
     # A command named at once is imported alone: `add` need not wait for the libraries of the others.
@@ -57,14 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"safety-steer: {str(stop) or 'interrupted, nothing written'}", file=sys.stderr)
         return 130
-    return say(json.dumps(result.data) if options.json else result.text)
+    say(json.dumps(result.data) if options.json else result.text)
+    return result.code
 
 
-def say(text: str) -> int:
-    """Print a result and return 0, also when nobody listens any more, as in `safety-steer add X --check | head -1`."""
+def say(text: str) -> None:
+    """Print a result, also when nobody listens any more, as in `safety-steer add X --check | head -1`."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
         # What is left in the buffer would raise once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0

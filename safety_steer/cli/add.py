@@ -17,6 +17,9 @@ from .console import Result
 
 HELP = "Put safety steering before every sampler of a workflow file, or with --remove take it out."
 SUFFIX = ".json"
+PART = "in part"
+# The exit code of `--strict` where a sampler stays unsteered; chosen by hand: 1 and 2 mean that a command failed.
+UNSTEERED = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         help="the file to write, or the folder; name the workflow itself to replace it; not needed for a picture: NAME.json",
     )
+    parser.add_argument("--strict", action="store_true", help="exit with 3 when a sampler or a prompt stays unsteered")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--remove", action="store_true", help="take the steering out again")
     mode.add_argument("--check", action="store_true", help="say what a workflow has and would get; write nothing")
@@ -44,7 +48,7 @@ def run(options: argparse.Namespace) -> Result:
     if target is not None:
         _check_target(target)
     found = _one(source, target, options)
-    return Result({"files": [found]}, "\n".join([_line(found), *_details(found)]))
+    return Result({"files": [found]}, "\n".join([_line(found), *_details(found)]), _code([found], options))
 
 
 def _target(source: Path, options: argparse.Namespace) -> Path | None:
@@ -88,7 +92,14 @@ def _folder(source: Path, target: Path | None, options: argparse.Namespace) -> R
             found.append({"file": str(path), "state": "skipped", "reason": str(error)})
     if all(one["state"] == "skipped" for one in found):
         raise DataError(f"None of the {len(found):,} files in '{source}' can be used. The first: {found[0]['reason']}")
-    return Result({"files": found}, "\n".join(map(_line, found)))
+    return Result({"files": found}, "\n".join(map(_line, found)), _code(found, options))
+
+
+def _code(found: Sequence[Mapping[str, Any]], options: argparse.Namespace) -> int:
+    """Return the exit code: with `--strict` UNSTEERED when something stays unsteered in one of the files."""
+    samplers = [sampler for one in found for sampler in one.get("samplers", ())]
+    skipped = any(one["state"] == "skipped" for one in found)
+    return UNSTEERED if options.strict and (skipped or any(_shown(one) in (LEFT, PART) for one in samplers)) else 0
 
 
 def _may_hold_one(path: Path) -> bool:
@@ -150,10 +161,12 @@ def _summary(verdicts: Sequence[Verdict], checked: bool) -> dict[str, Any]:
             "type": verdict.sampler.node["type"],
             "state": verdict.state,
             "reason": verdict.reason,
+            "missed": verdict.missed,
         }
         for verdict in verdicts
     ]
-    reasons = list(dict.fromkeys(verdict.reason for verdict in verdicts if verdict.state != STEER and verdict.reason))
+    texts = [text for one in verdicts for text in (one.reason if one.state != STEER else "", one.missed) if text]
+    reasons = list(dict.fromkeys(texts))
     state = ("would change" if checked else "changed") if STEER in states else "unchanged"
     reason = "; ".join(reasons) if verdicts else messages.NO_SAMPLER
     return {"state": state, "reason": reason, "samplers": samplers}
@@ -167,8 +180,8 @@ def _line(found: Mapping[str, Any]) -> str:
         return f"{name}: took out {found['nodes']} nodes, {exact}{reason}"
     if "samplers" not in found:
         return f"{name}: {found['state']}{reason}"
-    states = [sampler["state"] for sampler in found["samplers"]]
-    counts = [f"{states.count(state)} {_words(found, state)}" for state in (STEER, STEERED, LEFT) if state in states]
+    states = [_shown(sampler) for sampler in found["samplers"]]
+    counts = [f"{states.count(state)} {_words(found, state)}" for state in (STEER, STEERED, PART, LEFT) if state in states]
     total = f"{len(states)} sampler{'s' if len(states) != 1 else ''}"
     return f"{name}: {': '.join([total, ', '.join(counts)]) if states else found['state']}{reason}"
 
@@ -179,12 +192,18 @@ def _details(found: Mapping[str, Any]) -> list[str]:
     origin += [messages.WITHIN.format(keys=" and ".join(found["within"]))] if "within" in found else []
     origin += [f"written to {found['output']}"] if "read" in found and "output" in found else []
     return [f"  {line}" for line in origin] + [
-        f"  {one['sampler']}: {_words(found, one['state'])}{', ' + one['reason'] if one['reason'] else ''}"
+        ", ".join(filter(None, (f"  {one['sampler']}: {_words(found, _shown(one))}", one["reason"], one["missed"])))
         for one in found.get("samplers", ())
     ]
+
+
+def _shown(sampler: Mapping[str, Any]) -> str:
+    """Return the state a sampler is counted under: one that reads prompts which are not steered is steered in part."""
+    return PART if sampler["missed"] and sampler["state"] != LEFT else str(sampler["state"])
 
 
 def _words(found: Mapping[str, Any], state: str) -> str:
     """Say a sampler's state as a person would."""
     now = "would be steered" if found["state"] == "would change" else "steered now"
-    return {STEER: now, STEERED: "steered already"}.get(state, state)
+    part = "would be steered in part" if found["state"] == "would change" else "steered in part"
+    return {STEER: now, STEERED: "steered already", PART: part}.get(state, state)

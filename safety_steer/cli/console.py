@@ -12,10 +12,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Result:
-    """What a command found: `data` for `--json`, `text` for people."""
+    """What a command found: `data` for `--json`, `text` for people, and the exit code."""
 
     data: Mapping[str, Any]
     text: str
+    code: int = 0
 
 
 class Bar:

@@ -8,16 +8,19 @@ from typing import Any
 
 from ..api_wires import wire
 from .format_check import api_nodes
-from .graph import Document, Json, Wire
+from .graph import Document, Json, Wire, inputs
 from .pack_nodes import ALIGN, APPLY, LOAD, STEERING, SUPPLYING, api_node
+from .packs import CARRIERS, PIPE, is_known_as, member
 from .plan import STEER, Verdict
 from .prompts import OwnClip, clip_start
+from .samplers import GIVES
 from .trace import PAIR
 
 TEXT_INPUTS = ("text", "prompt", "user_prompt", "text_g", "text_l", "clip_g", "clip_l", "t5xxl", "llama", "bert", "mt5xl")
 """The names of inputs whose text an encoder turns into conditioning."""
 NAMES = {
-    "model": "MODEL",
+    **dict.fromkeys(("model", "model_high_noise", "model_low_noise", "refiner_model"), "MODEL"),
+    **dict.fromkeys(("base_high", "lightning_high", "lightning_low"), "MODEL"),
     "clip": "CLIP",
     "positive": "CONDITIONING",
     "negative": "CONDITIONING",
@@ -32,22 +35,17 @@ NAMES = {
     "vae": "VAE",
     "text_embeds": "WANVIDEOTEXTEMBEDS",
     "switch": "BOOLEAN",
+    "basic_pipe": "BASIC_PIPE",
+    "detailer_pipe": "DETAILER_PIPE",
+    "pipe": "PIPE_LINE",
+    "sdxl_pipe": "PIPE_LINE_SDXL",
+    "sdxl_tuple": "SDXL_TUPLE",
+    "base_ctx": "RGTHREE_CONTEXT",
+    "ctx": "RGTHREE_CONTEXT",
     **dict.fromkeys(TEXT_INPUTS, "STRING"),
 }
 """What an input of that name takes. The format keeps no types; numbers at the end of a name do not count, nor what stands
 before a point: the third picture of "images" is "images.image2"."""
-GIVES = {
-    "KSampler": "LATENT",
-    "KSamplerAdvanced": "LATENT",
-    "SamplerCustom": "LATENT",
-    "CFGGuider": "GUIDER",
-    "BasicGuider": "GUIDER",
-    "DualCFGGuider": "GUIDER",
-    "LTXVDualCFGGuider": "GUIDER",
-    "DualModelGuider": "GUIDER",
-    "PerpNegGuider": "GUIDER",
-}
-"""What samplers give when nothing is connected that would tell."""
 # The number of a wire from a node that the file lacks: no wire has it.
 MISSING = -1
 SLOTS = 256  # by hand: more outputs than a node has; a file may name any number
@@ -76,6 +74,8 @@ def as_document(data: Json) -> Document:
         known = {**kinds[key], **({0: GIVES[node["type"]]} if node["type"] in GIVES else {})}
         if known.get(1) == "CONDITIONING" and 2 not in known and _passes_a_pair(node):
             known.setdefault(0, "CONDITIONING")
+        if set(known.values()) <= {"*"} and _may_sample(node):
+            known[0] = "LATENT"
         node["outputs"] = [{"name": "", "type": known.get(slot, "*")} for slot in range(min(max(known, default=-1) + 1, SLOTS))]
     return Document({"nodes": list(nodes.values()), "links": links})
 
@@ -91,8 +91,17 @@ def _passes_a_pair(node: Json) -> bool:
     return names >= set(PAIR) and "model" not in names
 
 
+def _may_sample(node: Json) -> bool:
+    """Tell whether a node takes a prompt and a model, or a pipe of both: what it gives may then be a picture."""
+    kinds = {socket["type"] for socket in node["inputs"]}
+    return kinds >= {"MODEL", "CONDITIONING"} or (bool(kinds & set(CARRIERS)) and not is_known_as(node["type"], PIPE))
+
+
 def _kind(name: str) -> str:
-    return NAMES.get(name.rpartition(".")[2].rstrip("0123456789").rstrip("_"), "*")
+    plain = name.rpartition(".")[2].rstrip("0123456789").rstrip("_")
+    if plain not in NAMES and plain.startswith(("positive", "negative", "conditioning_", "cond_")):
+        return "CONDITIONING"
+    return NAMES.get(plain, NAMES.get(member(plain), "*"))
 
 
 def insert(data: Json, verdicts: Sequence[Verdict]) -> Json:
@@ -112,15 +121,15 @@ def insert(data: Json, verdicts: Sequence[Verdict]) -> Json:
     for verdict in verdicts:
         if verdict.state != STEER or not isinstance(verdict.source, OwnClip) or verdict.walker is None:
             continue
-        sampler = verdict.sampler
-        name = sampler.socket(sampler.model)["name"]
-        holder = result[sampler.node["id"]]["inputs"]
         clip = verdict.source.wire
-        start = clip_start(verdict.walker, sampler.graph, clip)
+        start = clip_start(verdict.walker, verdict.sampler.graph, clip)
         direction = put(LOAD, LOAD)
         aligned = put((ALIGN, start), ALIGN, direction=direction, clip=[clip.origin, clip.slot])
-        source = holder[name]
-        holder[name] = put((APPLY, wire(source), tuple(aligned)), APPLY, model=source, direction=aligned)
+        for place in verdict.places:
+            name = inputs(place.node)[place.slot]["name"]
+            source = [place.wire.origin, place.wire.slot]
+            applied = put((APPLY, wire(source), tuple(aligned)), APPLY, model=source, direction=aligned)
+            result[place.node["id"]]["inputs"][name] = applied
     return result
 
 

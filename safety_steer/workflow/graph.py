@@ -23,10 +23,14 @@ LINK_FIELDS = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "ty
 
 @dataclass(frozen=True)
 class Wire:
-    """An output that links start at: a slot of a node, or of the subgraph's own inputs (`ENTRY`), within one graph."""
+    """An output that links start at: a slot of a node, or of the subgraph's own inputs (`ENTRY`), within one graph.
+
+    Where the output is a pipe, `member` says what is asked of it, such as "model" or "positive".
+    """
 
     origin: NodeId
     slot: int
+    member: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Graph:
     """One layer of a workflow: the root, or a subgraph's definition. `key` is the subgraph's id.
 
     `links` are those with a socket at both ends; `loose` are the others, which files can have and ComfyUI ignores.
+    `broadcast` are the wires that Use Everywhere draws when the workflow runs, by the identity of the socket they end at.
     """
 
     key: str
@@ -61,6 +66,7 @@ class Graph:
     nodes: dict[NodeId, Json] = field(init=False)
     links: dict[int, Link] = field(init=False)
     loose: list[Link] = field(init=False)
+    broadcast: dict[int, Wire] = field(init=False)
 
     def __post_init__(self) -> None:
         """Index nodes and links by id."""
@@ -68,6 +74,24 @@ class Graph:
         links = [Link(item) for item in self.data["links"]]
         self.links = {link["id"]: link for link in links if self._origin(link) and self._target(link)}
         self.loose = [link for link in links if link["id"] not in self.links]
+        self.broadcast = dict(self._broadcast())
+
+    def _broadcast(self) -> Iterator[tuple[int, Wire]]:
+        """Read `extra.ue_links`, which notes a wire for an input that is not connected; notes that fit nothing are left out."""
+        extra = self.data.get("extra")
+        notes = extra.get("ue_links") if isinstance(extra, dict) else None
+        by_name = {str(number): node for number, node in self.nodes.items()}
+        for note in notes if isinstance(notes, list) else []:
+            if not isinstance(note, dict):
+                continue
+            start, end = (by_name.get(str(note.get(side))) for side in ("upstream", "downstream"))
+            origin, target = note.get("upstream_slot"), note.get("downstream_slot")
+            if start is None or end is None or not isinstance(origin, int) or not isinstance(target, int):
+                continue
+            if origin in range(len(outputs(start))) and target in range(len(inputs(end))):
+                socket = inputs(end)[target]
+                if self.link(socket) is None:
+                    yield id(socket), Wire(start["id"], origin)
 
     def _origin(self, link: Link) -> bool:
         within = self.key != ROOT and link["origin_id"] == ENTRY
@@ -87,7 +111,11 @@ class Graph:
     def source(self, socket: Mapping[str, Any]) -> Wire | None:
         """Return where the link into an input (of a node, or of a subgraph's output) starts; None without a link."""
         link = self.link(socket)
-        return link.wire if link else None
+        return link.wire if link else self.broadcast.get(id(socket))
+
+    def is_fed(self, socket: Mapping[str, Any]) -> bool:
+        """Tell whether a wire is drawn or broadcast into an input; a drawn one may still be broken."""
+        return socket.get("link") is not None or id(socket) in self.broadcast
 
     def link(self, socket: Mapping[str, Any]) -> Link | None:
         """Return the link into an input."""

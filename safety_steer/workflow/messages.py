@@ -22,6 +22,23 @@ TEXTS = {
     "several_clips": (
         "its prompt is encoded by {count} different CLIPs, and a direction fits one; connect one CLIP, or steer by hand"
     ),
+    "own_loop": "it samples with a loop or a guider of its own, which a steered model does not reach; {remedy}",
+    "own_prompt": "no prompt leads to it by wire, and what is typed into it is not steered",
+    "own_model": "it runs a model of its own, which cannot be steered",
+    "own_model_wan": "it runs a model of its own; put Apply Safety Steer (WanVideoWrapper) on its text_embeds",
+    "own_model_conditioning": "it runs a model of its own; put Apply Safety Steer (Conditioning) on its prompt",
+    "remedy": "put Apply Safety Steer (Conditioning) on its {names}",
+    "in_pipe": "its model comes inside a pipe from {node}; take the pipe apart and connect the model, or steer by hand",
+    "prompt_in_pipe": "its prompt comes inside a pipe from {nodes}, which shows no CLIP; connect the prompt, or steer by hand",
+    "no_clip": "the CLIP input of {nodes} before it has no wire",
+    "broadcast": "its {name} input has no wire that the file notes; {nodes} may fill it when the workflow runs: connect it",
+    "get_elsewhere": "its prompt is read by a Get node from a Set that is not in its graph; lead the wire in",
+    "through": "with {node}, whose model it takes on",
+    "missed": "not steered: {texts}",
+    "missed_inside": "the prompt that {nodes} puts into the model",
+    "missed_beside": "the texts of {nodes}",
+    "missed_others": "its {names}",
+    "group_node": "it is a group node that holds {nodes}; ungroup it, or make it a subgraph",
 }
 NO_SAMPLER = TEXTS["no_sampler"].format(what="it")
 NOTHING_TO_REMOVE = "it has no steering"
@@ -53,6 +70,29 @@ def blocks_stay(document: Document, blocks: Sequence[Json]) -> str:
 def _name(document: Document, node: Json) -> str:
     inner = document.inside(node)
     return TEXTS["node"].format(title=node.get("title") or inner.name if inner else OWN_NODES[APPLY].title, id=node["id"])
+
+
+def prompt_elsewhere(names: Sequence[str]) -> str:
+    """Say that a sampler reads its prompt by inputs, or in a way, that a steered model does not reach."""
+    if not names:
+        return TEXTS["own_prompt"]
+    return TEXTS["own_loop"].format(remedy=TEXTS["remedy"].format(names=", ".join(names)))
+
+
+def through(node: Json) -> str:
+    """Say that a sampler takes the model on that another node is steered by."""
+    title = node.get("title") or node["type"]
+    return TEXTS["through"].format(node=TEXTS["node"].format(title=title, id=node["id"]))
+
+
+def missed(inside: Sequence[str], beside: Sequence[str], others: Sequence[str]) -> str:
+    """Say which prompts a sampler reads besides the steered one; empty without any."""
+    found = [
+        TEXTS[key].format(nodes=", ".join(dict.fromkeys(names)), names=", ".join(names))
+        for key, names in (("missed_inside", inside), ("missed_beside", beside), ("missed_others", others))
+        if names
+    ]
+    return TEXTS["missed"].format(texts=", ".join(found)) if found else ""
 
 
 def no_text(ends: Sequence[str]) -> str:

@@ -3,54 +3,161 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from . import messages
-from .graph import BYPASSED, MUTED, Document, Graph, Json, Wire
-from .pack_nodes import APPLY, ON_CONDITIONING
+from . import messages, reach
+from .graph import BYPASSED, MUTED, Document, Graph, Json, Wire, inputs, is_kind, outputs
+from .pack_nodes import APPLY, ON_CONDITIONING, ON_WAN_WRAPPER
+from .packs import CHAIN, OTHER_PROMPT, OWN_LOOP, OWN_MODEL, is_known_as
 from .prompts import CONDITIONING, FromInside, FromOutside, Prompt, Source, distinct, read_prompt, used_with
+from .reach import MODEL, WAN_TEXT, Place
 from .samplers import Sampler, find_samplers
-from .trace import Walker
+from .trace import Walker, is_pipe
 
 STEER, STEERED, LEFT = "steer", "steered", "left alone"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One sampler and what becomes of it: `state`, the reason for people, and for STEER the source of its CLIP."""
+    """One sampler and what becomes of it: `state`, the reason for people, and for STEER the source of its CLIP.
+
+    `places` are where Apply goes; none for a sampler that takes on the model of another. `missed` says for people which prompts
+    it reads that are not steered; empty when none.
+    """
 
     sampler: Sampler
     state: str
     reason: str = ""
     source: Source | None = None
     walker: Walker | None = None
+    places: tuple[Place, ...] = ()
+    missed: str = ""
 
 
 def plan(document: Document) -> list[Verdict]:
-    """Judge every sampler of a workflow, in file order."""
-    return [_judge(document, sampler) for sampler in find_samplers(document)]
+    """Judge everything that samples in a workflow, or may, in file order."""
+    found = [_judge(document, sampler) for sampler in find_samplers(document)]
+    return [_through(document, verdict, found) for verdict in found] + _group_nodes(document)
 
 
 def _judge(document: Document, sampler: Sampler) -> Verdict:
-    model, positive = (sampler.graph.source(sampler.socket(slot)) for slot in (sampler.model, sampler.positive))
-    if model is None:
-        return Verdict(sampler, LEFT, messages.nothing_connected(sampler.socket(sampler.model)))
-    if steering := _steering(document, sampler.graph, model, "MODEL", APPLY):
-        off = next(filter(_is_off, steering), None)
-        return Verdict(sampler, STEERED, messages.switched_off(document, off) if off else messages.within(document, steering))
+    if (sampler.positive is None and sampler.pipe is None) or _is_foreign(sampler):
+        return _judge_foreign(document, sampler)
+    graph, walker = sampler.graph, Walker(document, live=False)
+    fed = [(slot, wire) for slot in sampler.models if (wire := graph.source(sampler.socket(slot)))]
+    pipe = graph.source(sampler.socket(sampler.pipe)) if sampler.pipe is not None else None
+    if not fed and pipe is None:
+        return Verdict(sampler, LEFT, reach.nothing_connected(sampler, sampler.models[0]))
+    models = [wire for _, wire in fed] or [replace(pipe, member="model")] if pipe else [wire for _, wire in fed]
+    steering = [_steering(document, graph, wire, MODEL, APPLY) for wire in models]
+    positive = graph.source(sampler.socket(sampler.positive)) if sampler.positive is not None else None
+    positive = positive or (replace(pipe, member="positive") if pipe else None)
+    missed = reach.missed(document, sampler, models[0], positive) if positive else ""
+    if all(steering):
+        off = next(filter(_is_off, (node for nodes in steering for node in nodes)), None)
+        reason = messages.switched_off(document, off) if off else messages.within(document, steering[0])
+        return Verdict(sampler, STEERED, reason, missed=missed)
     if positive is None:
-        return Verdict(sampler, LEFT, messages.nothing_connected(sampler.socket(sampler.positive)))
-    steering = _steering(document, sampler.graph, positive, CONDITIONING, ON_CONDITIONING)
-    if steering and not any(map(_is_off, steering)):
-        return Verdict(sampler, STEERED, messages.within(document, steering))
+        return Verdict(sampler, LEFT, reach.nothing_connected(sampler, sampler.positive or 0))
+    prompt = _steering(document, graph, positive, CONDITIONING, ON_CONDITIONING)
+    if prompt and not any(map(_is_off, prompt)):
+        return Verdict(sampler, STEERED, messages.within(document, prompt), missed=missed)
+    if fed:
+        places = tuple(Place(sampler.node, *one) for one, found in zip(fed, steering, strict=True) if not found)
+    else:
+        place = reach.supply(walker, sampler, models[0])
+        if isinstance(place, str):
+            return Verdict(sampler, LEFT, messages.TEXTS["in_pipe"].format(node=place))
+        places = (place,)
+    return _judge_prompt(document, Verdict(sampler, LEFT, places=places, missed=missed), positive)
+
+
+def _judge_prompt(document: Document, verdict: Verdict, positive: Wire) -> Verdict:
+    """Steer a sampler whose prompt has one CLIP; say why not for any other."""
+    graph = verdict.sampler.graph
     for live in (True, False):
         walker = Walker(document, live)
-        prompt = read_prompt(walker, sampler.graph, positive)
-        sources = distinct(walker, sampler.graph, prompt.sources)
-        reason = _obstacle(walker, sampler.graph, sources, prompt)
+        prompt = read_prompt(walker, graph, positive)
+        sources = distinct(walker, graph, prompt.sources)
+        reason = _obstacle(walker, graph, sources, prompt)
         if not reason:
-            return Verdict(sampler, STEER, source=sources[0], walker=walker)
-    return Verdict(sampler, LEFT, reason)
+            return replace(verdict, state=STEER, source=sources[0], walker=walker)
+    return Verdict(verdict.sampler, LEFT, reason)
+
+
+def _is_foreign(sampler: Sampler) -> bool:
+    known = any(is_known_as(sampler.node["type"], kind) for kind in (OWN_LOOP, OWN_MODEL, OTHER_PROMPT))
+    return known or not (sampler.models or sampler.pipe is not None)
+
+
+def _judge_foreign(document: Document, sampler: Sampler) -> Verdict:
+    """Judge a sampler that a steered model does not reach: its prompts may be steered by hand."""
+    graph = sampler.graph
+    texts = [slot for slot, one in enumerate(inputs(sampler.node)) if is_kind(one, WAN_TEXT)]
+    kind, type = (WAN_TEXT, ON_WAN_WRAPPER) if texts else (CONDITIONING, ON_CONDITIONING)
+    wires = [graph.source(sampler.socket(slot)) for slot in texts or reach.prompt_inputs(sampler)]
+    found = [_steering(document, graph, wire, kind, type) for wire in wires if wire]
+    if found and all(nodes and not any(map(_is_off, nodes)) for nodes in found):
+        return Verdict(sampler, STEERED, messages.within(document, found[0]))
+    return Verdict(sampler, LEFT, reach.why_foreign(sampler))
+
+
+def _through(document: Document, verdict: Verdict, found: list[Verdict]) -> Verdict:
+    """Let a sampler be steered by the Apply that goes before another, where it takes that one's model on."""
+    if verdict.state == STEERED or _is_foreign(verdict.sampler) or not verdict.sampler.models:
+        return verdict
+    walker, graph = Walker(document, live=False), verdict.sampler.graph
+    if _is_chained(verdict.sampler):
+        return _chained(walker, verdict, found)
+    givers = {
+        (other.sampler.graph.key, place.node["id"]): place.node
+        for other in found
+        if other.state == STEER and other is not verdict
+        for place in other.places
+        if place.node is not verdict.sampler.node and any(is_kind(one, MODEL) or is_pipe(one) for one in outputs(place.node))
+    }
+    wires = [wire for slot in verdict.sampler.models if (wire := graph.source(verdict.sampler.socket(slot)))]
+    passed = [[givers.get((at.key, node["id"])) for at, node in walker.upstream(graph, wire, MODEL)] for wire in wires]
+    if not wires or not all(map(any, passed)):
+        return verdict
+    giver = next(filter(None, passed[0]))
+    return Verdict(verdict.sampler, STEER, messages.through(giver), missed=verdict.missed)
+
+
+def _is_chained(sampler: Sampler) -> bool:
+    """Tell whether a sampler takes the model that is kept in the latent it is given."""
+    fed = any(sampler.graph.is_fed(sampler.socket(slot)) for slot in sampler.models)
+    return is_known_as(sampler.node["type"], CHAIN) and not fed
+
+
+def _chained(walker: Walker, verdict: Verdict, found: list[Verdict]) -> Verdict:
+    """Let a chained sampler be what the sampler is that its latent comes from."""
+    graph = verdict.sampler.graph
+    latents = [wire for one in inputs(verdict.sampler.node) if is_kind(one, "LATENT") and (wire := graph.source(one))]
+    passed = [(at.key, node["id"]) for wire in latents for at, node in walker.upstream(graph, wire, "LATENT")]
+    first = {(one.sampler.graph.key, one.sampler.node["id"]): one for one in found if not _is_chained(one.sampler)}
+    giver = next((first[place] for place in passed if place in first), None)
+    if giver is None or giver.state == LEFT:
+        return verdict
+    return Verdict(verdict.sampler, giver.state, messages.through(giver.sampler.node), missed=giver.missed)
+
+
+def _group_nodes(document: Document) -> list[Verdict]:
+    """Name the group nodes of older files that hold a sampler and its model: no Apply can be put into them."""
+    extra = document.data.get("extra")
+    groups = extra.get("groupNodes") if isinstance(extra, dict) else None
+    found = []
+    for graph in document.graphs.values() if isinstance(groups, dict) else ():
+        for node in graph.nodes.values():
+            kind, name = node["type"][:9], node["type"][9:]
+            held = (groups or {}).get(name) if kind in ("workflow>", "workflow/") else None
+            nodes = held.get("nodes") if isinstance(held, dict) else None
+            types = [one.get("type") for one in nodes if isinstance(one, dict)] if isinstance(nodes, list) else []
+            samplers = [str(one) for one in types if any(word in str(one).lower() for word in ("sampler", "guider"))]
+            if samplers and not any(is_kind(one, MODEL) for one in inputs(node)):
+                text = messages.TEXTS["group_node"].format(nodes=", ".join(dict.fromkeys(samplers)))
+                found.append(Verdict(Sampler(graph, node, (), None), LEFT, text))
+    return found
 
 
 def _steering(document: Document, graph: Graph, wire: Wire, kind: str, type: str) -> Sequence[Json]:
@@ -78,8 +185,12 @@ def _is_off(node: Json) -> bool:
 
 def _obstacle(walker: Walker, graph: Graph, sources: list[Source], prompt: Prompt) -> str:
     """Say why a prompt's CLIP cannot be used; empty when it can."""
+    if not sources and prompt.hidden:
+        return messages.TEXTS["prompt_in_pipe"].format(nodes=", ".join(dict.fromkeys(prompt.hidden)))
+    if not sources and prompt.bare:
+        return messages.TEXTS["no_clip"].format(nodes=", ".join(dict.fromkeys(prompt.bare)))
     if not sources:
-        return messages.no_text(prompt.ends)
+        return messages.TEXTS["get_elsewhere"] if reach.reads_elsewhere(prompt.ends) else messages.no_text(prompt.ends)
     if len(sources) > 1:
         return messages.several_clips(len(sources))
     return _obstacle_within(walker, graph, sources[0])
@@ -91,7 +202,7 @@ def _obstacle_within(walker: Walker, graph: Graph, source: Source) -> str:
         return _obstacle_within(walker, walker.document.graphs[source.graph], source.source)
     if not isinstance(source, FromOutside):
         return ""
-    places = used_with(walker, graph, source.slot)
+    places = used_with(walker, graph, source)
     for outer, _, sources in places:
         if not sources:
             return messages.no_text_outside(graph) if len(places) > 1 else messages.no_text(_ends(walker, graph, source.slot))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .graph import ENTRY, MUTED, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, outputs
-from .trace import PASSING, Walker
+from .trace import PASSING, Walker, is_pipe
 
 CONDITIONING, CLIP = "CONDITIONING", "CLIP"
 MAX_DEPTH = 32  # subgraphs in each other, by hand
@@ -29,6 +29,7 @@ class FromOutside:
     """The conditioning comes in through this input of the subgraph, so the CLIP is wherever the subgraph is used."""
 
     slot: int
+    member: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,15 @@ Source = OwnClip | FromOutside | FromInside
 class Prompt:
     """What lies behind a conditioning: sources of CLIP in order, and the types of nodes it starts at that hold no text.
 
-    `encoders` are the ids of the nodes of the graph itself that encode text.
+    `encoders` are the ids of the nodes of the graph itself that encode text; `hidden` types of nodes that hold it in a pipe,
+    `bare` of those whose CLIP is not connected.
     """
 
     sources: list[Source] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     encoders: list[NodeId] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+    bare: list[str] = field(default_factory=list)
 
 
 def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Prompt:
@@ -65,40 +69,51 @@ def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Pro
             continue
         seen.add(wire)
         if wire.origin == ENTRY:
-            found.sources.append(FromOutside(wire.slot))
+            found.sources.append(FromOutside(wire.slot, wire.member))
             continue
         node = walker.node(graph, wire)
         if node is None or (walker.live and node.get("mode") == MUTED):
             continue
         off, inner = walker.off(node), walker.document.inside(node)
         if not off and inner and depth < MAX_DEPTH:
-            waiting += _within(walker, graph, node, inner, wire.slot, found, depth)
+            waiting += _within(walker, graph, node, inner, wire, found, depth)
             continue
-        clips = [] if off or node["type"] in WRITES_MUSIC else _clips(graph, node, wire.slot)
+        clips = [] if off or node["type"] in WRITES_MUSIC else _clips(graph, node, wire)
         further = walker.behind(graph, wire, CONDITIONING)
         found.sources += [OwnClip(clip) for clip in clips]
         found.encoders += [node["id"]] if clips and node["id"] not in found.encoders else []
         waiting += further
         if not clips and not further:
-            found.ends.append(node["type"])
+            bare = not off and any(is_kind(socket, CLIP) and not graph.is_fed(socket) for socket in inputs(node))
+            (found.hidden if wire.member else found.bare if bare else found.ends).append(node["type"])
     return found
 
 
-def _clips(graph: Graph, node: Json, slot: int) -> list[Wire]:
-    """Return the CLIP wires into a node that makes conditioning, or something untold that becomes conditioning further on."""
-    gives = outputs(node)
+def _clips(graph: Graph, node: Json, wire: Wire) -> list[Wire]:
+    """Return the CLIP wires into a node that makes conditioning, or something untold that becomes conditioning further on.
+
+    A loader that encodes a prompt of its own gives the CLIP it does it with.
+    """
+    gives, slot = outputs(node), wire.slot
     untold = any(is_untold(socket.get("type")) for socket in gives[slot : slot + 1])
-    if not untold and not any(is_kind(socket, CONDITIONING) for socket in gives):
+    if not untold and not wire.member and not any(is_kind(socket, CONDITIONING) for socket in gives):
         return []
-    return [wire for socket in inputs(node) if is_kind(socket, CLIP) and (wire := graph.source(socket))]
+    fed = [socket for socket in inputs(node) if graph.is_fed(socket)]
+    if (wire.member and any(map(is_pipe, fed))) or (wire.member and any(is_kind(socket, CONDITIONING) for socket in fed)):
+        return []
+    if not any(is_kind(socket, CONDITIONING) or is_kind(socket, CLIP) or is_pipe(socket) for socket in fed):
+        return [Wire(node["id"], place) for place, socket in enumerate(gives) if is_kind(socket, CLIP)][:1]
+    return [source for socket in fed if is_kind(socket, CLIP) and (source := graph.source(socket))]
 
 
-def _within(walker: Walker, graph: Graph, node: Json, inner: Graph, slot: int, found: Prompt, depth: int) -> list[Wire]:
+def _within(walker: Walker, graph: Graph, node: Json, inner: Graph, at: Wire, found: Prompt, depth: int) -> list[Wire]:
     """Read the prompt inside a subgraph and bring what it found out; return the wires of this graph to go on with."""
     waiting = []
-    for wire in walker.inner_wires(inner, node, slot):
-        prompt = read_prompt(walker, inner, wire, depth + 1)
+    for wire in walker.inner_wires(inner, node, at.slot):
+        prompt = read_prompt(walker, inner, replace(wire, member=at.member), depth + 1)
         found.ends += prompt.ends
+        found.hidden += prompt.hidden
+        found.bare += prompt.bare
         for source in prompt.sources:
             outer = _brought_out(walker, graph, node, inner, source)
             if isinstance(source, FromOutside):
@@ -111,10 +126,11 @@ def _within(walker: Walker, graph: Graph, node: Json, inner: Graph, slot: int, f
 def _brought_out(walker: Walker, graph: Graph, node: Json, inner: Graph, source: Source) -> Wire | None:
     """Return the wire of the outer graph that a source inside a subgraph is, if it comes in from there."""
     if isinstance(source, FromOutside):
-        return walker.outside(inner, source.slot, node, graph)
+        wire = walker.outside(inner, source.slot, node, graph)
+        return replace(wire, member=source.member) if wire else None
     if isinstance(source, OwnClip):
         start = walker.plain(inner, source.wire, CLIP)
-        return walker.outside(inner, start.slot, node, graph) if start.origin == ENTRY else None
+        return walker.outside(inner, start.slot, node, graph) if start.origin == ENTRY and not start.member else None
     return None
 
 
@@ -132,27 +148,30 @@ def origins(walker: Walker, graph: Graph, source: Source, depth: int = 0) -> fro
     if isinstance(source, FromOutside):
         return frozenset(
             origin
-            for outer, _, inner_source in used_with(walker, graph, source.slot)
+            for outer, _, inner_source in used_with(walker, graph, source)
             for one in inner_source
             for origin in origins(walker, outer, one, depth + 1)
         )
     wire = clip_start(walker, graph, source.wire)
     if wire.origin == ENTRY:
         places = ((outer, walker.outside(graph, wire.slot, node, outer)) for outer, node in walker.document.places(graph))
-        return frozenset(origin for outer, one in places if one for origin in origins(walker, outer, OwnClip(one), depth + 1))
+        found = ((outer, OwnClip(replace(one, member=wire.member))) for outer, one in places if one)
+        return frozenset(origin for outer, clip in found for origin in origins(walker, outer, clip, depth + 1))
     node = graph.nodes.get(wire.origin)
     inner = walker.document.inside(node) if node else None
     if inner and node and not walker.off(node):
         wires = walker.inner_wires(inner, node, wire.slot)
-        return frozenset(origin for one in wires for origin in origins(walker, inner, OwnClip(one), depth + 1))
+        clips = (OwnClip(replace(one, member=wire.member)) for one in wires)
+        return frozenset(origin for one in clips for origin in origins(walker, inner, one, depth + 1))
     return frozenset({(graph.key, wire)})
 
 
-def used_with(walker: Walker, graph: Graph, slot: int) -> list[tuple[Graph, Json, Sequence[Source]]]:
+def used_with(walker: Walker, graph: Graph, source: FromOutside) -> list[tuple[Graph, Json, Sequence[Source]]]:
     """Return, for every node that stands for a subgraph, the sources of CLIP of the conditioning that goes into it."""
     found: list[tuple[Graph, Json, Sequence[Source]]] = []
     for outer, node in walker.document.places(graph):
-        wire = walker.outside(graph, slot, node, outer)
+        wire = walker.outside(graph, source.slot, node, outer)
+        wire = replace(wire, member=source.member) if wire else None
         found.append((outer, node, distinct(walker, outer, read_prompt(walker, outer, wire).sources) if wire else ()))
     return found
 

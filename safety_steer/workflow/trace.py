@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .graph import BYPASSED, ENTRY, EXIT, MUTED, Document, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, named, outputs
+from .packs import CARRIERS, FIRST, GETS, PASSES, SETS, TABLE, is_known_as, member
 
-GET, SET = "GetNode", "SetNode"
-PASSING = ("Reroute", GET, SET)
+PASSING = ("Reroute", *(name for pack in TABLE["packs"] for kind in (GETS, SETS) for name in pack["nodes"].get(kind, ())))
 """Nodes that give what they get."""
 PAIR = ("positive", "negative")
+MEMBERS = {"MODEL": "model", "CLIP": "clip", "CONDITIONING": "positive"}
+"""What a pipe is asked for where the name of an output does not tell."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,20 @@ class Walker:
         if node is None or (self.live and node.get("mode") == MUTED):
             return []
         if self.live and node.get("mode") == BYPASSED:
-            sockets = _passed_on(node, wire.slot, kind)
-        elif node["type"] == GET:
-            sockets = _set_sockets(graph, node)
+            carried = outputs(node)[wire.slot].get("type") if wire.member and wire.slot < len(outputs(node)) else kind
+            sockets = [(socket, wire.member) for socket in _passed_on(node, wire.slot, str(carried))]
+        elif is_known_as(node["type"], GETS):
+            sockets = [(socket, wire.member) for socket in _set_sockets(graph, node)]
         else:
-            sockets = _feeding(graph, node, wire.slot, kind)
-        return [source for source in map(graph.source, sockets) if source]
+            sockets = list(_feeding(graph, node, wire, kind))
+        return [replace(source, member=asked) for socket, asked in sockets if (source := graph.source(socket))]
 
     def plain(self, graph: Graph, wire: Wire, kind: str, passing: Sequence[str] = PASSING) -> Wire:
         """Follow a wire to where it really starts within its graph: past bypassed nodes and those of the types `passing`."""
         seen = {wire}
-        while (node := self.node(graph, wire)) and (self.off(node) or node["type"] in passing):
+        while (node := self.node(graph, wire)) and (
+            wire.member or self.off(node) or node["type"] in passing or passes_on(graph, node, wire.slot, kind)
+        ):
             further = self.behind(graph, wire, kind)
             if not further or further[0] in seen:
                 return wire
@@ -76,7 +81,7 @@ class Walker:
             seen.add((graph.key, wire))
             if wire.origin == ENTRY:
                 sources = ((outer, self.outside(graph, wire.slot, node, outer)) for outer, node in self.document.places(graph))
-                waiting += [(outer, source) for outer, source in sources if source]
+                waiting += [(outer, replace(source, member=wire.member)) for outer, source in sources if source]
                 continue
             node = self.node(graph, wire)
             if node is None:
@@ -84,7 +89,8 @@ class Walker:
             yield graph, node
             inner = self.document.inside(node)
             if inner and not self.off(node):
-                waiting += [(inner, source) for source in self.inner_wires(inner, node, wire.slot)]
+                found = self.inner_wires(inner, node, wire.slot)
+                waiting += [(inner, replace(source, member=wire.member)) for source in found]
             else:
                 waiting += [(graph, source) for source in self.behind(graph, wire, kind)]
 
@@ -96,13 +102,65 @@ def _passed_on(node: Json, slot: int, kind: str) -> list[Json]:
     return same or [socket for socket in sockets if is_kind(socket, kind)][:1]
 
 
-def _feeding(graph: Graph, node: Json, slot: int, kind: str) -> list[Json]:
-    """Return the linked inputs that an output is made from, positive from positive and negative from negative."""
-    linked = [socket for socket in inputs(node) if socket.get("link") is not None]
+def _feeding(graph: Graph, node: Json, wire: Wire, kind: str) -> Iterator[tuple[Json, str]]:
+    """Yield the linked inputs that an output is made from, and what is asked of each that is a pipe.
+
+    Positive is made from positive and negative from negative; what leaves a pipe from the input of its name, or from a pipe.
+    """
+    linked = [socket for socket in inputs(node) if graph.is_fed(socket)]
+    pipes = _first_pipes(node, [socket for socket in linked if is_pipe(socket)])
     found = [socket for socket in linked if is_kind(socket, kind)]
-    found = found or [socket for socket in linked if _open(graph, socket, kind)]
+    if wire.member:
+        named_so = [socket for socket in found if member(socket.get("name")) == wire.member]
+        if named_so or not pipes:
+            open_ends = [socket for socket in linked if is_untold(socket.get("type"))]
+            yield from ((socket, "") for socket in named_so or (found[:1] if wire.member in MEMBERS.values() else []))
+            yield from ((socket, wire.member) for socket in open_ends if not found)
+            return
+    elif found or not pipes:
+        yield from ((socket, "") for socket in _of_side(node, wire.slot, kind, found or _open_inputs(graph, node, wire, kind)))
+        return
+    yield from ((socket, wire.member or _asked(node, wire.slot, kind)) for socket in pipes)
+
+
+def _first_pipes(node: Json, pipes: list[Json]) -> list[Json]:
+    """Return the pipes that a node gives: of a switch the first, and never a refiner's beside another."""
+    base = [socket for socket in pipes if "refiner" not in str(socket.get("name"))] or pipes
+    return base[:1] if is_known_as(node["type"], FIRST) else base
+
+
+def _open_inputs(graph: Graph, node: Json, wire: Wire, kind: str) -> list[Json]:
+    """Return the inputs of any type that can become an output of a type; of a node that passes on each by name, that one."""
+    found = [socket for socket in inputs(node) if graph.is_fed(socket) and _open(graph, socket, kind)]
+    if is_known_as(node["type"], PASSES):
+        names = [socket.get("name") for socket in outputs(node)[wire.slot : wire.slot + 1]]
+        return [socket for socket in found if socket.get("name") in names]
+    return found[:1] if is_known_as(node["type"], FIRST) else found
+
+
+def _of_side(node: Json, slot: int, kind: str, found: list[Json]) -> list[Json]:
     sides = {one: [socket for socket in found if _half(socket) == one] for one in PAIR}
     return sides[_side(node, slot)] if kind == "CONDITIONING" and all(sides.values()) else found
+
+
+def is_pipe(socket: Json) -> bool:
+    """Tell whether a socket takes or gives a pipe or a context, which carries a model and a prompt."""
+    return any(is_kind(socket, carrier) for carrier in CARRIERS)
+
+
+def passes_on(graph: Graph, node: Json, slot: int, kind: str) -> bool:
+    """Tell whether a node gives what is in a pipe that comes into it, or one of the inputs that it passes on by name."""
+    given = [socket for socket in outputs(node)[slot : slot + 1] if is_kind(socket, kind) or is_untold(socket.get("type"))]
+    linked = [socket for socket in inputs(node) if graph.is_fed(socket)]
+    if is_known_as(node["type"], PASSES) or is_known_as(node["type"], FIRST):
+        return bool(given)
+    return bool(given) and any(map(is_pipe, linked)) and not any(is_kind(socket, kind) for socket in linked)
+
+
+def _asked(node: Json, slot: int, kind: str) -> str:
+    """Return what an output asks of a pipe: what it is called, or else what its type is for."""
+    names = [member(socket.get("name")) for socket in outputs(node)[slot : slot + 1]]
+    return names[0] if names and names[0] not in ("", kind.lower()) else MEMBERS.get(kind, kind.lower())
 
 
 def _side(node: Json, slot: int) -> str:
@@ -121,7 +179,16 @@ def _half(socket: Json) -> str | None:
 def _open(graph: Graph, socket: Json, kind: str) -> bool:
     """Tell whether an input that takes any type has a wire of this type, or of an unknown one."""
     link = graph.link(socket)
-    return link is not None and (link["type"] == kind or (is_untold(socket.get("type")) and is_untold(link["type"])))
+    if link is None:
+        return (wire := graph.source(socket)) is not None and (is_untold(given := _type_at(graph, wire)) or given == kind)
+    told = _type_at(graph, link.wire) if is_untold(link["type"]) else link["type"]
+    return told == kind or (is_untold(socket.get("type")) and is_untold(told))
+
+
+def _type_at(graph: Graph, wire: Wire) -> object:
+    """Return the type of the output that a wire starts at."""
+    sockets = inputs(graph.data) if wire.origin == ENTRY else outputs(graph.nodes.get(wire.origin, {}))
+    return sockets[wire.slot].get("type") if wire.slot in range(len(sockets)) else None
 
 
 def _set_sockets(graph: Graph, node: Json) -> list[Json]:
@@ -129,7 +196,7 @@ def _set_sockets(graph: Graph, node: Json) -> list[Json]:
     return [
         socket
         for other in graph.nodes.values()
-        if other["type"] == SET and _key(other) is not None and _key(other) == _key(node)
+        if is_known_as(other["type"], SETS) and _key(other) is not None and _key(other) == _key(node)
         for socket in inputs(other)[:1]
     ]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from support.browser.harness import NEEDS_NODE, folder, run
-from support.workflows import block_shapes, by_hand, shapes
+from support.workflows import block_shapes, by_hand, pack_shapes, shapes
 from support.workflows.sketch import Wiring
 from support.workflows.templates import workflows
 
@@ -66,6 +66,7 @@ def outline(data: Json) -> Json:
 
 def test_what_is_added_is_what_the_command_line_adds(tmp_path: Path) -> None:
     cases = {name: data for name, (data, _) in (shapes.shapes() | shapes.left_alone() | block_shapes.steered_within()).items()}
+    cases |= {name: case.data for name, case in pack_shapes.cases().items()}
     found = made(cases, tmp_path)
     for name, data in cases.items():
         expected = add(data)
@@ -78,8 +79,10 @@ def test_what_is_added_is_what_the_command_line_adds(tmp_path: Path) -> None:
 
 def test_what_was_added_is_removed_without_a_trace(tmp_path: Path) -> None:
     cases = {name: data for name, (data, _) in shapes.shapes().items()}
+    cases |= {name: case.data for name, case in pack_shapes.cases().items()}
     found = made(cases, tmp_path)
-    for name, data in cases.items():
+    drawn = {name: case.drawn for name, case in pack_shapes.cases().items() if case.drawn}
+    for name, data in (cases | drawn).items():
         for way in ("removed", "removedAfterCommandLine"):
             assert outline(found[name][way]) == outline(data), (name, way)
             assert set(problems(found[name][way])) <= set(problems(data)), (name, way)

@@ -10,12 +10,13 @@ import pytest
 from support.browser.harness import NEEDS_NODE, folder, run
 from support.workflows.block_shapes import steered_within
 from support.workflows.core_nodes import not_found_out
+from support.workflows.pack_shapes import cases as pack_cases
 from support.workflows.shapes import left_alone, shapes
 from support.workflows.templates import workflows
 
-from safety_steer.workflow import check
+from safety_steer.workflow import add, check
 from safety_steer.workflow.graph import Graph
-from safety_steer.workflow.plan import Verdict
+from safety_steer.workflow.plan import STEER, Verdict
 from safety_steer.workflow.prompts import FromInside, FromOutside, OwnClip, Source, clip_start
 from safety_steer.workflow.trace import Walker
 
@@ -27,9 +28,9 @@ def source_key(walker: Walker, graph: Graph, source: Source) -> str:
     """Name a source as the script does."""
     if isinstance(source, OwnClip):
         start = clip_start(walker, graph, source.wire)
-        return f"clip {start.origin}.{start.slot}"
+        return f"clip {start.origin}.{start.slot}" + (f".{start.member}" if start.member else "")
     if isinstance(source, FromOutside):
-        return f"outside {source.slot}"
+        return f"outside {source.slot}" + (f".{source.member}" if source.member else "")
     assert isinstance(source, FromInside)
     return f"inside {source.node} {source_key(walker, walker.document.graphs[source.graph], source.source)}"
 
@@ -39,7 +40,15 @@ def written(verdict: Verdict) -> Json:
     found = ""
     if verdict.source and verdict.walker:
         found = source_key(verdict.walker, verdict.sampler.graph, verdict.source)
-    return {"sampler": verdict.sampler.node["id"], "state": verdict.state, "reason": verdict.reason, "source": found}
+    places = [f"{place.node['id']} {place.slot}" for place in verdict.places] if verdict.state == STEER else []
+    return {
+        "sampler": verdict.sampler.node["id"],
+        "state": verdict.state,
+        "reason": verdict.reason,
+        "missed": verdict.missed,
+        "source": found,
+        "places": places,
+    }
 
 
 def compared(cases: dict[str, Json], where: Path) -> int:
@@ -61,6 +70,13 @@ def test_shapes_are_judged_as_by_the_command_line(tmp_path: Path) -> None:
 def test_types_that_are_not_found_out_are_judged_as_by_the_command_line(tmp_path: Path) -> None:
     cases = {name: not_found_out(data) for name, (data, _) in (shapes() | left_alone()).items()}
     assert compared(cases, tmp_path) > 50
+
+
+def test_nodes_of_other_packs_are_judged_as_by_the_command_line(tmp_path: Path) -> None:
+    cases = {name: case.data for name, case in pack_cases().items()}
+    cases |= {f"{name}, types not found out": not_found_out(data) for name, data in cases.items()}
+    cases |= {f"{name}, steered": add(data).data for name, data in cases.items()}
+    assert compared(cases, tmp_path) > 120
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safety_steer.workflow import graph, messages, pack_nodes, plan, prompts, samplers, trace
+from safety_steer.workflow import graph, messages, pack_nodes, packs, plan, prompts, samplers, trace
 from safety_steer.workflow.editor import blocks, insert, layout, record
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +49,7 @@ def pack_nodes_script() -> str:
         ("ALIGN", pack_nodes.ALIGN, ""),
         ("APPLY", pack_nodes.APPLY, ""),
         ("ON_CONDITIONING", pack_nodes.ON_CONDITIONING, ""),
+        ("ON_WAN_WRAPPER", pack_nodes.ON_WAN_WRAPPER, ""),
         ("REPORTING", pack_nodes.REPORTING, ""),
         ("SCORING", pack_nodes.SCORING, ""),
         (
@@ -62,6 +63,7 @@ def pack_nodes_script() -> str:
             "Nodes that are taken out: the input by which a wire of the workflow comes in, and the output by which it goes on.",
         ),
         ("SUPPLYING", pack_nodes.SUPPLYING, "Nodes that only serve steering."),
+        ("OWN_NODES", list(pack_nodes.PACK_NODES), "All nodes of this pack."),
         ("ALIGNED", pack_nodes.ALIGNED, "The type of a direction that fits a CLIP."),
         ("DIRECTIONS", [pack_nodes.DIRECTION, pack_nodes.ALIGNED], "The types of directions."),
     )
@@ -81,8 +83,19 @@ def rules_script() -> str:
         ),
         ("CONDITIONING", prompts.CONDITIONING, ""),
         ("CLIP", prompts.CLIP, ""),
-        ("GET", trace.GET, ""),
-        ("SET", trace.SET, ""),
+        (
+            "PACKS",
+            _by_kind(),
+            "Nodes of other packs by kind, as in safety_steer/workflow/packs.json; a star stands for any end.",
+        ),
+        ("CARRIERS", packs.CARRIERS, "Types of pipes and contexts that carry a model and a prompt."),
+        ("MEMBERS", trace.MEMBERS, "What a pipe is asked for where the name of an output does not tell."),
+        ("NEGATIVE", samplers.NEGATIVE, "How the names of inputs begin or end that are no prompt to be steered."),
+        ("REFINER", samplers.REFINER, ""),
+        ("ASIDE", samplers.ASIDE, "What is in the names of model inputs that do not draw the positive prompt."),
+        ("GIVES", samplers.GIVES, "What samplers give whose node lists no outputs."),
+        ("FOREIGN", samplers.FOREIGN, "How the types of models end that are not ComfyUI's own."),
+        ("HARMLESS", samplers.HARMLESS, "How the types of models end that draw nothing."),
         ("PASSING", trace.PASSING, "Nodes that give what they get."),
         ("PAIR", trace.PAIR, "How the names of sockets begin that belong together."),
         ("POSITIVE", samplers.POSITIVE, "The names of the input for the positive prompt."),
@@ -110,6 +123,15 @@ def rules_script() -> str:
         ("LEFT", plan.LEFT, ""),
         ("TEXTS", messages.TEXTS, "What is said about samplers and blocks that are left alone; names in braces are filled in."),
     )
+
+
+def _by_kind() -> dict[str, list[str]]:
+    """Return the names of nodes in the table of packs, by kind."""
+    found: dict[str, list[str]] = {}
+    for pack in packs.TABLE["packs"]:
+        for kind, names in pack["nodes"].items():
+            found.setdefault(kind, []).extend(names)
+    return found
 
 
 def _exports(*constants: tuple[str, Any, str]) -> str:

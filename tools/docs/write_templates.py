@@ -117,7 +117,7 @@ def _family(data: Any, name: str, verdict: Verdict) -> str:
     document, sampler = Document(data), verdict.sampler
     # The verdict's own graph has been changed: the wire is looked up by ids in the workflow as it was.
     graph = document.graphs[sampler.graph.key]
-    wire = graph.into(graph.nodes[sampler.node["id"]], sampler.socket(sampler.model)["name"])
+    wire = graph.into(graph.nodes[sampler.node["id"]], sampler.socket(sampler.models[0])["name"])
     for _, node in Walker(document, live=False).upstream(graph, wire, "MODEL") if wire else ():
         values = node.get("widgets_values")
         if node["type"] in MODELS and isinstance(values, list) and values and (family := _match(str(values[0]))):

@@ -27,6 +27,8 @@ export class Inserter {
     this.aligned = new Map();
     /** @type {Map<string, any>} */
     this.applied = new Map();
+    /** @type {Set<string>} Inputs that Apply leads to, since several samplers can take one pipe. */
+    this.done = new Set();
     const walker = new Walker(this.graphs, true);
     for (const graph of this.graphs) for (const node of graph.nodes) this.takeOver(walker, graph, node);
   }
@@ -47,16 +49,25 @@ export class Inserter {
   }
 
   /** Steer one sampler. @param {import("./plan.js").Verdict} verdict */
-  insert({ graph, node, model, state, source, walker }) {
-    if (state !== STEER) return;
+  insert({ graph, state, source, walker, places }) {
+    if (state !== STEER || !source) return;
+    for (const { node, slot, wire } of places ?? []) {
+      const key = this.key(graph, node.id, slot);
+      if (this.done.has(key)) continue;
+      this.done.add(key);
+      this.apply(graph, node, slot, wire, this.alignedWire(walker, graph, source));
+    }
+  }
+
+  /** Lead the model of one input over Apply; one Apply serves all inputs of the same model and direction. */
+  apply(graph, node, model, wire, direction) {
     const link = linkInto(graph, node.inputs[model]);
-    const direction = this.alignedWire(walker, graph, source);
-    const key = this.key(graph, wireKey(wireOf(link)), wireKey(direction));
+    const key = this.key(graph, wireKey(wire), wireKey(direction));
     // A wire over the canvas's own reroute points is kept to them: such a sampler gets a node of its own.
-    let apply = link.parentId == null ? this.applied.get(key) : undefined;
+    let apply = link?.parentId == null ? this.applied.get(key) : undefined;
     if (!apply) {
       apply = this.add(graph, APPLY, (added) => leftOf(node, added), node);
-      connect(graph, wireOf(link), apply, slotOf(apply, "model"), link.parentId);
+      connect(graph, wire, apply, slotOf(apply, "model"), link?.parentId);
       connect(graph, direction, apply, slotOf(apply, "direction"));
       if (!this.applied.has(key)) this.applied.set(key, apply);
     }
@@ -68,7 +79,7 @@ export class Inserter {
     const key = this.key(graph, sourceKey(walker, graph, source));
     let wire = this.aligned.get(key);
     if (!wire) {
-      if ("outside" in source) wire = this.broughtIn(walker, graph, source.outside);
+      if ("outside" in source) wire = this.broughtIn(walker, graph, source);
       else if ("inside" in source) wire = this.broughtOut(walker, source.inside, source.source);
       else wire = this.fitted(graph, source.clip);
       this.aligned.set(key, wire);
@@ -92,8 +103,8 @@ export class Inserter {
   }
 
   /** Give the subgraph an input for the direction, and feed it everywhere the subgraph is used. @returns {Wire} */
-  broughtIn(walker, graph, slot) {
-    const places = usedWith(walker, graph, slot);
+  broughtIn(walker, graph, source) {
+    const places = usedWith(walker, graph, source);
     this.changed = true;
     const { name } = graph.addInput(unused(SOCKET, graph.inputs), ALIGNED);
     for (const [outer, node, sources] of places) {

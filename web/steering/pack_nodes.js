@@ -4,6 +4,7 @@ export const LOAD = "LoadSafetyDirection";
 export const ALIGN = "AlignSafetyDirection";
 export const APPLY = "ApplySafetySteer";
 export const ON_CONDITIONING = "ApplySafetySteerConditioning";
+export const ON_WAN_WRAPPER = "ApplySafetySteerWanVideo";
 export const REPORTING = "SafetyReport";
 export const SCORING = "SafetyScore";
 /** Nodes that are put into workflows, with their titles. */
@@ -24,6 +25,8 @@ export const STEERING = {
 };
 /** Nodes that only serve steering. */
 export const SUPPLYING = ["LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer"];
+/** All nodes of this pack. */
+export const OWN_NODES = ["LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer", "ApplySafetySteer", "ApplySafetySteerConditioning", "LoadDemoGenerator", "ExtractSafetyDirection", "SaveSafetyDirection", "ApplySafetySteerWanVideo", "SafetyReport", "SafetyScore", "RefuseUnsafePrompt", "NegateUnsafeWeights", "NegateUnsafeWeightsVision", "RefuseUnsafeRequests", "AlignSafetyDirectionVision", "ApplySafetySteerVisionOutput"];
 /** The type of a direction that fits a CLIP. */
 export const ALIGNED = "ALIGNED_DIRECTION";
 /** The types of directions. */

@@ -1,60 +1,115 @@
 // What is to be done with every sampler of a workflow: steer it with the CLIP of its prompt, or leave it, and why.
 // The rules are those of safety_steer/workflow/plan.py, samplers.py and messages.py.
 
-import { APPLY, ON_CONDITIONING, TITLES } from "./pack_nodes.js";
+import { APPLY, ON_CONDITIONING, ON_WAN_WRAPPER } from "./pack_nodes.js";
+import { isKnownAs, isPipe } from "./packs.js";
 import { distinct, readPrompt, usedWith } from "./prompts.js";
-import { CONDITIONING, LEFT, POSITIVE, RESULTS, STEER, STEERED, TEXTS } from "./rules.js";
-import { allGraphs, isKind, isOff, Walker, wireInto } from "./trace.js";
+import { groupNodes, missed, nothingConnected, promptInputs, supply, WAN_TEXT, whyForeign } from "./reach.js";
+import { CONDITIONING, LEFT, STEER, STEERED, TEXTS } from "./rules.js";
+import { findSamplers } from "./samplers.js";
+import { allGraphs, isFed, isKind, isOff, Walker, wireInto } from "./trace.js";
 import { filled, nameOf } from "./words.js";
 
+/** @typedef {import("./reach.js").Place} Place */
 /**
- * One sampler and what becomes of it; `source` and `walker` for STEER alone, `off` for steering that is switched off.
- * @typedef {{graph: any, node: any, model: number, state: string, reason: string, off?: boolean, source?: any, walker?: Walker}} Verdict
+ * One sampler and what becomes of it; `source`, `walker` and `places`, where Apply goes, for STEER alone; `off` for steering
+ * that is switched off; `missed` says which prompts it reads that are not steered.
+ * @typedef {{graph: any, node: any, state: string, reason: string, missed?: string, off?: boolean, source?: any, walker?: Walker,
+ *   places?: Place[]}} Verdict
  */
 
-/** Judge every sampler of a workflow. @param {any} root The root graph. @returns {Verdict[]} */
+/** Judge everything that samples in a workflow, or may. @param {any} root The root graph. @returns {Verdict[]} */
 export function plan(root) {
   const graphs = allGraphs(root);
-  return graphs.flatMap((graph) =>
-    graph.nodes.flatMap((node) => {
-      const slots = samplerSlots(node);
-      return slots ? [{ graph, node, model: slots.model, reason: "", ...judge(graphs, graph, node, slots) }] : [];
-    }),
-  );
+  const found = findSamplers(graphs).map((sampler) => ({ ...sampler, ...judge(graphs, sampler) }));
+  const groups = groupNodes(graphs).map((one) => ({ ...one, state: LEFT }));
+  return [...found.map((verdict) => through(graphs, verdict, found)), ...groups];
 }
 
-/** Return the slots of a sampler's model and positive conditioning; undefined for a node that does not sample. */
-function samplerSlots(node) {
-  const outputs = node.outputs ?? [];
-  const inputs = node.inputs ?? [];
-  if (node.subgraph || node.type in TITLES) return undefined;
-  if (outputs.some((socket) => isKind(socket, "MODEL"))) return undefined;
-  if (!outputs.some((socket) => RESULTS.some((kind) => isKind(socket, kind)))) return undefined;
-  const models = [...inputs.keys()].filter((slot) => isKind(inputs[slot], "MODEL"));
-  const model = models.find((slot) => inputs[slot].name === "model") ?? models[0];
-  const positive = inputs.findIndex((socket) => isKind(socket, CONDITIONING) && POSITIVE.includes(socket.name));
-  return model === undefined || positive < 0 ? undefined : { model, positive };
-}
-
-function judge(graphs, graph, node, slots) {
-  const model = wireInto(graph, node.inputs[slots.model]);
-  const positive = wireInto(graph, node.inputs[slots.positive]);
-  if (!model) return { state: LEFT, reason: nothingConnected(node.inputs[slots.model]) };
-  const apply = steering(graphs, graph, model, "MODEL", APPLY);
-  const off = apply.find(isOff);
-  if (apply.length) return { state: STEERED, off: !!off, reason: off ? switchedOff(off) : within(apply) };
-  if (!positive) return { state: LEFT, reason: nothingConnected(node.inputs[slots.positive]) };
+function judge(graphs, sampler) {
+  const { graph, node, models: slots } = sampler;
+  if ((sampler.positive < 0 && sampler.pipe < 0) || isForeign(sampler)) return judgeForeign(graphs, sampler);
+  const into = (slot) => (slot >= 0 ? wireInto(graph, node.inputs[slot]) : undefined);
+  const fed = slots.map((slot) => ({ node, slot, wire: into(slot) })).filter(({ wire }) => wire);
+  const pipe = into(sampler.pipe);
+  if (!fed.length && !pipe) return { state: LEFT, reason: nothingConnected(graph, node.inputs[slots[0]]) };
+  const models = fed.length ? fed.map(({ wire }) => wire) : [{ ...pipe, member: "model" }];
+  const applied = models.map((wire) => steering(graphs, graph, wire, "MODEL", APPLY));
+  const positive = into(sampler.positive) ?? (pipe && { ...pipe, member: "positive" });
+  const past = positive ? missed(graphs, sampler, models[0], positive) : "";
+  if (applied.every((nodes) => nodes.length)) {
+    const off = applied.flat().find(isOff);
+    return { state: STEERED, off: !!off, reason: off ? switchedOff(off) : within(applied[0]), missed: past };
+  }
+  if (!positive) return { state: LEFT, reason: nothingConnected(graph, node.inputs[Math.max(sampler.positive, 0)]) };
   const before = steering(graphs, graph, positive, CONDITIONING, ON_CONDITIONING);
-  if (before.length && !before.some(isOff)) return { state: STEERED, reason: within(before) };
+  if (before.length && !before.some(isOff)) return { state: STEERED, reason: within(before), missed: past };
+  let places = fed.filter((_, at) => !applied[at].length);
+  if (!fed.length) {
+    const place = supply(new Walker(graphs, false), sampler, models[0]);
+    if (typeof place === "string") return { state: LEFT, reason: filled(TEXTS.in_pipe, { node: place }) };
+    places = [place];
+  }
+  return { ...judgePrompt(graphs, graph, positive), places, missed: past };
+}
+
+/** Steer a sampler whose prompt has one CLIP; say why not for any other. */
+function judgePrompt(graphs, graph, positive) {
   let reason = "";
   for (const live of [true, false]) {
     const walker = new Walker(graphs, live);
     const prompt = readPrompt(walker, graph, positive);
     const sources = distinct(walker, graph, prompt.sources);
-    reason = obstacle(walker, graph, sources, prompt.ends);
-    if (!reason) return { state: STEER, source: sources[0], walker };
+    reason = obstacle(walker, graph, sources, prompt);
+    if (!reason) return { state: STEER, reason, source: sources[0], walker };
   }
   return { state: LEFT, reason };
+}
+
+const isForeign = ({ node, models, pipe }) =>
+  isKnownAs(node.type, "own loop", "own model", "other prompt") || (!models.length && pipe < 0);
+
+/** Judge a sampler that a steered model does not reach: its prompts may be steered by hand. */
+function judgeForeign(graphs, sampler) {
+  const { graph, node } = sampler;
+  const inputs = node.inputs ?? [];
+  const texts = [...inputs.keys()].filter((slot) => isKind(inputs[slot], WAN_TEXT));
+  const [kind, type] = texts.length ? [WAN_TEXT, ON_WAN_WRAPPER] : [CONDITIONING, ON_CONDITIONING];
+  const wires = (texts.length ? texts : promptInputs(sampler)).map((slot) => wireInto(graph, inputs[slot])).filter(Boolean);
+  const found = wires.map((wire) => steering(graphs, graph, wire, kind, type));
+  if (found.length && found.every((nodes) => nodes.length && !nodes.some(isOff))) return { state: STEERED, reason: within(found[0]) };
+  return { state: LEFT, reason: whyForeign(sampler) };
+}
+
+/** Let a sampler be steered by the Apply that goes before another, where it takes that one's model on. */
+function through(graphs, verdict, found) {
+  const { graph, node, models, state } = verdict;
+  if (state === STEERED || isForeign(verdict) || !models.length) return verdict;
+  if (isChained(verdict)) return chained(graphs, verdict, found);
+  const places = found.filter((other) => other.state === STEER && other !== verdict).flatMap((other) => other.places ?? []);
+  const gives = (one) => (one.outputs ?? []).some((socket) => isKind(socket, "MODEL") || isPipe(socket));
+  const givers = new Set(places.map((place) => place.node).filter((one) => one !== node && gives(one)));
+  const wires = models.map((slot) => wireInto(graph, node.inputs[slot])).filter(Boolean);
+  const passed = wires.map((wire) => new Walker(graphs, false).upstream(graph, wire, "MODEL").find((one) => givers.has(one)));
+  if (!wires.length || !passed.every(Boolean)) return verdict;
+  return { ...verdict, state: STEER, reason: withNode(passed[0]), source: undefined, walker: undefined, places: [] };
+}
+
+const withNode = ({ title, type, id }) => filled(TEXTS.through, { node: filled(TEXTS.node, { title: title || type, id }) });
+
+/** Tell whether a sampler takes the model that is kept in the latent it is given. */
+const isChained = ({ graph, node, models }) =>
+  isKnownAs(node.type, "chain") && !models?.some((slot) => isFed(graph, node.inputs[slot]));
+
+/** Let a chained sampler be what the sampler is that its latent comes from. */
+function chained(graphs, verdict, found) {
+  const { graph, node } = verdict;
+  const latents = node.inputs.filter((one) => isKind(one, "LATENT")).map((one) => wireInto(graph, one));
+  const passed = latents.filter(Boolean).flatMap((wire) => new Walker(graphs, false).upstream(graph, wire, "LATENT"));
+  const first = found.filter((one) => !isChained(one));
+  const giver = passed.map((one) => first.find((other) => other.node === one)).find(Boolean);
+  if (!giver || giver.state === LEFT) return verdict;
+  return { ...verdict, state: giver.state, reason: withNode(giver.node), missed: giver.missed };
 }
 
 /**
@@ -76,8 +131,10 @@ function around(graphs, passed, node) {
 }
 
 /** Say why a prompt's CLIP cannot be used; empty when it can. */
-function obstacle(walker, graph, sources, ends) {
-  if (!sources.length) return noText(ends);
+function obstacle(walker, graph, sources, { ends, hidden, bare }) {
+  if (!sources.length && hidden.length) return filled(TEXTS.prompt_in_pipe, { nodes: [...new Set(hidden)].join(", ") });
+  if (!sources.length && bare.length) return filled(TEXTS.no_clip, { nodes: [...new Set(bare)].join(", ") });
+  if (!sources.length) return ends.length && ends.every((end) => isKnownAs(end, "get")) ? TEXTS.get_elsewhere : noText(ends);
   return sources.length > 1 ? severalClips(sources.length) : obstacleWithin(walker, graph, sources[0]);
 }
 
@@ -85,7 +142,7 @@ function obstacle(walker, graph, sources, ends) {
 function obstacleWithin(walker, graph, source) {
   if ("inside" in source) return obstacleWithin(walker, source.inside.subgraph, source.source);
   if (!("outside" in source)) return "";
-  const places = usedWith(walker, graph, source.outside);
+  const places = usedWith(walker, graph, source);
   for (const [outer, , sources] of places) {
     if (!sources.length) return places.length > 1 ? noTextOutside(graph) : noText(endsOutside(walker, graph, source.outside));
     if (sources.length > 1) return severalClips(sources.length);
@@ -103,8 +160,6 @@ function endsOutside(walker, graph, slot) {
   });
   return nodes.slice(-1).map((node) => node.type);
 }
-
-const nothingConnected = (socket) => filled(socket.link == null ? TEXTS.empty_input : TEXTS.broken_wire, { name: socket.name });
 
 const switchedOff = (node) => filled(TEXTS.switched_off, { node: nameOf(node) });
 

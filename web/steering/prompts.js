@@ -1,14 +1,15 @@
 // Where does a sampler's prompt get its CLIP? The rules are those of safety_steer/workflow/prompts.py.
 
 import { CLIP, CONDITIONING, MAX_DEPTH, SAME_CLIP, WRITES_MUSIC } from "./rules.js";
-import { fromEntry, isKind, isUntold, wireInto, wireKey } from "./trace.js";
+import { isPipe } from "./packs.js";
+import { asking, fromEntry, isFed, isKind, isUntold, wireInto, wireKey } from "./trace.js";
 
 /** @typedef {import("./trace.js").Wire} Wire */
 /** @typedef {import("./trace.js").Walker} Walker */
 /**
  * One CLIP behind a prompt, seen from the graph it is needed in: a wire of that graph (`clip`), the input of the subgraph
  * that the prompt comes in by (`outside`), or a node whose subgraph alone knows it (`inside`, with its own source).
- * @typedef {{clip: Wire} | {outside: number} | {inside: any, source: Source}} Source
+ * @typedef {{clip: Wire} | {outside: number, member?: string} | {inside: any, source: Source}} Source
  */
 
 /** Return where within its graph it was last decided what a CLIP says: two wires from there are one CLIP. @returns {Wire} */
@@ -17,57 +18,75 @@ const clipStart = (walker, graph, wire) => walker.plain(graph, wire, CLIP, SAME_
 /** Name a source, for comparing. @param {Walker} walker @param {Source} source @returns {string} */
 export function sourceKey(walker, graph, source) {
   if ("clip" in source) return `clip ${wireKey(clipStart(walker, graph, source.clip))}`;
-  if ("outside" in source) return `outside ${source.outside}`;
+  if ("outside" in source) return `outside ${source.outside}${source.member ? `.${source.member}` : ""}`;
   return `inside ${source.inside.id} ${sourceKey(walker, source.inside.subgraph, source.source)}`;
 }
 
 /**
  * Follow a conditioning back to the nodes that encode text, and find the wires of their CLIP.
  * @param {Walker} walker @param {Wire} wire
- * @returns {{sources: Source[], ends: string[]}} `ends` are the types of nodes it starts at that hold no text.
+ * @returns {{sources: Source[], ends: string[], hidden: string[], bare: string[]}} `ends` are the types of nodes it starts at that hold no text,
+ *   `hidden` of those that give a pipe with it, `bare` of those whose CLIP is not connected.
  */
 export function readPrompt(walker, graph, wire, depth = 0) {
-  /** @type {{sources: Source[], ends: string[]}} */
-  const found = { sources: [], ends: [] };
+  /** @type {{sources: Source[], ends: string[], hidden: string[], bare: string[]}} */
+  const found = { sources: [], ends: [], hidden: [], bare: [] };
   const waiting = [wire];
   const seen = new Set();
   for (const at of waiting) {
     if (seen.has(wireKey(at))) continue;
     seen.add(wireKey(at));
     if (fromEntry(at)) {
-      found.sources.push({ outside: at.slot });
+      found.sources.push({ outside: at.slot, member: at.member });
       continue;
     }
     const node = walker.node(graph, at);
     if (!node || walker.muted(node)) continue;
     if (!walker.off(node) && node.subgraph && depth < MAX_DEPTH) {
-      waiting.push(...within(walker, graph, node, at.slot, found, depth));
+      waiting.push(...within(walker, graph, node, at, found, depth));
       continue;
     }
-    const clips = walker.off(node) || WRITES_MUSIC.includes(node.type) ? [] : clipWires(graph, node, at.slot);
+    const clips = walker.off(node) || WRITES_MUSIC.includes(node.type) ? [] : clipWires(graph, node, at);
     const further = walker.behind(graph, at, CONDITIONING);
     found.sources.push(...clips.map((clip) => ({ clip })));
     waiting.push(...further);
-    if (!clips.length && !further.length) found.ends.push(node.type);
+    if (clips.length || further.length) continue;
+    const isBare = !walker.off(node) && (node.inputs ?? []).some((socket) => isKind(socket, CLIP) && !isFed(graph, socket));
+    if (at.member) found.hidden.push(node.type);
+    else (isBare ? found.bare : found.ends).push(node.type);
   }
   return found;
 }
 
-/** Return the CLIP wires into a node that makes conditioning, or something untold that becomes it. @returns {Wire[]} */
-function clipWires(graph, node, slot) {
-  const untold = node.outputs?.[slot] && isUntold(node.outputs[slot].type);
-  if (!untold && !node.outputs?.some((socket) => isKind(socket, CONDITIONING))) return [];
-  const sockets = (node.inputs ?? []).filter((socket) => isKind(socket, CLIP));
-  return sockets.map((socket) => wireInto(graph, socket)).filter(Boolean);
+/**
+ * Return the CLIP wires into a node that makes conditioning, or something untold that becomes it.
+ * A loader that encodes a prompt of its own gives the CLIP it does it with.
+ * @param {Wire} wire @returns {Wire[]}
+ */
+function clipWires(graph, node, wire) {
+  const { slot, member } = wire;
+  const outputs = node.outputs ?? [];
+  const untold = outputs[slot] && isUntold(outputs[slot].type);
+  if (!untold && !member && !outputs.some((socket) => isKind(socket, CONDITIONING))) return [];
+  const fed = (node.inputs ?? []).filter((socket) => isFed(graph, socket));
+  const carries = fed.some((socket) => isKind(socket, CONDITIONING) || isPipe(socket));
+  if (member && carries) return [];
+  if (!carries && !fed.some((socket) => isKind(socket, CLIP))) {
+    const place = outputs.findIndex((socket) => isKind(socket, CLIP));
+    return place >= 0 ? [{ origin: node.id, slot: place }] : [];
+  }
+  return fed.filter((socket) => isKind(socket, CLIP)).flatMap((socket) => asking(wireInto(graph, socket)));
 }
 
 /** Read the prompt inside a subgraph and bring what it found out; return the wires of this graph to go on with. */
-function within(walker, graph, node, slot, found, depth) {
+function within(walker, graph, node, at, found, depth) {
   const inner = node.subgraph;
   const waiting = [];
-  for (const wire of walker.innerWires(inner, node, slot)) {
-    const prompt = readPrompt(walker, inner, wire, depth + 1);
+  for (const wire of walker.innerWires(inner, node, at.slot)) {
+    const prompt = readPrompt(walker, inner, asking(wire, at.member)[0], depth + 1);
     found.ends.push(...prompt.ends);
+    found.hidden.push(...prompt.hidden);
+    found.bare.push(...prompt.bare);
     for (const source of prompt.sources) {
       const outer = broughtOut(walker, graph, node, source);
       if ("outside" in source) waiting.push(...(outer ? [outer] : []));
@@ -80,10 +99,10 @@ function within(walker, graph, node, slot, found, depth) {
 /** Return the wire of the outer graph that a source inside a subgraph is, if it comes in from there. */
 function broughtOut(walker, graph, node, source) {
   const inner = node.subgraph;
-  if ("outside" in source) return walker.outside(inner, source.outside, graph, node);
+  if ("outside" in source) return asking(walker.outside(inner, source.outside, graph, node), source.member)[0];
   if (!("clip" in source)) return undefined;
   const start = walker.plain(inner, source.clip, CLIP);
-  return fromEntry(start) ? walker.outside(inner, start.slot, graph, node) : undefined;
+  return fromEntry(start) && !start.member ? walker.outside(inner, start.slot, graph, node) : undefined;
 }
 
 /** Return where a source's CLIP really comes from, several places when the subgraph is used several times. */
@@ -92,16 +111,17 @@ function origins(walker, graph, source, depth = 0) {
   const next = (place, one) => origins(walker, place, one, depth + 1);
   if ("inside" in source) return next(source.inside.subgraph, source.source);
   if ("outside" in source) {
-    return usedWith(walker, graph, source.outside).flatMap(([outer, , sources]) => sources.flatMap((one) => next(outer, one)));
+    return usedWith(walker, graph, source).flatMap(([outer, , sources]) => sources.flatMap((one) => next(outer, one)));
   }
   const wire = clipStart(walker, graph, source.clip);
   if (fromEntry(wire)) {
     const places = walker.places(graph).map(([outer, node]) => [outer, walker.outside(graph, wire.slot, outer, node)]);
-    return places.flatMap(([outer, clip]) => (clip ? next(outer, { clip }) : []));
+    return places.flatMap(([outer, clip]) => asking(clip, wire.member).flatMap((one) => next(outer, { clip: one })));
   }
   const node = walker.node(graph, wire);
   if (node?.subgraph && !walker.off(node)) {
-    return walker.innerWires(node.subgraph, node, wire.slot).flatMap((clip) => next(node.subgraph, { clip }));
+    const clips = walker.innerWires(node.subgraph, node, wire.slot).flatMap((clip) => asking(clip, wire.member));
+    return clips.flatMap((clip) => next(node.subgraph, { clip }));
   }
   return [`${walker.graphs.indexOf(graph)} ${wireKey(wire)}`];
 }
@@ -110,9 +130,9 @@ function origins(walker, graph, source, depth = 0) {
  * Return, for every node that stands for a subgraph, the sources of CLIP of the conditioning that goes into it.
  * @returns {[any, any, Source[]][]} The outer graph, the node, the sources.
  */
-export function usedWith(walker, graph, slot) {
+export function usedWith(walker, graph, { outside, member }) {
   return walker.places(graph).map(([outer, node]) => {
-    const wire = walker.outside(graph, slot, outer, node);
+    const [wire] = asking(walker.outside(graph, outside, outer, node), member);
     return [outer, node, wire ? distinct(walker, outer, readPrompt(walker, outer, wire).sources) : []];
   });
 }

@@ -10,20 +10,65 @@ export const BYPASSED = 4;
 export const UNTOLD = ["*", "COMFY_MATCHTYPE_V3", null];
 export const CONDITIONING = "CONDITIONING";
 export const CLIP = "CLIP";
-export const GET = "GetNode";
-export const SET = "SetNode";
+/** Nodes of other packs by kind, as in safety_steer/workflow/packs.json; a star stands for any end. */
+export const PACKS = {
+  "no prompt": ["AddNoise", "PerpNeg", "WanInfiniteTalkToVideo", "TrainLoraNode", "SAM3_Detect", "SAM3_VideoTrack", "LTXVDurationPredictor", "ReencodeLatentPipe", "ImpactSimpleDetectorSEGSPipe", "easy latentNoisy", "easy latentCompositeMaskedWithCond", "easy injectNoiseToLatent", "WanVideoNAG", "LTX2_NAG"],
+  "prompt beside": ["GLIGENTextBoxApply"],
+  "pipe": ["ToBasicPipe", "FromBasicPipe", "FromBasicPipe_v2", "EditBasicPipe", "ToDetailerPipe", "ToDetailerPipeSDXL", "FromDetailerPipe", "FromDetailerPipe_v2", "FromDetailerPipeSDXL", "EditDetailerPipe", "EditDetailerPipeSDXL", "BasicPipeToDetailerPipe", "BasicPipeToDetailerPipeSDXL", "DetailerPipeToBasicPipe", "AnyPipeToBasic", "Pack SDXL Tuple", "Unpack SDXL Tuple", "easy pipeIn", "easy pipeOut", "easy pipeEdit", "easy pipeEditPrompt", "easy pipeToBasicPipe", "easy pipeBatchIndex", "easy XYPlot", "easy XYPlotAdvanced", "easy preSampling*", "easy preDetailerFix", "easy preMaskDetailerFix", "easy controlnet*", "easy apply*", "easy instantID*", "easy ipadapterApplyRegional", "ttN pipeIN", "ttN pipeOUT", "ttN pipeEDIT", "ttN pipe2BASIC", "ttN pipe2DETAILER", "ttN pipeEncodeConcat", "ttN pipeLoraStack", "Context (rgthree)", "Context Big (rgthree)", "Context Merge (rgthree)", "Context Merge Big (rgthree)", "Context Switch (rgthree)", "Context Switch Big (rgthree)"],
+  "passthrough": ["ImpactExecutionOrderController"],
+  "sampler": ["FaceDetailer", "DetailerForEach", "DetailerForEachDebug", "KSampler //Inspire", "KSamplerAdvanced //Inspire", "KSamplerProgress //Inspire", "KSamplerAdvancedProgress //Inspire", "ScheduledCFGGuider //Inspire", "ScheduledPerpNegCFGGuider //Inspire", "KSampler (Efficient)", "KSampler Adv. (Efficient)", "ttN KSampler_v2", "UltimateSDUpscale", "UltimateSDUpscaleNoUpscale", "UltimateSDUpscaleCustomSample", "WanMoeKSampler", "WanMoeKSamplerAdvanced", "TripleKSamplerWan22Lightning", "TripleKSamplerWan22LightningAdvanced", "TripleKSamplerWan22LightningAdvancedAlt"],
+  "pipe sampler": ["FaceDetailerPipe", "MaskDetailerPipe", "DetailerForEachPipe", "SEGSDetailer", "SEGSUpscalerPipe", "ImpactKSamplerBasicPipe", "ImpactKSamplerAdvancedBasicPipe", "KSamplerProvider", "KSamplerAdvancedProvider", "TiledKSamplerProvider", "PixelKSampleUpscalerProviderPipe", "PixelTiledKSampleUpscalerProviderPipe", "KSamplerPipe //Inspire", "KSamplerAdvancedPipe //Inspire", "RegionalPromptSimple //Inspire", "RegionalPromptColorMask //Inspire", "KSampler SDXL (Eff.)", "easy fullkSampler", "easy kSampler*", "easy detailerFix", "easy hiresFix", "easy unSampler", "easy fullCascadeKSampler", "easy cascadeKSampler", "ttN pipeKSampler*"],
+  "set": ["easy setNode", "SetNode"],
+  "get": ["easy getNode", "GetNode"],
+  "first": ["Context Switch (rgthree)", "Context Switch Big (rgthree)", "Any Switch (rgthree)"],
+  "broadcaster": ["Anything Everywhere", "Anything Everywhere?", "Anything Everywhere3", "Prompts Everywhere", "Seed Everywhere"],
+  "chain": ["ClownsharKSampler_Beta", "ClownsharkChainsampler_Beta", "SharkSampler_Beta", "SharkChainsampler_Beta"],
+  "prompt in model": ["AttentionCouplePPM", "HYApplyRegionalConds"],
+  "own loop": ["XlabsSampler"],
+  "other prompt": ["HYFlowEditGuider", "HYFlowEditGuiderAdv", "HYFlowEditGuiderCFG", "HYFlowEditGuiderCFGAdv"],
+  "own model": ["WanVideoSampler", "HyVideoSampler", "HyVideoInverseSampler", "HyVideoReSampler", "HyVideoPromptMixSampler", "CogVideoSampler"],
+};
+/** Types of pipes and contexts that carry a model and a prompt. */
+export const CARRIERS = ["BASIC_PIPE", "DETAILER_PIPE", "PIPE_LINE", "PIPE_LINE_SDXL", "RGTHREE_CONTEXT", "SDXL_TUPLE"];
+/** What a pipe is asked for where the name of an output does not tell. */
+export const MEMBERS = {
+  "MODEL": "model",
+  "CLIP": "clip",
+  "CONDITIONING": "positive",
+};
+/** How the names of inputs begin or end that are no prompt to be steered. */
+export const NEGATIVE = ["neg", "uncond", "empty"];
+export const REFINER = "refiner";
+/** What is in the names of model inputs that do not draw the positive prompt. */
+export const ASIDE = ["negative", "refiner"];
+/** What samplers give whose node lists no outputs. */
+export const GIVES = {
+  "KSampler": "LATENT",
+  "KSamplerAdvanced": "LATENT",
+  "SamplerCustom": "LATENT",
+  "CFGGuider": "GUIDER",
+  "BasicGuider": "GUIDER",
+  "DualCFGGuider": "GUIDER",
+  "LTXVDualCFGGuider": "GUIDER",
+  "DualModelGuider": "GUIDER",
+  "PerpNegGuider": "GUIDER",
+};
+/** How the types of models end that are not ComfyUI's own. */
+export const FOREIGN = ["MODEL", "PIPE", "PIPELINE"];
+/** How the types of models end that draw nothing. */
+export const HARMLESS = ["UPSCALE_MODEL", "SAM_MODEL", "CLIP_VISION_MODEL", "STYLE_MODEL"];
 /** Nodes that give what they get. */
-export const PASSING = ["Reroute", "GetNode", "SetNode"];
+export const PASSING = ["Reroute", "easy getNode", "easy setNode", "GetNode", "SetNode"];
 /** How the names of sockets begin that belong together. */
 export const PAIR = ["positive", "negative"];
 /** The names of the input for the positive prompt. */
 export const POSITIVE = ["positive", "conditioning", "cond1"];
 /** What samplers and guiders give, unlike nodes that train or detect with a model. */
-export const RESULTS = ["LATENT", "GUIDER", "IMAGE"];
+export const RESULTS = ["LATENT", "GUIDER", "IMAGE", "KSAMPLER", "KSAMPLER_ADVANCED", "UPSCALER", "PK_HOOK", "DETAILER_HOOK", "REGIONAL_PROMPTS"];
 /** Nodes whose conditioning is music that a language model has written. */
 export const WRITES_MUSIC = ["YuE2GenerateMusic", "MiniMaxMusic3TextEncode"];
 /** Nodes that give a CLIP that says what the one they get says. */
-export const SAME_CLIP = ["Reroute", "GetNode", "SetNode", "SelectCLIPDevice"];
+export const SAME_CLIP = ["Reroute", "easy getNode", "easy setNode", "GetNode", "SetNode", "SelectCLIPDevice"];
 /** How deep in each other subgraphs are looked into. */
 export const MAX_DEPTH = 32;
 /** What a block may hold besides steering: nodes that do nothing by themselves. */
@@ -55,4 +100,21 @@ export const TEXTS = {
   "no_prompt": "no text prompt leads to it",
   "no_text_outside": "the subgraph {graph} is also used with a prompt that is not text",
   "several_clips": "its prompt is encoded by {count} different CLIPs, and a direction fits one; connect one CLIP, or steer by hand",
+  "own_loop": "it samples with a loop or a guider of its own, which a steered model does not reach; {remedy}",
+  "own_prompt": "no prompt leads to it by wire, and what is typed into it is not steered",
+  "own_model": "it runs a model of its own, which cannot be steered",
+  "own_model_wan": "it runs a model of its own; put Apply Safety Steer (WanVideoWrapper) on its text_embeds",
+  "own_model_conditioning": "it runs a model of its own; put Apply Safety Steer (Conditioning) on its prompt",
+  "remedy": "put Apply Safety Steer (Conditioning) on its {names}",
+  "in_pipe": "its model comes inside a pipe from {node}; take the pipe apart and connect the model, or steer by hand",
+  "prompt_in_pipe": "its prompt comes inside a pipe from {nodes}, which shows no CLIP; connect the prompt, or steer by hand",
+  "no_clip": "the CLIP input of {nodes} before it has no wire",
+  "broadcast": "its {name} input has no wire that the file notes; {nodes} may fill it when the workflow runs: connect it",
+  "get_elsewhere": "its prompt is read by a Get node from a Set that is not in its graph; lead the wire in",
+  "through": "with {node}, whose model it takes on",
+  "missed": "not steered: {texts}",
+  "missed_inside": "the prompt that {nodes} puts into the model",
+  "missed_beside": "the texts of {nodes}",
+  "missed_others": "its {names}",
+  "group_node": "it is a group node that holds {nodes}; ungroup it, or make it a subgraph",
 };

@@ -1,9 +1,13 @@
 // Walking a workflow's wires backwards: through reroutes, switches, bypassed nodes and the edges of subgraphs.
 // The rules are those of `safety-steer add` (safety_steer/workflow/trace.py); a test compares the two on every template.
 
-import { BYPASSED, CONDITIONING, ENTRY, GET, MUTED, PAIR, PASSING, SET, UNTOLD } from "./rules.js";
+import { isKnownAs, isPipe, member } from "./packs.js";
+import { BYPASSED, CONDITIONING, ENTRY, MEMBERS, MUTED, PAIR, PASSING, UNTOLD } from "./rules.js";
 
-/** @typedef {{origin: number|string, slot: number}} Wire  An output that links start at, within one graph. */
+/**
+ * An output that links start at, within one graph; where it is a pipe, `member` says what is asked of it.
+ * @typedef {{origin: number|string, slot: number, member?: string}} Wire
+ */
 /** @typedef {any} Graph  The root graph, or a subgraph's definition, of the editor. */
 /** @typedef {any} Node   A node of the editor. */
 /** @typedef {any} Socket An input or output of a node. */
@@ -29,7 +33,7 @@ export const isUntold = (type) => UNTOLD.includes(type ?? null);
 export const isOff = (node) => node.mode === MUTED || node.mode === BYPASSED;
 
 /** Name a wire, for comparing. @param {Wire} wire */
-export const wireKey = (wire) => `${wire.origin}.${wire.slot}`;
+export const wireKey = (wire) => `${wire.origin}.${wire.slot}${wire.member ? `.${wire.member}` : ""}`;
 
 /** Tell whether a wire starts at the subgraph's own inputs. @param {Wire} wire */
 export const fromEntry = (wire) => Number(wire.origin) === ENTRY;
@@ -47,7 +51,23 @@ export const wireOf = (link) => ({ origin: link.origin_id, slot: link.origin_slo
 /** Return where the link into an input starts. @returns {Wire|undefined} */
 export function wireInto(graph, socket) {
   const link = linkInto(graph, socket);
-  return link && wireOf(link);
+  return link ? wireOf(link) : broadcastInto(graph, socket);
+}
+
+/** Tell whether a wire is drawn or broadcast into an input; a drawn one may still be broken. */
+export const isFed = (graph, socket) => socket.link != null || !!broadcastInto(graph, socket);
+
+/** Return where a wire of Use Everywhere starts, as the pack notes it under `extra.ue_links`. @returns {Wire|undefined} */
+function broadcastInto(graph, socket) {
+  if (!socket || linkInto(graph, socket)) return undefined;
+  const notes = graph.extra?.ue_links;
+  const byName = (id) => graph.nodes.find((node) => String(node.id) === String(id));
+  for (const note of Array.isArray(notes) ? notes : []) {
+    if (byName(note?.downstream)?.inputs?.[note.downstream_slot] !== socket) continue;
+    const start = byName(note.upstream);
+    if (start?.outputs?.[note.upstream_slot]) return { origin: start.id, slot: note.upstream_slot };
+  }
+  return undefined;
 }
 
 /** Knows how a wire is continued behind a node. When `live`, muted nodes end a wire and bypassed ones pass it on. */
@@ -82,17 +102,21 @@ export class Walker {
   behind(graph, wire, kind) {
     const node = this.node(graph, wire);
     if (!node || this.muted(node)) return [];
-    let sockets;
-    if (this.off(node)) sockets = passedOn(node, wire.slot, kind);
-    else if (node.type === GET) sockets = setSockets(graph, node);
-    else sockets = feeding(graph, node, wire.slot, kind);
-    return sockets.map((socket) => wireInto(graph, socket)).filter(Boolean);
+    /** @type {[Socket, string|undefined][]} */
+    let found;
+    if (this.off(node)) {
+      const carried = wire.member && node.outputs?.[wire.slot] ? node.outputs[wire.slot].type : kind;
+      found = passedOn(node, wire.slot, String(carried)).map((socket) => [socket, wire.member]);
+    } else if (isKnownAs(node.type, "get")) found = setSockets(graph, node).map((socket) => [socket, wire.member]);
+    else found = feeding(graph, node, wire, kind);
+    return found.flatMap(([socket, asked]) => asking(wireInto(graph, socket), asked));
   }
 
   /** Follow a wire to where it really starts within its graph: past nodes that are off or of these types. @returns {Wire} */
   plain(graph, wire, kind, passing = PASSING) {
     const seen = new Set([wireKey(wire)]);
-    for (let node; (node = this.node(graph, wire)) && (this.off(node) || passing.includes(node.type)); ) {
+    const goesOn = (node) => wire.member || this.off(node) || passing.includes(node.type) || passesOn(graph, node, wire.slot, kind);
+    for (let node; (node = this.node(graph, wire)) && goesOn(node); ) {
       const [further] = this.behind(graph, wire, kind);
       if (!further || seen.has(wireKey(further))) return wire;
       wire = further;
@@ -116,6 +140,12 @@ export class Walker {
 
   /** Return every node a wire of a type comes through, in all graphs. @returns {Node[]} */
   upstream(graph, wire, kind) {
+    return this.passed(graph, wire, kind).map(([, node]) => node);
+  }
+
+  /** Return every node a wire of a type comes through, each with its graph. @returns {[Graph, Node][]} */
+  passed(graph, wire, kind) {
+    /** @type {[Graph, Node][]} */
     const found = [];
     const waiting = [[graph, wire]];
     const seen = new Set();
@@ -125,16 +155,15 @@ export class Walker {
       seen.add(key);
       if (fromEntry(at)) {
         for (const [outer, place] of this.places(within)) {
-          const further = this.outside(within, at.slot, outer, place);
-          if (further) waiting.push([outer, further]);
+          waiting.push(...asking(this.outside(within, at.slot, outer, place), at.member).map((one) => [outer, one]));
         }
         continue;
       }
       const node = this.node(within, at);
       if (!node) continue;
-      found.push(node);
+      found.push([within, node]);
       const inner = this.off(node) ? undefined : node.subgraph;
-      if (inner) waiting.push(...this.innerWires(inner, node, at.slot).map((one) => [inner, one]));
+      if (inner) waiting.push(...this.innerWires(inner, node, at.slot).flatMap((one) => asking(one, at.member)).map((one) => [inner, one]));
       else waiting.push(...this.behind(within, at, kind).map((one) => [within, one]));
     }
     return found;
@@ -148,13 +177,64 @@ function passedOn(node, slot, kind) {
   return same.length ? same : sockets.filter((socket) => isKind(socket, kind)).slice(0, 1);
 }
 
-/** Return the linked inputs an output is made from, positive from positive and negative from negative. */
-function feeding(graph, node, slot, kind) {
-  const linked = (node.inputs ?? []).filter((socket) => socket.link != null);
-  let found = linked.filter((socket) => isKind(socket, kind));
-  if (!found.length) found = linked.filter((socket) => isOpen(graph, socket, kind));
+/** Return a wire of which something is asked, in a list; an empty one without a wire. @returns {Wire[]} */
+export const asking = (wire, asked) => (wire ? [asked ? { ...wire, member: asked } : { origin: wire.origin, slot: wire.slot }] : []);
+
+/**
+ * Return the linked inputs an output is made from, and what is asked of each that is a pipe.
+ * Positive is made from positive and negative from negative; what leaves a pipe from the input of its name, or from a pipe.
+ * @returns {[Socket, string|undefined][]}
+ */
+function feeding(graph, node, wire, kind) {
+  const linked = (node.inputs ?? []).filter((socket) => isFed(graph, socket));
+  const pipes = firstPipes(node, linked.filter(isPipe));
+  const found = linked.filter((socket) => isKind(socket, kind));
+  if (wire.member) {
+    const named = found.filter((socket) => member(socket.name) === wire.member);
+    if (named.length || !pipes.length) {
+      const open = found.length ? [] : linked.filter((socket) => isUntold(socket.type));
+      const other = Object.values(MEMBERS).includes(wire.member) ? found.slice(0, 1) : [];
+      const own = named.length ? named : other;
+      return [...own.map((socket) => [socket, undefined]), ...open.map((socket) => [socket, wire.member])];
+    }
+  } else if (found.length || !pipes.length) {
+    const sockets = found.length ? found : openInputs(graph, node, wire, kind);
+    return ofSide(node, wire.slot, kind, sockets).map((socket) => [socket, undefined]);
+  }
+  return pipes.map((socket) => [socket, wire.member ?? askedBy(node, wire.slot, kind)]);
+}
+
+/** Return the pipes that a node gives: of a switch the first, and never a refiner's beside another. */
+function firstPipes(node, pipes) {
+  const base = pipes.filter((socket) => !String(socket.name).includes("refiner"));
+  return (base.length ? base : pipes).slice(0, isKnownAs(node.type, "first") ? 1 : undefined);
+}
+
+/** Return the inputs of any type that can become an output of a type; of a node that passes on each by name, that one. */
+function openInputs(graph, node, wire, kind) {
+  const found = (node.inputs ?? []).filter((socket) => isFed(graph, socket) && isOpen(graph, socket, kind));
+  if (isKnownAs(node.type, "passthrough")) return found.filter((socket) => socket.name === node.outputs?.[wire.slot]?.name);
+  return isKnownAs(node.type, "first") ? found.slice(0, 1) : found;
+}
+
+function ofSide(node, slot, kind, found) {
   const half = (name) => found.filter((socket) => halfOf(socket) === name);
   return kind === CONDITIONING && PAIR.every((name) => half(name).length) ? half(side(node, slot)) : found;
+}
+
+/** Tell whether a node gives what is in a pipe that comes into it, or one of the inputs that it passes on. */
+function passesOn(graph, node, slot, kind) {
+  const output = node.outputs?.[slot];
+  if (!output || !(isKind(output, kind) || isUntold(output.type))) return false;
+  if (isKnownAs(node.type, "passthrough", "first")) return true;
+  const linked = (node.inputs ?? []).filter((socket) => isFed(graph, socket));
+  return linked.some(isPipe) && !linked.some((socket) => isKind(socket, kind));
+}
+
+/** Return what an output asks of a pipe: what it is called, or else what its type is for. */
+function askedBy(node, slot, kind) {
+  const name = member(node.outputs?.[slot]?.name);
+  return name && name !== kind.toLowerCase() ? name : (MEMBERS[kind] ?? kind.toLowerCase());
 }
 
 /** Say which of "positive" and "negative" an output belongs to, by its name or else its place. */
@@ -174,13 +254,19 @@ function halfOf(socket) {
 /** Tell whether an input that takes any type has a wire of this type, or of an unknown one. */
 function isOpen(graph, socket, kind) {
   const link = linkInto(graph, socket);
-  return !!link && (link.type === kind || (isUntold(socket.type) && isUntold(link.type)));
+  const wire = wireInto(graph, socket);
+  if (!wire) return false;
+  const told = link && !isUntold(link.type) ? link.type : typeAt(graph, wire);
+  return told === kind || ((!link || isUntold(socket.type)) && isUntold(told));
 }
+
+/** Return the type of the output that a wire starts at. */
+const typeAt = (graph, wire) => (fromEntry(wire) ? graph.inputs : graph.getNodeById(wire.origin)?.outputs)?.[wire.slot]?.type;
 
 /** Return the inputs of the Set nodes that a Get node takes its value from, by the name both hold. */
 function setSockets(graph, node) {
   const name = heldName(node);
-  const setters = graph.nodes.filter((other) => other.type === SET && name !== undefined && heldName(other) === name);
+  const setters = graph.nodes.filter((other) => isKnownAs(other.type, "set") && name !== undefined && heldName(other) === name);
   return setters.flatMap((setter) => (setter.inputs ?? []).slice(0, 1));
 }
 

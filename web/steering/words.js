@@ -3,15 +3,16 @@
 import { APPLY, TITLES } from "./pack_nodes.js";
 import { LEFT, STEER, STEERED, TEXTS } from "./rules.js";
 
-const WORDS = { [STEER]: "steered now", [STEERED]: "steered already", [LEFT]: "left alone" };
+const PART = "in part";
+const WORDS = { [STEER]: "steered now", [STEERED]: "steered already", [PART]: "steered in part", [LEFT]: "left alone" };
 const MOST_LINES = 8;
 
 /** Sum up what became of the samplers. @param {import("./plan.js").Verdict[]} verdicts */
 export function added(verdicts) {
   if (!verdicts.length) return `Nothing to steer: ${filled(TEXTS.no_sampler, { what: "this workflow" })}`;
-  const counts = Object.keys(WORDS).map((state) => [verdicts.filter((one) => one.state === state).length, state]);
+  const counts = Object.keys(WORDS).map((state) => [verdicts.filter((one) => shown(one) === state).length, state]);
   const parts = counts.filter(([count]) => count).map(([count, state]) => `${number(count, "sampler")} ${WORDS[state]}`);
-  return `${counts[0][0] ? "Safety steering added" : "Nothing changed"}: ${parts.join(", ")}`;
+  return `${verdicts.some((one) => one.state === STEER) ? "Safety steering added" : "Nothing changed"}: ${parts.join(", ")}`;
 }
 
 /** Sum up what was taken out. @param {number} samplers How many were steered. @param {number} nodes */
@@ -27,10 +28,17 @@ export function stay(blocks) {
 
 /** List the samplers that have something to be said about, in lines. */
 export function details(verdicts, root) {
-  const lines = verdicts.filter((one) => one.reason).map((one) => `${label(one, root)}: ${WORDS[one.state]}, ${one.reason}`);
+  const told = verdicts.filter((one) => one.reason || one.missed);
+  const lines = told.map((one) => [`${label(one, root)}: ${WORDS[shown(one)]}`, one.reason, one.missed].filter(Boolean).join(", "));
   const more = lines.length - MOST_LINES;
   return [...lines.slice(0, MOST_LINES), ...(more > 0 ? [`and ${more} more`] : [])].join("\n");
 }
+
+/**
+ * Return the state a sampler is counted under: one that reads prompts which are not steered is steered in part.
+ * @param {import("./plan.js").Verdict} verdict
+ */
+const shown = ({ state, missed }) => (missed && state !== LEFT ? PART : state);
 
 /** Put values into a text of the command line's, where it has their names in braces. */
 export const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..graph import ENTRY, EXIT, Document, Graph, Json, Wire, inputs, named, outputs
+from ..graph import ENTRY, EXIT, Document, Graph, Json, NodeId, Wire, inputs, named, outputs
 from ..pack_nodes import ALIGN, ALIGNED, APPLY, DIRECTION, LOAD, OWN_NODES
 from ..plan import STEER, Verdict
 from ..prompts import CLIP, FromInside, FromOutside, OwnClip, Source, clip_start, used_with
+from ..reach import Place
 from ..trace import Walker
 from . import layout
 from .edit import Editor
@@ -26,6 +27,7 @@ class Inserter:
     aligned: dict[tuple[str, object], Wire] = field(default_factory=dict)
     applied: dict[tuple[str, Wire, Wire], Json] = field(default_factory=dict)
     boxes: dict[str, list[layout.Box]] = field(default_factory=dict)
+    done: set[tuple[str, NodeId, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Start counting ids, and take over what a user has put in already."""
@@ -43,22 +45,32 @@ class Inserter:
         """Steer one sampler."""
         if verdict.state != STEER or verdict.source is None or verdict.walker is None:
             return
-        sampler, graph = verdict.sampler, verdict.sampler.graph
-        link = graph.link(sampler.socket(sampler.model))
-        if link is None:
-            return
-        key = (graph.key, link.wire, self._aligned(verdict.walker, graph, verdict.source))
-        target, slot = sampler.node["id"], sampler.model
+        for place in verdict.places:
+            if (verdict.sampler.graph.key, place.node["id"], place.slot) not in self.done:
+                self.done.add((verdict.sampler.graph.key, place.node["id"], place.slot))
+                self._apply(verdict.sampler.graph, place, self._aligned(verdict.walker, verdict.sampler.graph, verdict.source))
+
+    def _apply(self, graph: Graph, place: Place, direction: Wire) -> None:
+        """Lead the model of one input over Apply; one Apply serves all inputs of the same model and direction."""
+        link = graph.link(inputs(place.node)[place.slot])
+        key = (graph.key, place.wire, direction)
         apply = self.applied.get(key)
-        if apply is not None and not _drawn_over_reroutes(graph, link["id"], link.item):
-            self.editor.move_start(graph, link, Wire(apply["id"], 0))
+        if apply is not None and (link is None or not _drawn_over_reroutes(graph, link["id"], link.item)):
+            if link is None:
+                self.editor.connect(graph, Wire(apply["id"], 0), place.node["id"], place.slot, MODEL)
+            else:
+                self.editor.move_start(graph, link, Wire(apply["id"], 0))
             return
-        apply = self._node(graph, APPLY, layout.left_of(sampler.node, OWN_NODES[APPLY].size), sampler.node)
+        apply = self._node(graph, APPLY, layout.left_of(place.node, OWN_NODES[APPLY].size), place.node)
         self.applied.setdefault(key, apply)
-        # The old link, with what the editor knows of it, now ends at the new node: nothing changes where it starts.
-        self.editor.move_end(graph, link, apply["id"], OWN_NODES[APPLY].slot("model"))
-        self.editor.connect(graph, Wire(apply["id"], 0), target, slot, MODEL)
-        self.editor.connect(graph, key[2], apply["id"], OWN_NODES[APPLY].slot("direction"), ALIGNED)
+        model = OWN_NODES[APPLY].slot("model")
+        if link is None:
+            self.editor.connect(graph, place.wire, apply["id"], model, MODEL)
+        else:
+            # The old link, with what the editor knows of it, now ends at the new node: nothing changes where it starts.
+            self.editor.move_end(graph, link, apply["id"], model)
+        self.editor.connect(graph, Wire(apply["id"], 0), place.node["id"], place.slot, MODEL)
+        self.editor.connect(graph, direction, apply["id"], OWN_NODES[APPLY].slot("direction"), ALIGNED)
 
     def _aligned(self, walker: Walker, graph: Graph, source: Source) -> Wire:
         """Return the wire of the aligned direction for a CLIP in a graph; make what it needs."""
@@ -92,7 +104,7 @@ class Inserter:
 
     def _brought_in(self, walker: Walker, graph: Graph, source: FromOutside) -> Wire:
         """Give the subgraph an input for the direction, and feed it everywhere the subgraph is used."""
-        places = used_with(walker, graph, source.slot)
+        places = used_with(walker, graph, source)
         slot = self.editor.add_input(graph, SOCKET, ALIGNED)
         name = inputs(graph.data)[slot]["name"]
         for outer, node, sources in places:

@@ -9,11 +9,13 @@ import { opened } from "./editor.mjs";
 
 for (const name of readdirSync(process.argv[2]).sort()) {
   const verdicts = plan(opened(JSON.parse(readFileSync(join(process.argv[2], name), "utf8"))));
-  const found = verdicts.map(({ graph, node, state, reason, source, walker }) => ({
+  const found = verdicts.map(({ graph, node, state, reason, missed, source, walker, places }) => ({
     sampler: node.id,
     state,
     reason,
+    missed: missed ?? "",
     source: source ? sourceKey(walker, graph, source) : "",
+    places: state === "steer" ? (places ?? []).map((place) => `${place.node.id} ${place.slot}`) : [],
   }));
   console.log(JSON.stringify({ name, verdicts: found }));
 }

@@ -1,0 +1,176 @@
+"""Nodes of other packs: no sampler without a word, Apply where it reaches, and a true reason where it does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.workflows.core_nodes import not_found_out
+from support.workflows.pack_shapes import NOTE, Case, broadcast, cases, in_part, start, steered
+from support.workflows.sketch import Json, Wiring, node, sampler, workflow
+
+from safety_steer.cli import main
+from safety_steer.workflow import add, check, remove
+from safety_steer.workflow.consistency import problems
+from safety_steer.workflow.packs import CARRIERS, TABLE, is_known_as, member
+from safety_steer.workflow.plan import LEFT, STEER, STEERED
+from tools.docs import write_packs
+
+CASES = cases()
+NAMES = list(CASES)
+
+
+def applied(data: Json) -> tuple[str, ...]:
+    """The inputs that an Apply leads to."""
+    wiring = Wiring(data)
+    found = []
+    for path, item in wiring.nodes():
+        for socket in item["inputs"]:
+            origin = wiring.source(path, socket["name"])
+            if origin and wiring.node(origin[0])["type"] == "ApplySafetySteer":
+                found.append(f"{path}.{socket['name']}")
+    return tuple(sorted(found))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_sampler_is_named_and_steered_where_it_is_reached(name: str) -> None:
+    case: Case = CASES[name]
+    change = add(case.data)
+    assert {verdict.sampler.node["id"]: verdict.state for verdict in change.verdicts} == case.states
+    assert applied(change.data) == case.applied
+    assert case.said in " ".join(verdict.reason + verdict.missed for verdict in change.verdicts)
+    assert all(verdict.reason for verdict in change.verdicts if verdict.state == LEFT)
+    assert any(verdict.missed for verdict in change.verdicts) == (name in in_part())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_added_is_sound_stays_and_goes_again(name: str) -> None:
+    data = CASES[name].data
+    once = add(data).data
+    twice = add(once)
+    assert twice.data == once
+    assert not twice.changed
+    assert {verdict.state for verdict in twice.verdicts} <= {STEERED, LEFT}
+    assert set(problems(once)) <= set(problems(data))
+    assert remove(once).data == data
+
+
+def api(**nodes: tuple[str, dict[str, Any]]) -> Json:
+    """An export with a checkpoint 1 and prompts 2 and 3."""
+    base = {
+        "1": ("CheckpointLoaderSimple", {}),
+        "2": ("CLIPTextEncode", {"text": "a", "clip": ["1", 1]}),
+        "3": ("CLIPTextEncode", {"text": "b", "clip": ["1", 1]}),
+    }
+    named = {key.lstrip("n"): node for key, node in nodes.items()}
+    return {key: {"class_type": type, "inputs": values} for key, (type, values) in (base | named).items()}
+
+
+MODEL = {"model": ["1", 0]}
+PROMPTED = {**MODEL, "positive": ["2", 0], "negative": ["3", 0]}
+
+
+@pytest.mark.parametrize(
+    ("type", "takes"),
+    [
+        ("ConditioningAverage", ("conditioning_to", "conditioning_from")),
+        ("ConditioningConcat", ("conditioning_to", "conditioning_from")),
+        ("PairConditioningCombine", ("positive_A", "positive_B")),
+        ("ConditioningSetDefaultCombine", ("cond", "cond_DEFAULT")),
+    ],
+)
+def test_combined_conditioning_of_an_export_is_text(type: str, takes: tuple[str, str]) -> None:
+    data = api(
+        n6=(type, dict(zip(takes, (["2", 0], ["3", 0]), strict=True))), n7=("KSampler", {**PROMPTED, "positive": ["6", 0]})
+    )
+    [verdict] = check(data)
+    assert verdict.state == STEER
+    other = {**data, "4": data["1"], "3": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["4", 1]}}}
+    [verdict] = check(other)
+    assert (verdict.state, "2 different CLIPs" in verdict.reason) == (LEFT, True)
+
+
+@pytest.mark.parametrize("end", ["pixels", "image_a", "anything", "input_image", None])
+def test_a_sampler_of_an_export_is_one_wherever_its_result_goes(end: str | None) -> None:
+    data = api(n5=("FaceDetailer", {**PROMPTED, "image": ["9", 0]}), n9=("LoadImage", {}))
+    data |= {"8": {"class_type": "Save", "inputs": {end: ["5", 0]}}} if end else {}
+    assert [verdict.state for verdict in check(data)] == [STEER]
+    assert add(data).data["5"]["inputs"]["model"] != ["1", 0]
+
+
+def test_nodes_of_an_export_that_train_or_detect_are_no_samplers() -> None:
+    assert not check(api(n5=("TrainLoraNode", PROMPTED), n6=("Save", {"lora": ["5", 0]})))
+
+
+def test_pipes_and_two_models_of_an_export_are_steered() -> None:
+    moe = {"model_high_noise": ["1", 0], "model_low_noise": ["4", 0], "positive": ["2", 0], "negative": ["3", 0]}
+    data = api(
+        n4=("UNETLoader", {}),
+        n5=("ToBasicPipe", {**PROMPTED, "clip": ["1", 1]}),
+        n6=("ImpactKSamplerBasicPipe", {"basic_pipe": ["5", 0]}),
+        n7=("WanMoeKSampler", moe),
+    )
+    change = add(data)
+    assert [verdict.state for verdict in change.verdicts] == [STEER, STEER]
+    inputs = [change.data["5"]["inputs"]["model"], *(change.data["7"]["inputs"][name] for name in list(moe)[:2])]
+    assert [change.data[start[0]]["class_type"] for start in inputs] == ["ApplySafetySteer"] * 3
+    assert len({start[0] for start in inputs}) == 2
+    assert remove(change.data).data == data
+
+
+def test_prompts_steered_by_hand_are_seen_where_a_model_is_not_reached() -> None:
+    apply = "conditioning:CONDITIONING<2.0 direction:ALIGNED_DIRECTION"
+    xlabs = "model:MODEL<1.0 conditioning:CONDITIONING<6.0 neg_conditioning:CONDITIONING<3.0"
+    by_hand = node(6, "ApplySafetySteerConditioning", apply, "CONDITIONING")
+    data = workflow(*start(), by_hand, node(4, "XlabsSampler", xlabs, "LATENT"))
+    assert [verdict.state for verdict in check(data)] == [STEERED]
+
+
+def test_types_that_are_not_found_out_change_nothing_of_it() -> None:
+    for name, case in steered().items():
+        states = {verdict.sampler.node["id"]: verdict.state for verdict in check(not_found_out(case.data))}
+        assert states == case.states, name
+
+
+def test_a_broadcast_wire_is_drawn_only_where_nothing_is_connected() -> None:
+    data = broadcast(NOTE)
+    data["nodes"] = [*data["nodes"]]
+    steered_now = add(data).data
+    assert steered_now["extra"]["ue_links"] == [NOTE]
+    assert applied(steered_now) == ("6.model",)
+
+
+def test_strict_exits_with_three_where_something_stays_unsteered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def code(data: Json) -> int:
+        path = tmp_path / "in.json"
+        path.write_text(json.dumps(data))
+        assert main(["add", str(path), "--check"]) == 0
+        capsys.readouterr()
+        return main(["add", str(path), "--check", "--strict"])
+
+    assert code(workflow(*start(), sampler(4, "1.0", "2.0"))) == 0
+    assert code(in_part()["a second prompt"].data) == 3
+    assert "1 sampler: 1 would be steered in part (not steered: its cond2)" in capsys.readouterr().out
+    assert code(CASES["a loop of its own"].data) == 3
+    mixed = workflow(*start(), sampler(4, "1.0", "2.0"), sampler(5, "1.0", ""))
+    assert code(mixed) == 3
+    assert code(workflow(*start())) == 0
+
+
+def test_the_table_is_sound() -> None:
+    names = [(kind, name) for pack in TABLE["packs"] for kind, found in pack["nodes"].items() for name in found]
+    assert len(names) == len(set(names))
+    assert all(pack["says"].endswith(".") and "/" in pack["repository"] and pack["commit"] for pack in TABLE["packs"])
+    assert set(CARRIERS) >= {"BASIC_PIPE", "DETAILER_PIPE", "PIPE_LINE", "RGTHREE_CONTEXT"}
+    assert is_known_as("easy kSamplerTiled", "pipe sampler")
+    assert is_known_as("Anything Everywhere?", "broadcaster")
+    assert not is_known_as("Anything Everywhere!", "broadcaster")
+    assert [member(one) for one in ("pos", "POSITIVE", "optional_model", "BASE_CONDITIONING+")] == [
+        *("positive", "positive", "model", "positive"),
+    ]
+
+
+def test_the_page_is_written_from_the_table() -> None:
+    assert write_packs.PAGE.read_text(encoding="utf-8") == write_packs.page(), "Write it anew: python -m tools.docs.write_packs"

@@ -1,0 +1,69 @@
+"""Write docs/packs.md from the table of other packs' nodes: `python -m tools.docs.write_packs`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safety_steer.workflow.packs import TABLE
+
+PAGE = Path(__file__).parents[2] / "docs/packs.md"
+HEAD = """# Other packs
+
+What `safety-steer add`, and the command in ComfyUI's window, make of nodes of other packs. Written by `python -m
+tools.docs.write_packs` from the [table](../safety_steer/workflow/packs.json) that both go by.
+
+A sampler is one of three things, and the command counts them apart: **steered**; **steered in part**, when it also
+reads a prompt that a steered model does not pass on; **left alone**, with the reason. With `--strict` the command
+exits with 3 unless everything is steered.
+
+A pack that is not listed is judged by its sockets: what takes a MODEL, or a pipe that carries one, and gives a
+LATENT, an IMAGE or a GUIDER, is a sampler, and steered where its model and its prompt come in by wire. The table was
+read from the packs' own sources, at the version named; nothing here was run in ComfyUI for this page.
+
+| pack | what happens | read at |
+| --- | --- | --- |
+"""
+KINDS = {
+    "sampler": "samplers, steered by their model inputs",
+    "pipe sampler": "samplers, steered where a model comes into their pipe",
+    "pipe": "make, change or take apart a pipe: followed",
+    "first": "give the first of their inputs: followed",
+    "get": "read by a name: followed to the Set of that name in their graph",
+    "set": "kept under a name for Get",
+    "passthrough": "pass each input on by its name: followed",
+    "broadcaster": "draw wires when the workflow runs: followed as the file notes them",
+    "chain": "samplers that take on, without a model wire, that of the one before them in their latent",
+    "own loop": "sample with a loop of their own: left alone",
+    "own model": "run a model of their own: left alone",
+    "other prompt": "have no positive prompt for a steered model: left alone",
+    "prompt in model": "put a prompt into the model: samplers behind them are steered in part",
+    "prompt beside": "add texts to a prompt: samplers behind them are steered in part",
+    "no prompt": "take a model and do not sample by a prompt: not counted",
+}
+
+
+def page() -> str:
+    """Return the text of the page: a row for every pack, then its nodes by what they are."""
+    rows = (f"| [{pack['name']}](#{_anchor(pack)}) | {pack['says']} | {pack['commit']} |\n" for pack in TABLE["packs"])
+    return HEAD + "".join(rows) + "".join(map(_section, TABLE["packs"]))
+
+
+def _section(pack: Mapping[str, Any]) -> str:
+    nodes = pack["nodes"]
+    lines = "".join(f"- {KINDS[kind]}: {', '.join(f'`{name}`' for name in names)}\n" for kind, names in nodes.items())
+    return f"\n## {pack['name']}\n\n`{pack['repository']}`\n\n{lines or '- judged by its sockets' + chr(10)}"
+
+
+def _anchor(pack: Mapping[str, Any]) -> str:
+    return str(pack["name"]).lower().replace(" ", "-")
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
