@@ -271,7 +271,7 @@ def test_further_benign_prompts_change_thresholds_only() -> None:
     more = align(builders.planted_direction(), {SPACE: builders.planted_states()}, "more", extra_benign=extra).spaces[SPACE]
     for name in ("gate_weights", "gate_biases", "mean", "scale", "vectors", "probes"):
         assert torch.equal(space_tensors(more)[name], space_tensors(plain)[name]), name
-    cosines = torch.nn.functional.cosine_similarity(more.readings, plain.readings)
+    cosines = torch.nn.functional.cosine_similarity(more.tokens.readings, plain.tokens.readings)
     assert torch.allclose(cosines, torch.ones(3), atol=1e-6)
     assert float(more.gate.gate_quantiles[0, -2]) > float(plain.gate.gate_quantiles[0, -2])
     for name in ("gate_quantiles", "token_quantiles", "prompt_quantiles"):

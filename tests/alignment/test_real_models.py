@@ -74,7 +74,8 @@ def separation(aligned: AlignedDirection, safe: Tensor, unsafe: Tensor) -> float
 
 def gate_separation(aligned: AlignedDirection, safe: Tensor, unsafe: Tensor) -> float:
     """AUROC of the gate."""
-    scores = [log_odds(aligned.spaces[SPACE], part).logsumexp(-1) for part in (unsafe, safe)]
+    gate = aligned.spaces[SPACE].gate
+    scores = [log_odds(gate.gate_weights, gate.gate_biases, part).logsumexp(-1) for part in (unsafe, safe)]
     return auroc(*scores)
 
 

@@ -113,7 +113,7 @@ def test_prober_tells_what_no_line_can_tell() -> None:
     prober = train_prober(rows[train_rows][inside[train_rows]], rows[train_rows][~inside[train_rows]])
     scores = prober.scores(rows[test_rows])
     assert auroc(scores[inside[test_rows]], scores[~inside[test_rows]]) > 0.9
-    with pytest.raises(DataError, match="needs 8 requests of each kind, but got 7 unsafe"):
+    with pytest.raises(DataError, match="at least 10 states of each side, but got 7 unsafe"):
         train_prober(rows[:7], rows[7:])
 
 
