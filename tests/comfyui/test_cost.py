@@ -79,7 +79,7 @@ def test_the_conditioning_site_is_called_twice_per_run(steps: int) -> None:
     graph = Situation("wan")
     model, prompts = steer(graph.make("wan"), "wan"), graph.encoded()
     assert calls_from_outside(lambda: graph.sample(model, prompts, steps=steps)) == {
-        "apply_steer.wrapper": 1,
+        "steer_runs.wrapper": 1,
         "answers._check": 1,
     }
 
@@ -98,7 +98,7 @@ def test_the_cross_attention_site_is_called_three_times_per_run_and_once_per_cal
     counted = calls_from_outside(lambda: graph.sample(model, prompts, steps=steps))
     assert seen["calls"] == 2 * steps
     assert counted == {
-        "apply_steer.wrapper": 1,
+        "steer_runs.wrapper": 1,
         "answers._check": 1,
         "cross_attention._prepare": 1,
         "cross_attention._steer_step": seen["calls"],
