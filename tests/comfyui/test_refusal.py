@@ -52,7 +52,8 @@ def head_for(clip: Any, seed: int = 3) -> Any:
 
     tokens = torch.tensor([3, 5, 8])
     rows = library("guard").embedding_rows(writer.stack.embed_tokens, tokens, torch.device("cpu"))
-    prober = library("prober").Prober(noise(64, width), noise(64), 0.02 * noise(2, 64), noise(2))
+    network = running_comfyui.module("safety_steer.directions.prober").Prober
+    prober = network(noise(64, width), noise(64), 0.02 * noise(2, 64), noise(2))
     identity = running_comfyui.module("safety_steer.directions.source").ModelIdentity("small", "Small", width, depth)
     steer = noise(width, width)
     return library("head").RefusalHead(identity, 1, prober, steer, 0.5, 0.5, "no", "", tokens, rows.half())
