@@ -12,7 +12,7 @@ CONDITIONING, CLIP = "CONDITIONING", "CLIP"
 MAX_DEPTH = 32  # subgraphs in each other, by hand
 WRITES_MUSIC = ("YuE2GenerateMusic", "MiniMaxMusic3TextEncode")
 """Nodes whose conditioning is music that a language model has written: it holds no text that could be steered."""
-SAME_CLIP = (*PASSING, "SelectCLIPDevice", "RefuseUnsafeRequests")
+SAME_CLIP = (*PASSING, "SelectCLIPDevice")
 """Nodes that give a CLIP that says what the one they get says. Those that change it are not among them: CLIPSetLastLayer,
 T5TokenizerOptions, LoRAs, merges, hooks."""
 

@@ -16,7 +16,7 @@ import comfy.sd
 import folder_paths
 import pytest
 import torch
-from support.comfyui import quantised, tiny, words
+from support.comfyui import quantised, tiny, versions, words
 from support.families import clips
 
 ENCODERS: dict[str, Callable[[], Any]] = {
@@ -295,7 +295,7 @@ def test_a_patch_of_another_model_is_one_clear_error() -> None:
 
 
 def vision(seed: int = 0) -> Any:
-    made = comfy.clip_vision.ClipVisionModel(VISION)
+    made = versions.clip_vision(VISION)
     tiny.randomise(made.model, seed)
     return made
 

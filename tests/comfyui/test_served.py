@@ -17,7 +17,8 @@ pytestmark = pytest.mark.slow
 # Nodes of ComfyUI that take a CLIP and give one that says something else.
 CHANGES_CLIP = {
     *("CLIPSetLastLayer", "T5TokenizerOptions", "LoraLoader", "LoraLoaderBypass", "SetClipHooks"),
-    *("CLIPAttentionMultiply", "CLIPMergeSimple", "CLIPMergeSubtract", "CLIPMergeAdd", "NegateUnsafeWeights"),
+    *("CLIPAttentionMultiply", "CLIPMergeSimple", "CLIPMergeSubtract", "CLIPMergeAdd"),
+    *("NegateUnsafeWeights", "RefuseUnsafeRequests"),
 }
 
 

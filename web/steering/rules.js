@@ -68,7 +68,7 @@ export const RESULTS = ["LATENT", "GUIDER", "IMAGE", "KSAMPLER", "KSAMPLER_ADVAN
 /** Nodes whose conditioning is music that a language model has written. */
 export const WRITES_MUSIC = ["YuE2GenerateMusic", "MiniMaxMusic3TextEncode"];
 /** Nodes that give a CLIP that says what the one they get says. */
-export const SAME_CLIP = ["Reroute", "easy getNode", "easy setNode", "GetNode", "SetNode", "SelectCLIPDevice", "RefuseUnsafeRequests"];
+export const SAME_CLIP = ["Reroute", "easy getNode", "easy setNode", "GetNode", "SetNode", "SelectCLIPDevice"];
 /** How deep in each other subgraphs are looked into. */
 export const MAX_DEPTH = 32;
 /** What a block may hold besides steering: nodes that do nothing by themselves. */

@@ -1,4 +1,4 @@
-"""How versions of ComfyUI differ where the tests meet them: how an executor is made, and what widgets a node has.
+"""How versions of ComfyUI differ where the tests meet them: executors, widgets of nodes, and what a CLIP_VISION is made of.
 
 0.3.64 gives its executor the size of a cache, 0.8.0 arguments of one, and 0.33.0 wants one more of them. In 0.33.0 a widget can
 bring further widgets, by what is chosen in it, and nodes have widgets that workflows saved before do not know.
@@ -7,7 +7,10 @@ bring further widgets, by what is chosen in it, and nodes have widgets that work
 from __future__ import annotations
 
 import inspect
+import json
+import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
@@ -22,6 +25,19 @@ def executor(execution: Any, server: Any) -> Any:
     newer = "cache_args" in inspect.signature(execution.PromptExecutor.__init__).parameters
     size: dict[str, Any] = {"cache_args": GIGABYTES_KEPT} if newer else {"cache_size": 0}
     return execution.PromptExecutor(server, cache_type=execution.CacheType.CLASSIC, **size)
+
+
+def clip_vision(config: Mapping[str, Any]) -> Any:
+    """Make a CLIP_VISION of ComfyUI's class: its newest version takes a configuration, versions before a file of one."""
+    import comfy.clip_vision
+
+    kind = comfy.clip_vision.ClipVisionModel
+    if "json_config" not in inspect.getsource(kind.__init__) or "open(" not in inspect.getsource(kind.__init__):
+        return kind(config)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "config.json"
+        file.write_text(json.dumps(dict(config)), encoding="utf-8")
+        return kind(str(file))
 
 
 def widgets(types: Inputs, values: list[Any]) -> dict[str, Any]:
