@@ -39,7 +39,7 @@ UNSAFE_PROMPTS = {
     "unsafe weights": UNSAFE.replace("screaming", "(screaming:1.2)"),
 }
 PROMPTS = {**HARMLESS_PROMPTS, **UNSAFE_PROMPTS, "long with unsafe": f"{LONG}, {UNSAFE}, {LONG[:400]}"}
-JOINED = (("unsafe", "unsafe too"), ("unsafe", "harmless"), ("harmless", "empty"), ("weights", "other letters"))
+JOINED = (("unsafe", "unsafe weights"), ("unsafe too", "harmless"), ("harmless", "empty"), ("weights", "other letters"))
 
 
 @cache
