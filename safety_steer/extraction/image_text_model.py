@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import EncoderError
+from .text_model import LOCAL_FILES
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +62,11 @@ def load_image_text_model(path: str | os.PathLike[str], device: str = "auto") ->
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     transformers.utils.logging.disable_progress_bar()
     try:
-        model = transformers.AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        model = transformers.AutoModel.from_pretrained(folder, **LOCAL_FILES, dtype=torch.float32)
         if not all(hasattr(model, name) for name in ("get_text_features", "get_image_features", "vision_model")):
             raise EncoderError(f"{type(model).__name__} does not embed texts and pictures alike")
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL_FILES)
+        processor = transformers.AutoImageProcessor.from_pretrained(folder, **LOCAL_FILES)
         return ImageTextModel(folder.resolve().name, model.eval().requires_grad_(False).to(place), tokenizer, processor)
     except Exception as error:  # loaders fail in as many ways as there are broken files, and all mean this
         reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -24,6 +24,8 @@ from ..errors import DataError, EncoderError
 from .layer_hooks import EverythingKept, captured
 
 Progress = Callable[[int, int], None]
+# A folder can bring Python of its own, and transformers would ask on the terminal whether to run it.
+LOCAL_FILES = {"local_files_only": True, "trust_remote_code": False}
 TokenIds = Sequence[Sequence[int]]
 Loaded = TypeVar("Loaded")
 POOLINGS = ("mean", "last")
@@ -80,10 +82,10 @@ def load_with(
     placement = {"device_map": "auto"} if device == "auto" and on_gpu else {}
     transformers.utils.logging.disable_progress_bar()
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, **options)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL_FILES, **options)
+        config = transformers.AutoConfig.from_pretrained(folder, **LOCAL_FILES, **options)
         model, loading = class_of(config).from_pretrained(
-            folder, local_files_only=True, dtype=chosen, output_loading_info=True, **placement, **options
+            folder, **LOCAL_FILES, dtype=chosen, output_loading_info=True, **placement, **options
         )
         missing = [name for name in loading["missing_keys"] if "pooler" not in name]
         if missing:

@@ -55,7 +55,7 @@ def test_the_pack_loads_quickly_and_says_nothing(comfy: ComfyProcess) -> None:
 
 # What a demo's node says of its run, where it is not Apply Safety Steer of a prompt.
 SAYS = {
-    "demo-negate-weights": ("NegateUnsafeWeights", "weights"),
+    "demo-negate-weights": ("NegateUnsafeWeights", "negated "),
     "demo-picture-to-picture": ("ApplySafetySteer", "picture 1: flagged"),
     "demo-refuse-unsafe-prompt": ("RefuseUnsafePrompt", "flagged as violence"),
 }
