@@ -182,19 +182,19 @@ def measure_fit(_: argparse.Namespace) -> dict[str, float]:
     return result
 
 
-def wide_space(categories: int, generator: torch.Generator) -> AlignedSpace:
-    """Return a space of 4,096 channels whose benign tokens are standard normal, with categories in random directions."""
-    rows, levels = torch.randn(categories, 4096, generator=generator) / 64, torch.tensor(LEVELS).expand(categories, -1)
+def wide_space(categories: int, generator: torch.Generator, width: int = 4096) -> AlignedSpace:
+    """Return a space of `width` channels whose benign tokens are standard normal, with categories in random directions."""
+    rows, levels = torch.randn(categories, width, generator=generator) / width**0.5, torch.tensor(LEVELS).expand(categories, -1)
     groups = 2 * max(categories - 1, 1) + 1
-    tokens = TokenReading(rows, torch.zeros(categories), levels.clone(), 10 + levels, 10 + levels)
+    tokens = TokenReading(rows.clone(), torch.zeros(categories), levels.clone(), 10 + levels, 10 + levels)
     gate = PromptGate(
         prompt_readings=rows,
-        gate_weights=torch.zeros(groups, 4096),
+        gate_weights=torch.zeros(groups, width),
         gate_biases=torch.zeros(groups),
         gate_quantiles=torch.tensor(LEVELS).expand(4, -1).clone(),
         witness_weights=torch.tensor([1.0, 0.25, 0.25]),
     )
-    encoder = EncoderFingerprint(torch.zeros(4096), torch.ones(4096), torch.tensor(4.0), torch.zeros(8, 4096))
+    encoder = EncoderFingerprint(torch.zeros(width), torch.ones(width), torch.tensor(4.0), torch.zeros(8, width))
     return AlignedSpace(rows.clone(), tokens, gate, encoder)
 
 

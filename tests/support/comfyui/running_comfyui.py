@@ -1,4 +1,6 @@
-"""A real ComfyUI in this process, on the CPU, with Safety Steer loaded the way a server loads it.
+"""A real ComfyUI in this process, with Safety Steer loaded the way a server loads it.
+
+On the CPU, unless SAFETY_STEER_DEVICE says gpu.
 
 Import this module before anything of ComfyUI: the base folder has to be set before `folder_paths` is imported.
 """
@@ -38,7 +40,7 @@ comfy.options.enable_args_parsing(False)
 
 from comfy.cli_args import args  # noqa: E402
 
-args.cpu = True
+args.cpu = os.environ.get("SAFETY_STEER_DEVICE") != "gpu"
 args.base_directory = str(BASE)
 
 import folder_paths  # noqa: E402, F401
