@@ -21,7 +21,7 @@ from safety_steer.workflow import add, check, remove
 from safety_steer.workflow.editor.blocks import is_block, reports_on_block
 from safety_steer.workflow.graph import Document, Graph, inputs, nested_definitions, outputs
 from safety_steer.workflow.pack_nodes import APPLY, OWN_NODES, STEERING, SUPPLYING
-from safety_steer.workflow.plan import STEER, STEERED
+from safety_steer.workflow.plan import LEFT, STEER, STEERED
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 PICTURES = ["sdxl_refiner_prompt_example.json", "text_to_video_wan.json", "video_wan2_2_14B_t2v.json"]
@@ -198,11 +198,16 @@ def test_one_message_tells_what_became_of_the_samplers(answers: list[Json]) -> N
     for line in answers:
         verdicts = check(line["before"]["workflow"])
         (toast,) = line["toasts"]
-        number = sum(verdict.state == STEER for verdict in verdicts)
-        if number:
-            assert f"added: {number} sampler{'s' if number > 1 else ''} steered now" in toast["summary"], line["name"]
+        counts = {
+            "steered now": sum(verdict.state == STEER and not verdict.missed for verdict in verdicts),
+            "steered in part": sum(verdict.state != LEFT and bool(verdict.missed) for verdict in verdicts),
+        }
+        for words, number in counts.items():
+            text = f"{number} sampler{'s' if number > 1 else ''} {words}"
+            assert (text in toast["summary"]) if number else (words not in toast["summary"]), (line["name"], words)
         for verdict in verdicts[:8]:
             assert verdict.reason in toast["detail"], line["name"]
+            assert verdict.missed in toast["detail"], line["name"]
 
 
 def number_steered(workflow: Json) -> int:
