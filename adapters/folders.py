@@ -25,6 +25,10 @@ NODES = {
     PATCHES: "Negate Unsafe Weights",
     REFUSALS: "Refuse Unsafe Requests",
 }
+ADVICE = {
+    REFUSALS: "None comes with Safety Steer: make one for your language model with the command safety-steer refuse train, put "
+    "it in {folder}, press R in ComfyUI, and choose it in {node}."
+}
 NOUNS = {DIRECTIONS: "direction file", PAIRS: "file of pairs", PATCHES: "patch file", REFUSALS: "refusal file"}
 KINDS = {DIRECTIONS: "direction", PAIRS: "pair", PATCHES: "patch", REFUSALS: "refusal"}
 DRAWN = "drawn scenes"  # listed with the folders of pictures; a name in saved workflows
@@ -86,6 +90,11 @@ def refusal_names() -> list[str]:
 def refusal_path(name: str) -> str:
     """Return the path of a listed refusal file; raises DataError for any other name."""
     return _listed(REFUSALS, name)
+
+
+def no_refusal(name: str) -> str:
+    """Say that there is no refusal file of this name, and how to get one."""
+    return _absent(REFUSALS, name)
 
 
 def picture_folders() -> list[str]:
@@ -150,10 +159,7 @@ def _listed(kind: str, name: str) -> str:
     """Return the path of a listed file, which has to lie in one of its folders."""
     # A queued prompt can carry any string here: not every ComfyUI checks a dropdown against its list.
     if name not in folder_paths.get_filename_list(kind):
-        raise DataError(
-            f"There is no {NOUNS[kind]} '{name[:80]}'. Choose one from the list of {NODES[kind]}, or put it "
-            f"in {os.path.join(folder_paths.models_dir, kind)} first."
-        )
+        raise DataError(_absent(kind, name))
     path: str = os.path.realpath(folder_paths.get_full_path_or_raise(kind, name))
     if not any(_inside(os.path.realpath(folder), path) for folder in folder_paths.get_folder_paths(kind)):
         raise DataError(
@@ -161,6 +167,12 @@ def _listed(kind: str, name: str) -> str:
             f"itself there, and choose it again in {NODES[kind]}."
         )
     return path
+
+
+def _absent(kind: str, name: str) -> str:
+    folder = os.path.join(folder_paths.models_dir, kind)
+    advice = ADVICE.get(kind, "Choose one from the list of {node}, or put it in {folder} first.")
+    return f"There is no {NOUNS[kind]} '{name[:80]}'. {advice.format(folder=folder, node=NODES[kind])}"
 
 
 def _inside(folder: str, path: str) -> bool:

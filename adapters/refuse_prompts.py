@@ -1,10 +1,18 @@
-"""What Refuse Unsafe Prompt does with a CONDITIONING: judge its entries, find what stands in for one, say why a run stops."""
+"""What Refuse Unsafe Prompt does with a CONDITIONING: judge its entries, find what stands in for one, say why a run stops.
+
+ComfyUI asks a node which lazy inputs it needs, once or twice, and executes it then, all in the one task of a run. Verdicts wait
+in that task's context (contextvars) for the node's execution, which takes them out. They are gone with the task, also when the
+run fails in between.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from comfy_execution.utils import get_executing_context
 
 from ..safety_steer.directions.aligned import AlignedDirection
 from ..safety_steer.errors import DataError
@@ -22,6 +30,24 @@ if TYPE_CHECKING:
     from comfy.sd import CLIP
 
 MAX_LETTERS = 120  # of a prompt in the message that stops a run; by hand
+MAX_WAITING = 32  # conditionings of one list; by hand
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What was `judged`, of which conditioning, by which direction and settings."""
+
+    conditioning: Conditioning
+    direction: AlignedDirection
+    settings: SteerSettings
+    judged: list[Judged]
+
+    def of(self, conditioning: Conditioning, direction: AlignedDirection, settings: SteerSettings) -> bool:
+        """Say whether this is the verdict on these very objects."""
+        return self.conditioning is conditioning and self.direction is direction and self.settings == settings
+
+
+_waiting: ContextVar[tuple[Verdict, ...]] = ContextVar("safety_steer_waiting_verdicts", default=())
 
 
 def settings(gate: str, preset: str) -> SteerSettings:
@@ -29,9 +55,21 @@ def settings(gate: str, preset: str) -> SteerSettings:
     return replace(PRESETS[preset], gate=gate)
 
 
-def judged(conditioning: Conditioning, direction: AlignedDirection, gate: str, preset: str) -> list[Judged]:
-    """Judge every entry. Raises MismatchError for text the direction is not aligned to."""
-    return judge([entry_of(*pair) for pair in conditioning], direction, settings(gate, preset))
+def judged(conditioning: Conditioning, direction: AlignedDirection, gate: str, preset: str, last: bool) -> list[Judged]:
+    """Judge every entry, or return the verdict that waits in this run; it waits on unless this is the `last` time it is wanted.
+
+    Raises MismatchError for text the direction is not aligned to.
+    """
+    how, waiting = settings(gate, preset), _waiting.get()
+    found = next((verdict for verdict in waiting if verdict.of(conditioning, direction, how)), None)
+    if found is None:
+        entries = [entry_of(*pair) for pair in conditioning]
+        found = Verdict(conditioning, direction, how, judge(entries, direction, how))
+    others = tuple(verdict for verdict in waiting if verdict is not found)
+    # Outside a run nothing ends the context, and so nothing may wait in it.
+    keep = not last and get_executing_context() is not None
+    _waiting.set((*others, found)[-MAX_WAITING:] if keep else others)
+    return found.judged
 
 
 def stand_in(safe_prompt: str, clip: CLIP | None, replacement: Conditioning | None) -> Entry:

@@ -1,7 +1,7 @@
 """AutoSteer's prober as a gate: trained in SmolLM2-135M, carried by the reverse benign map, beside the gate there is.
 
     python -m benchmarks.prober --models MODELS --pairs merged_pairs.jsonl --data DATA [--targets minilm mpnet]
-        [--read-source [--states KEPT]] [--seed 0] [--quick] [-o results/prober.json]
+        [--read-source [--states KEPT]] [--seed 0] [--quick] [-o results/prober.json] [--page docs/gate.md]
 
 The prober (arXiv 2507.13255) learns at the source's layer with the highest Safety Awareness Score: from what the direction
 holds, which is what the gate is taught with too (unsafe states, each the mean of four prompts that are alike, and the harmless
@@ -55,6 +55,7 @@ FROM_PAIRS = {
 TOGETHER = 512
 CERTAIN = 0.05
 HARD, LEFT_ALONE = "overt", "OVERT, harmless side left alone"
+BEGIN, END = "<!-- prober -->", "<!-- /prober -->"
 Json = dict[str, Any]
 States = dict[str, Tensor]
 
@@ -232,6 +233,33 @@ def better(results: Json) -> list[str]:
     return [name for name, test in found if test["p"] < level and test["prober_only"] > test["gate_only"]]
 
 
+def tables(results: Json) -> str:
+    """Lay out what is flagged at the same number of harmless prompts as Markdown, in per cent, a table for each target."""
+    parts = []
+    for entry in results["targets"].values():
+        names = list(entry["rows"][0]["sets"])
+        heads = [*(f"{name}, unsafe" for name in names), f"{names[-1]}, harmless", "unsafe sentence in a long prompt"]
+        lines = [f"| in {entry['target']}, {entry['harmless_flagged']} of 2,724 flagged | {' | '.join(heads)} |"]
+        lines.append("|" + " --- |" * (len(heads) + 1))
+        for row in entry["rows"]:
+            shares = [*(found["unsafe"] for found in row["sets"].values()), row["sets"][names[-1]]["safe"]]
+            cells = [_cell(found) for found in (*shares, row["composites"]["inside"])]
+            lines.append(f"| {row['method'].removesuffix(' there is')} | {' | '.join(cells)} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _cell(found: Json) -> str:
+    value, low, high = (round(100 * found[name]) for name in ("share", "low", "high"))
+    return f"{value} ({low}-{high})"
+
+
+def write_page(page: Path, text: str) -> None:
+    """Put the tables between their marks."""
+    head, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    page.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
 def _ordinary(prompts: Prompts) -> list[str]:
     return [text for name in ("COCO", "Parti", "artists") for text in prompts.benign[name]]
 
@@ -252,6 +280,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dtype", default="float32", choices=("float32",))
     parser.add_argument("--quick", action="store_true", help="a few prompts of each kind, to try the script")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "results" / "prober.json")
+    parser.add_argument("--page", type=Path, help="put the tables of everything measured into this page, docs/gate.md")
     return parser.parse_args()
 
 
@@ -278,6 +307,8 @@ def main() -> None:
             print(f"{name}: measured in {time.perf_counter() - began:.0f} s", flush=True)
         results["better_than_the_gate"] = better(results)
         write(options.output, results)
+    if options.page is not None:
+        write_page(options.page, tables(results))
     print("better than the gate beyond noise:", "; ".join(results["better_than_the_gate"]) or "nowhere")
 
 

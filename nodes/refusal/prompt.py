@@ -115,7 +115,8 @@ class RefuseUnsafePrompt(io.ComfyNode):
         **_: Any,
     ) -> list[str]:
         """Name what is needed and not computed yet: of an unsafe prompt the replacement, or the CLIP."""
-        if not any(one.refused for one in _judged(conditioning, direction, when_unsafe, gate, preset)):
+        judged = _judged(conditioning, direction, when_unsafe, gate, preset, last=False)
+        if not any(one.refused for one in judged):
             return []
         if when_unsafe == REPLACE and replacement is not NOT_CONNECTED:
             return ["replacement"] if replacement is None else []
@@ -139,7 +140,7 @@ class RefuseUnsafePrompt(io.ComfyNode):
         from ...adapters.sampling.refusals import in_place, said
         from ...safety_steer.errors import RefusedError
 
-        judged = _judged(conditioning, direction, when_unsafe, gate, preset)
+        judged = _judged(conditioning, direction, when_unsafe, gate, preset, last=True)
         refused = any(one.refused for one in judged)
         text = said(judged, direction, BECAME[when_unsafe])
         node_text.show(cls.hidden.unique_id, text)
@@ -157,12 +158,16 @@ class RefuseUnsafePrompt(io.ComfyNode):
         return io.NodeOutput(pairs, True, ui=ui.PreviewText(text))
 
 
-def _judged(conditioning: Conditioning, direction: AlignedDirection, when_unsafe: str, gate: str, preset: str) -> list[Judged]:
-    """Check the choices, and judge every entry."""
+def _judged(
+    conditioning: Conditioning, direction: AlignedDirection, when_unsafe: str, gate: str, preset: str, last: bool
+) -> list[Judged]:
+    """Check the inputs, and judge every entry; not the `last` time, the verdict waits for the node's execution."""
     from ...adapters import refuse_prompts
+    from ...safety_steer.steering.steer_pictures import require_text
 
+    require_text(direction, f"direction of {NODE}")
     checked_choice("when_unsafe", when_unsafe, WAYS, NODE)
     checked_choice("gate", gate, OPEN_GATES, NODE)
     checked_choice("preset", preset, PRESETS, NODE)
     # Both gates open at the same prompts, and a run cannot stop in part.
-    return refuse_prompts.judged(conditioning, direction, HARD if when_unsafe == STOP else gate, preset)
+    return refuse_prompts.judged(conditioning, direction, HARD if when_unsafe == STOP else gate, preset, last)

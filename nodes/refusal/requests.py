@@ -12,6 +12,7 @@ from ..inputs import CATEGORY, search_aliases
 if TYPE_CHECKING:
     from comfy.sd import CLIP
 
+NONE_YET = "none yet: make one first"  # an empty list would be an error that says nothing
 MAX_FACTOR = 4.0  # by hand, and part of saved workflows
 
 
@@ -32,7 +33,7 @@ class RefuseUnsafeRequests(io.ComfyNode):
                 io.Clip.Input("clip", tooltip="The CLIP that writes the text. It is not changed: the node gives a clone."),
                 io.Combo.Input(
                     "refusal_name",
-                    options=folders.refusal_names(),
+                    options=folders.refusal_names() or [NONE_YET],
                     tooltip="A file in models/safety_refusals, made for this very model by the command safety-steer refuse "
                     "train.",
                 ),
@@ -80,6 +81,13 @@ class RefuseUnsafeRequests(io.ComfyNode):
 
         made = refusing(clip, head, strength * head.strength, threshold or head.threshold, tell)
         return io.NodeOutput(made)
+
+    @classmethod
+    def validate_inputs(cls, refusal_name: str | None = None) -> bool | str:
+        """Say what to do when the chosen file is not there; one that comes over a wire is None here, and checked later."""
+        if refusal_name is None or refusal_name in folders.refusal_names():
+            return True
+        return folders.no_refusal(str(refusal_name))
 
     @classmethod
     def fingerprint_inputs(cls, refusal_name: str, **_: object) -> str:

@@ -22,6 +22,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "other": refusals.save_writer(folder / "other", seed=1),
         "wide": refusals.save_writer(folder / "wide", width=64),
         "requests": builders.write_pairs(folder / "requests.jsonl", refusals.pairs()),
+        "one_sided": builders.write_prompts(folder / "one.jsonl", ['{"safe": "the old map", "unsafe": " ", "category": "x"}']),
         "few": builders.write_pairs(folder / "few.jsonl", refusals.pairs(31)),
         "harmless": builders.write_prompts(folder / "harmless.txt", builders.sentences(12)),
         "unsafe_too": builders.write_prompts(folder / "too.txt", [refusals.pairs()[3].unsafe]),
@@ -72,6 +73,8 @@ def test_evaluate_counts_with_and_without(made: dict[str, str], capsys: Capture)
 
 
 BAD = [
+    (["train", "writer", "--requests", "one_sided", "-o", "{new}"], "row 1 has no 'unsafe'"),
+    (["evaluate", "writer", "file", "--requests", "one_sided"], "row 1 has no 'unsafe'"),
     (["train", "writer", "--requests", "few", "-o", "{new}"], "needs 32 pairs of requests or more, but got 31"),
     (["train", "writer", "--requests", "requests", "-o", "{new}", "--strength", "0"], "cannot be trained for strength 0"),
     (["train", "writer", "--requests", "requests", "-o", "{new}", "--strength", "nan"], "Expected a strength from 0 to 10"),

@@ -21,6 +21,8 @@ import nodes
 EXAMPLES = sorted((running_comfyui.REPOSITORY / "example_workflows").glob("*.json"))
 DEMOS = [path for path in EXAMPLES if path.stem.startswith("demo-")]
 OTHERS = [path for path in EXAMPLES if path not in DEMOS]
+WRITING = "refuse-unsafe-requests"  # runs in test_refusal.py, which has a language model and a file for it
+needs_writing = pytest.mark.skipif("TextGenerate" not in nodes.NODE_CLASS_MAPPINGS, reason="this ComfyUI writes no text")
 ENCODERS = {"text-to-image": "sd15", "image-to-image": "sd15", "make-a-direction": "qwen_image"}
 PICTURE = "example.png"
 TITLE_HEIGHT = 30
@@ -31,6 +33,7 @@ SERVER_FILES = {
     "CLIPVisionLoader": "clip_name",
     "VAELoader": "vae_name",
     "LoadSafetyDirection": "direction_name",
+    "RefuseUnsafeRequests": "refusal_name",
 }
 # What makes a run small: of the steps of two samplers in a row, each does one. The prompt is one that small text encoders know.
 SMALL = {"width": 64, "height": 64, "length": 5, "max_anchors": 128, "text": words.DANGEROUS, "pictures": captioned.FOLDER}
@@ -94,13 +97,17 @@ def test_there_is_one_for_everything_that_people_do() -> None:
         *("demo-refuse-unsafe-prompt", "demo-text-to-image", "demo-text-to-video"),
     ]
     assert [path.stem for path in OTHERS] == [
-        *("image-to-image", "image-to-video", "make-a-direction", "picture-to-video"),
+        *("image-to-image", "image-to-video", "make-a-direction", "picture-to-video", WRITING),
         *("text-to-image", "text-to-video", "two-model-video"),
     ]
 
 
+def _cases(paths: list[Path]) -> list[Any]:
+    return [pytest.param(path, id=path.stem, marks=[needs_writing] if path.stem == WRITING else []) for path in paths]
+
+
 @pytest.mark.usefixtures("_files")
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", _cases(EXAMPLES))
 def test_an_example_is_valid(path: Path) -> None:
     graph = to_api(_read(path))
     valid, error, _, node_errors = running_comfyui.validate(graph)
@@ -110,6 +117,8 @@ def test_an_example_is_valid(path: Path) -> None:
         assert used >= {"ExtractSafetyDirection", "SaveSafetyDirection", "AlignSafetyDirection", "SafetyScore"}
     elif path.stem == "demo-refuse-unsafe-prompt":
         assert used >= {"LoadSafetyDirection", "AlignSafetyDirection", "RefuseUnsafePrompt"}
+    elif path.stem == WRITING:
+        assert used >= {"RefuseUnsafeRequests", "TextGenerate"}
     elif path.stem == "demo-negate-weights":
         assert used >= {"LoadDemoGenerator", "NegateUnsafeWeights"}
     else:
@@ -170,7 +179,7 @@ def _captioned() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_files", "_captioned")
-@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in OTHERS if path.stem != WRITING], ids=lambda path: path.stem)
 def test_an_example_runs_on_small_models(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     graph = _small(to_api(_read(path)))
     with small_loaders.in_place(ENCODERS.get(path.stem, "wan")), caplog.at_level("INFO", "safety_steer"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,9 @@ import pytest
 import torch
 from support.comfyui import tiny
 from support.families import clips
+from test_examples import to_api
+
+import nodes
 
 FAMILIES = ("z_image", "lumina2", "ltxav", "flux2_klein")
 REQUEST, OTHER = "a cat on a table near a lake", "describe a dog in the garden at night"
@@ -190,7 +194,7 @@ def test_the_node_takes_strength_and_threshold_from_the_file(files: Any) -> None
 @pytest.mark.parametrize(
     ("name", "kind", "says"),
     [
-        ("absent.safetensors", "DataError", "There is no refusal file .* list of Refuse Unsafe Requests"),
+        ("absent.safetensors", "DataError", "There is no refusal file .* make one .* choose it in Refuse Unsafe Requests"),
         ("../safety_directions/x.safetensors", "DataError", "There is no refusal file"),
         ("broken.safetensors", "FileFormatError", "not a safetensors file or is cut short"),
         ("other.safetensors", "MismatchError", "has other embeddings"),
@@ -200,6 +204,62 @@ def test_a_wrong_file_is_one_clear_error(name: str, kind: str, says: str) -> Non
     error = getattr(running_comfyui.module("safety_steer.errors"), kind)
     with pytest.raises(error, match=says):
         run(clips.clip("z_image"), name)
+
+
+def example() -> dict[str, Any]:
+    """The example workflow as the server takes it, with short answers."""
+    path = running_comfyui.REPOSITORY / "example_workflows" / "refuse-unsafe-requests.json"
+    graph = to_api(json.loads(path.read_text(encoding="utf-8")))
+    for each in graph.values():
+        if each["class_type"] == "TextGenerate":
+            each["inputs"]["max_length"] = TOKENS
+    return graph
+
+
+def shown(outputs: dict[str, Any], graph: dict[str, Any]) -> list[str]:
+    return [outputs[number]["text"][0] for number, each in graph.items() if each["class_type"] == "PreviewAny"]
+
+
+@writes
+def test_the_example_says_what_to_do_where_there_is_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_paths, "get_filename_list", listed := with_model(folder_paths.get_filename_list))
+    assert not listed("safety_refusals")
+    graph = example()
+    _, _, outputs, node_errors = running_comfyui.validate(graph)
+    # What is written without the node is shown all the same.
+    previews = [number for number, each in graph.items() if each["class_type"] == "PreviewAny"]
+    assert [number for number in previews if number in outputs] == previews[1:]
+    [number] = [number for number, each in graph.items() if each["class_type"] == "RefuseUnsafeRequests"]
+    [error] = node_errors[number]["errors"]
+    assert "There is no refusal file 'qwen3-4b-refusal.safetensors'. None comes with Safety Steer: make one" in error["details"]
+    assert "safety-steer refuse train" in error["details"]
+    assert str(FOLDER) in error["details"]
+    options = nodes.NODE_CLASS_MAPPINGS["RefuseUnsafeRequests"].INPUT_TYPES()["required"]["refusal_name"]
+    assert "none yet: make one first" in str(options)
+
+
+@writes
+@pytest.mark.parametrize("threshold", [1e-6, 1.0])
+def test_the_example_shows_what_is_written_with_and_without(
+    threshold: float, files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, clip = example(), clips.clip("z_image")
+    [node] = [each for each in graph.values() if each["class_type"] == "RefuseUnsafeRequests"]
+    replace(files, threshold=threshold).save(FOLDER / node["inputs"]["refusal_name"])
+    folder_paths.filename_list_cache.clear()
+    monkeypatch.setattr(folder_paths, "get_filename_list", with_model(folder_paths.get_filename_list))
+    monkeypatch.setattr(nodes.CLIPLoader, "load_clip", lambda *_args, **_chosen: (clip,))
+    queue = running_comfyui.Queue()
+    refusing, plain = shown(queue.run(graph), graph)
+    assert plain
+    assert (refusing == plain) is (threshold == 1.0)
+    queue.run(graph)
+    assert queue.executed == []
+
+
+def with_model(original: Any) -> Any:
+    """List the language model of the example too."""
+    return lambda name: [*original(name), *(["qwen_3_4b.safetensors"] if name == "text_encoders" else [])]
 
 
 @writes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,7 +12,7 @@ from support.comfyui import running_comfyui  # isort: skip
 import pytest
 import test_demo_generator as demo
 import torch
-from support.comfyui import small_demo, tiny, words
+from support.comfyui import pictures, small_demo, tiny, words
 from support.families import clips
 from test_queue import LATENTS, TinyKeeper, TinyLoader, graph, node
 from test_steering import SAMPLERS, Conditioning, apply_conditioning, ksampler, prompts
@@ -241,6 +243,12 @@ def test_text_of_another_encoder_is_an_error() -> None:
         refuse(prompts("sdxl")[0], tiny.aligned("sd15"))
 
 
+def test_a_direction_for_pictures_is_an_error() -> None:
+    said = "Expected a direction for text, but direction of Refuse Unsafe Prompt is fitted to pictures"
+    with pytest.raises(errors().MismatchError, match=said):
+        refuse(prompts("sd15")[0], pictures.aligned())
+
+
 def test_every_key_that_encoders_give_is_known_as_text() -> None:
     is_text = running_comfyui.module("safety_steer.directions.text_spaces").is_text
     given: set[str] = set()
@@ -330,6 +338,101 @@ def test_a_run_that_stops_names_the_prompt(connected: bool) -> None:
     [said] = [data["exception_message"] for event, data in queue.executor.status_messages if event == "execution_error"]
     harmless_too = "" if connected else f"'{words.HARMLESS}' or "
     assert f"the prompt {harmless_too}'{words.DANGEROUS}' is flagged as weapons" in said
+
+
+class Broken:
+    """A replacement that cannot be made."""
+
+    RETURN_TYPES = ("CONDITIONING",)
+    FUNCTION = "fail"
+    CATEGORY = "test"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
+        return {"required": {"clip": ("CLIP",)}}
+
+    def fail(self, **_: Any) -> None:
+        raise RuntimeError("broken replacement")
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Note every time that the gate is asked about a conditioning: what it said, without keeping it alive."""
+    module, found = running_comfyui.module("adapters.refuse_prompts"), list[Any]()
+    judge = module.judge
+
+    def noted(*args: Any) -> Any:
+        verdicts = judge(*args)
+        found.append(weakref.ref(verdicts[0]))
+        return verdicts
+
+    monkeypatch.setattr(module, "judge", noted)
+    return found
+
+
+@pytest.mark.usefixtures("_loaders")
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("prompt", [words.DANGEROUS, words.HARMLESS], ids=["unsafe", "harmless"])
+@pytest.mark.parametrize("wires", [{"clip": ["load", 1]}, {"replacement": ["other", 0]}], ids=lambda wires: next(iter(wires)))
+def test_a_run_asks_the_gate_once_and_keeps_nothing(
+    prompt: str, way: str, wires: dict[str, Any], judged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, encoded = tiny.clip("sd15"), list[Any]()
+    encode = type(clip).encode_from_tokens_scheduled
+    noted = lambda self, tokens, *args, **more: (encoded.append(tokens), encode(self, tokens, *args, **more))[1]  # noqa: E731
+    monkeypatch.setattr(type(clip), "encode_from_tokens_scheduled", noted)
+    made = {**refusing("sd15", prompt, way, **wires), "other": node("CLIPTextEncode", clip=["load", 1], text=SAFE)}
+    unsafe, queue = prompt == words.DANGEROUS, running_comfyui.Queue()
+    valid, error, outputs, node_errors = running_comfyui.validate(made)
+    assert valid, (error, node_errors)
+    for _ in range(1 if unsafe and way == "stop" else 2):  # a second queue executes nothing
+        queue.executor.execute(made, "once", {"client_id": "test"}, outputs)
+        assert queue.executor.success is not (unsafe and way == "stop")
+        assert len(judged) == 1
+        assert encoded.count(clip.tokenize(prompt)) == 1
+        assert encoded.count(clip.tokenize(SAFE)) == (unsafe and way == "replace")
+    gc.collect()
+    assert judged[0]() is None
+
+
+@pytest.mark.usefixtures("_loaders")
+def test_a_run_that_fails_in_between_keeps_nothing_and_the_next_one_asks_anew(
+    judged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(nodes.NODE_CLASS_MAPPINGS, "Broken", Broken)
+    made = {
+        **refusing("sd15", words.DANGEROUS, replacement=["broken", 0]),
+        "broken": node("Broken", clip=["load", 1]),
+    }
+    queue = running_comfyui.Queue()
+    for times in (1, 2):
+        valid, error, outputs, node_errors = running_comfyui.validate(made)
+        assert valid, (error, node_errors)
+        queue.executor.execute(made, f"broken {times}", {"client_id": "test"}, outputs)
+        assert not queue.executor.success
+        assert len(judged) == times
+        gc.collect()
+        assert judged[-1]() is None
+
+
+@pytest.mark.usefixtures("_loaders")
+def test_two_nodes_with_other_settings_are_judged_apart(judged: list[Any]) -> None:
+    made = refusing("sd15", words.DANGEROUS, clip=["load", 1])
+    second = {**made["refuse"]["inputs"], "preset": "off", "when_unsafe": "steer"}
+    made["second"] = node("RefuseUnsafePrompt", **second)
+    made["both"] = node("ConditioningCombine", conditioning_1=["refuse", 0], conditioning_2=["second", 0])
+    made["sample"]["inputs"]["positive"] = ["both", 0]
+    outputs = running_comfyui.Queue().run(made)
+    assert len(judged) == 2
+    assert "flagged as weapons" in outputs["refuse"]["text"][0]
+    assert "nothing is refused" in outputs["second"]["text"][0]
+
+
+def test_outside_a_run_nothing_waits(judged: list[Any]) -> None:
+    kind = nodes.NODE_CLASS_MAPPINGS["RefuseUnsafePrompt"]
+    assert kind.check_lazy_status(prompts("sd15")[0], tiny.aligned("sd15"), clip=None) == ["clip"]
+    gc.collect()
+    assert judged[0]() is None
 
 
 def test_it_stands_beside_an_apply_node() -> None:

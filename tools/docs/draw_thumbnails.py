@@ -42,6 +42,7 @@ CAPTIONS = {
     "image-to-video": "Image to video, Wan 2.1",
     "picture-to-video": "Image to video, the picture steered too",
     "two-model-video": "Text to video, Wan 2.2: two models",
+    "refuse-unsafe-requests": "A prompt enhancer that refuses",
     "make-a-direction": "Make a direction of your own",
     "demo-image-to-image": "A prompt with a knife, drawn over a picture",
     "demo-picture-to-picture": "A picture in, new ones of its scene out",

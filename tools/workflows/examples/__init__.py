@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import demos, directions, negation, pictures, videos
+from . import demos, directions, negation, pictures, requests, videos
 from .sheet import Sheet
 
 WORKFLOWS: dict[str, Callable[[Sheet], None]] = {
@@ -21,6 +21,7 @@ WORKFLOWS: dict[str, Callable[[Sheet], None]] = {
     "image-to-video": videos.image_to_video,
     "picture-to-video": videos.picture_to_video,
     "two-model-video": videos.two_models,
+    "refuse-unsafe-requests": requests.refuse_requests,
     "make-a-direction": directions.make_a_direction,
 }
 

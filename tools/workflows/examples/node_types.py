@@ -12,6 +12,7 @@ from safety_steer.workflow.pack_nodes import PACK, PACK_NODES, OwnNode
 from tools.docs.write_pack_nodes import WIDGETS
 
 SEEDS = {"seed", "noise_seed"}
+DYNAMIC = "COMFY_DYNAMICCOMBO_V3"  # a choice that has further widgets; "off" has none
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Input:
     @property
     def is_widget(self) -> bool:
         """Whether the value is typed or chosen on the node."""
-        return self.kind in WIDGETS
+        return self.kind in (*WIDGETS, DYNAMIC)
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ def _stock(inputs: str, outputs: str = "", **widgets: Any) -> NodeType:
     sockets = [part.split() for part in inputs.split(", ") if part]
     made = [Input(name, kind.rstrip("?"), optional=kind.endswith("?")) for name, kind in sockets]
     kinds = {bool: "BOOLEAN", int: "INT", float: "FLOAT"}
-    texts = {"text", "filename_prefix"}
+    named = {**dict.fromkeys(("text", "filename_prefix", "prompt", "value"), "STRING"), "sampling_mode": DYNAMIC}
     for name, value in widgets.items():
-        made.append(Input(name, kinds.get(type(value), "STRING" if name in texts else "COMBO"), value))
+        made.append(Input(name, kinds.get(type(value), named.get(name, "COMBO")), value))
     found = [part.split() for part in outputs.split(", ") if part]
     return NodeType(tuple(made), tuple((part[0], part[-1]) for part in found))
 
@@ -97,6 +98,17 @@ STOCK = {
     "ImageScaleBy": _stock("image IMAGE", "IMAGE", upscale_method="nearest-exact", scale_by=4.0),
     "SaveImage": _stock("images IMAGE", filename_prefix="SafetySteer"),
     "PreviewImage": _stock("images IMAGE"),
+    "PrimitiveStringMultiline": _stock("", "STRING", value=""),
+    "TextGenerate": _stock(
+        "clip CLIP, image IMAGE?, video IMAGE?, audio AUDIO?",
+        "generated_text STRING",
+        prompt="",
+        max_length=256,
+        sampling_mode="off",
+        thinking=False,
+        use_default_template=True,
+    ),
+    "PreviewAny": _stock("source *"),
     "CreateVideo": _stock("images IMAGE, audio AUDIO?", "VIDEO", fps=16.0),
     "SaveVideo": _stock("video VIDEO", filename_prefix="video/SafetySteer", format="auto", codec="auto"),
 }
