@@ -14,10 +14,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 APPLY = "ApplySafetySteer"
-GIVES = {"LATENT", "IMAGE", "GUIDER", "KSAMPLER", "KSAMPLER_ADVANCED", "UPSCALER", "PK_HOOK", "DETAILER_HOOK", "REGIONAL_PROMPTS"}
+GIVES = {
+    "LATENT",
+    "IMAGE",
+    "GUIDER",
+    "KSAMPLER",
+    "KSAMPLER_ADVANCED",
+    "UPSCALER",
+    "PK_HOOK",
+    "DETAILER_HOOK",
+    "REGIONAL_PROMPTS",
+}
 """What samplers, guiders and those that sample later give."""
-CARRIER = re.compile(r"PIPE|CONTEXT|TUPLE")
+CARRIER = re.compile(r"BASIC_PIPE|DETAILER_PIPE|PIPE_LINE|RGTHREE_CONTEXT|SDXL_TUPLE")
 DRAWS_NOTHING = re.compile(r"UPSCALE|SAM|VISION|STYLE|CONTROL|DEPTH|DETECT|SEGM|BBOX|CLIP|LLM|VLM|LLAVA|FLORENCE|CAPTION")
+PROMPT = re.compile(r"PROMPT|COND|EMBED")
+"""Types of what may be a prompt of a model of somebody's own."""
 ANY = ("*", "COMFY_MATCHTYPE_V3", "None")
 ENTRY, EXIT = -10, -20
 
@@ -141,12 +153,15 @@ def exported(data: Mapping[str, Any], learned: Learned) -> Net:
 def suspects(net: Net) -> Iterator[tuple[Key, Node]]:
     """Yield what may sample: a model or what carries one comes in by a wire, and a latent, a picture or a guider goes out.
 
-    A guider that comes in has its model already, and a node that gives nothing but models is a patch.
+    A model of somebody's own may as well upscale or detect: who takes one is a suspect when a latent goes out or a prompt
+    comes in.
     """
     for key, node in net.nodes.items():
         kinds = {part for _, kind in node.gives for part in kind.split(",")}
         fed = [one for one in node.takes if one.start is not None]
-        if node.type not in net.inner and kinds & GIVES and any(map(_holds_model, fed)):
+        if node.type in net.inner or not kinds & GIVES or not any(map(_holds_model, fed)):
+            continue
+        if not is_foreign(node) or "LATENT" in kinds or any(PROMPT.search(one.kind.upper()) for one in fed):
             yield key, node
 
 
@@ -156,10 +171,13 @@ def is_foreign(node: Node) -> bool:
 
 
 def unsteered(net: Net, node: Node) -> list[str]:
-    """Return the names of the MODEL inputs of a node, or without any of its carriers, that no Apply lies before."""
+    """Return the names of the MODEL inputs of a node, or without any of its carriers, that no Apply lies before.
+
+    A model that is called negative draws no positive prompt.
+    """
     fed = [one for one in node.takes if one.start is not None]
     models = [one for one in fed if "MODEL" in one.kind.split(",")] or [one for one in fed if _holds_model(one)]
-    return [one.name for one in models if one.start and not _reaches(net, one.start)]
+    return [one.name for one in models if one.start and "negative" not in one.name and not _reaches(net, one.start)]
 
 
 def _holds_model(socket: Socket) -> bool:
@@ -225,7 +243,9 @@ def _broadcast(key: str, graph: Mapping[str, Any]) -> dict[tuple[str, int], Star
     return {
         (str(one["downstream"]), one["downstream_slot"]): (key, str(one["upstream"]), one["upstream_slot"])
         for one in (notes if isinstance(notes, list) else [])
-        if isinstance(one, dict) and isinstance(one.get("upstream_slot"), int) and {"upstream", "downstream", "downstream_slot"} <= set(one)
+        if isinstance(one, dict)
+        and isinstance(one.get("upstream_slot"), int)
+        and {"upstream", "downstream", "downstream_slot"} <= set(one)
     }
 
 

@@ -47,6 +47,8 @@ REASONS = {
 }
 OWN = ("own_loop", "own_prompt", "own_model", "own_model_wan", "own_model_conditioning", "group_node")
 """Reasons of samplers that do not run ComfyUI's own sampling on a model that could be steered."""
+UNCONNECTED = ("empty_input", "broken_wire", "no_prompt", "no_clip")
+"""Reasons of samplers that ComfyUI would refuse to run as the file is: an input that has to be connected is not."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -68,7 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.output:
         options.output.write_text(text + "\n", encoding="utf-8")
     if options.listed:
-        options.listed.write_text("".join(f"{row['repository']} {row['path']}\n" for row in rows if row["read"]), encoding="utf-8")
+        options.listed.write_text(
+            "".join(f"{row['repository']} {row['path']}\n" for row in rows if row["read"]), encoding="utf-8"
+        )
     print(text)
 
 
@@ -151,9 +155,7 @@ def tried(workflow: WorkflowFile, learned: Learned, start: float) -> tuple[dict[
     return found, seconds, list(judged(workflow, change.data, change.verdicts, learned))
 
 
-def judged(
-    workflow: WorkflowFile, after: Any, verdicts: Sequence[Verdict], learned: Learned
-) -> Iterator[dict[str, str]]:
+def judged(workflow: WorkflowFile, after: Any, verdicts: Sequence[Verdict], learned: Learned) -> Iterator[dict[str, str]]:
     """Hold every suspect against what is said of it and what was done."""
     said: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
@@ -218,7 +220,11 @@ def counted(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the counts of all files."""
     read = [row for row in rows if row["read"]]
     found = [one for row in read for one in row["suspects"]]
-    own = [one for one in found if not one["foreign"] and one["reason"] not in OWN and one["outcome"] != NO_SAMPLER]
+    own = [
+        one
+        for one in found
+        if not one["foreign"] and one["reason"] not in (*OWN, *UNCONNECTED) and one["outcome"] != NO_SAMPLER
+    ]
     done = sum(one["outcome"] in (STEERED, IN_PART) for one in own)
     seconds = [row["seconds"] for row in read]
     named = {
@@ -233,7 +239,11 @@ def counted(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "refused": dict(Counter(row["refused"] for row in rows if not row["read"]).most_common()),
         "seconds": {"median": round(statistics.median(seconds), 3), "largest": round(max(seconds), 3)},
         "suspects": dict(Counter(one["outcome"] for one in found).most_common()),
-        "samplers that run ComfyUI's own sampling": {"all": len(own), "steered": done, "percent": round(100 * done / len(own), 2)},
+        "samplers that run ComfyUI's own sampling": {
+            "all": len(own),
+            "steered": done,
+            "percent": round(100 * done / len(own), 2),
+        },
         "left alone": dict(Counter(one["reason"] for one in found if one["outcome"] == LEFT_ALONE).most_common()),
         "not mentioned": dict(Counter(one["type"] for one in found if one["outcome"] == SILENT).most_common()),
         "in name only": dict(Counter(one["type"] for one in found if one["outcome"] == IN_NAME).most_common()),

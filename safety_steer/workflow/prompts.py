@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from .graph import ENTRY, MUTED, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, outputs
+from .packs import GETS, TEXTS, is_known_as
 from .trace import PASSING, Walker, is_pipe
 
 CONDITIONING, CLIP = "CONDITIONING", "CLIP"
@@ -85,7 +86,8 @@ def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Pro
         waiting += further
         if not clips and not further:
             bare = not off and any(is_kind(socket, CLIP) and not graph.is_fed(socket) for socket in inputs(node))
-            (found.hidden if wire.member else found.bare if bare else found.ends).append(node["type"])
+            if node["type"] not in PASSING or is_known_as(node["type"], GETS):
+                (found.hidden if wire.member else found.bare if bare else found.ends).append(node["type"])
     return found
 
 
@@ -95,15 +97,24 @@ def _clips(graph: Graph, node: Json, wire: Wire) -> list[Wire]:
     A loader that encodes a prompt of its own gives the CLIP it does it with.
     """
     gives, slot = outputs(node), wire.slot
-    untold = any(is_untold(socket.get("type")) for socket in gives[slot : slot + 1])
-    if not untold and not wire.member and not any(is_kind(socket, CONDITIONING) for socket in gives):
+    becomes = any(
+        is_untold(socket.get("type")) or any(is_kind(socket, one) for one in TEXTS) for socket in gives[slot : slot + 1]
+    )
+    if not becomes and not wire.member and not any(is_kind(socket, CONDITIONING) for socket in gives):
         return []
     fed = [socket for socket in inputs(node) if graph.is_fed(socket)]
     if (wire.member and any(map(is_pipe, fed))) or (wire.member and any(is_kind(socket, CONDITIONING) for socket in fed)):
         return []
     if not any(is_kind(socket, CONDITIONING) or is_kind(socket, CLIP) or is_pipe(socket) for socket in fed):
         return [Wire(node["id"], place) for place, socket in enumerate(gives) if is_kind(socket, CLIP)][:1]
-    return [source for socket in fed if is_kind(socket, CLIP) and (source := graph.source(socket))]
+    clips = _of_part([socket for socket in fed if is_kind(socket, CLIP)], gives[slot : slot + 1])
+    return [source for socket in clips if (source := graph.source(socket))]
+
+
+def _of_part(clips: list[Json], given: list[Json]) -> list[Json]:
+    """Return, of several CLIPs, the one called after the same part as what is given, such as base or refiner."""
+    parts = [str(socket.get("name")).partition("_")[0] for socket in given]
+    return [socket for socket in clips if str(socket.get("name")).partition("_")[0] in parts] or clips
 
 
 def _within(walker: Walker, graph: Graph, node: Json, inner: Graph, at: Wire, found: Prompt, depth: int) -> list[Wire]:

@@ -2,7 +2,7 @@
 // The rules are those of `safety-steer add` (safety_steer/workflow/trace.py); a test compares the two on every template.
 
 import { isKnownAs, isPipe, member } from "./packs.js";
-import { BYPASSED, CONDITIONING, ENTRY, MEMBERS, MUTED, PAIR, PASSING, UNTOLD } from "./rules.js";
+import { BYPASSED, CONDITIONING, ENTRY, MAX_PIPES, MEMBERS, MUTED, PAIR, PASSING, PIPED_TEXTS, UNTOLD } from "./rules.js";
 
 /**
  * An output that links start at, within one graph; where it is a pipe, `member` says what is asked of it.
@@ -70,6 +70,17 @@ function broadcastInto(graph, socket) {
   return undefined;
 }
 
+/** What Get nodes of a graph read by name from the graphs around it: an input each that no socket is drawn for. */
+const BORROWED = new WeakMap();
+
+/** Return the wire of what is read by a name from the graphs around: its slots count down from -1. @returns {Wire} */
+function borrow(graph, name) {
+  const names = BORROWED.get(graph) ?? [];
+  BORROWED.set(graph, names);
+  if (!names.includes(name)) names.push(name);
+  return { origin: ENTRY, slot: -1 - names.indexOf(name) };
+}
+
 /** Knows how a wire is continued behind a node. When `live`, muted nodes end a wire and bypassed ones pass it on. */
 export class Walker {
   /** @param {Graph[]} graphs @param {boolean} live */
@@ -107,8 +118,11 @@ export class Walker {
     if (this.off(node)) {
       const carried = wire.member && node.outputs?.[wire.slot] ? node.outputs[wire.slot].type : kind;
       found = passedOn(node, wire.slot, String(carried)).map((socket) => [socket, wire.member]);
-    } else if (isKnownAs(node.type, "get")) found = setSockets(graph, node).map((socket) => [socket, wire.member]);
-    else found = feeding(graph, node, wire, kind);
+    } else if (isKnownAs(node.type, "get")) {
+      const name = heldName(node);
+      found = setSockets(graph, name).map((socket) => [socket, wire.member]);
+      if (!found.length && name !== undefined && this.isSetAround(graph, node, name)) return asking(borrow(graph, name), wire.member);
+    } else found = feeding(graph, node, wire, kind);
     return found.flatMap(([socket, asked]) => asking(wireInto(graph, socket), asked));
   }
 
@@ -127,8 +141,22 @@ export class Walker {
 
   /** Return what is connected to a subgraph's input, at one of the nodes that stand for it. @returns {Wire|undefined} */
   outside(inner, slot, outer, node) {
+    if (slot < 0) return this.fromAround(outer, BORROWED.get(inner)?.[-1 - slot]);
     const name = inner.inputs[slot]?.name;
     return wireInto(outer, node.inputs?.find((socket) => socket.name === name));
+  }
+
+  /** Return what is kept under a name in a graph, or else in those around it. @returns {Wire|undefined} */
+  fromAround(graph, name) {
+    const [socket] = setSockets(graph, name);
+    if (socket) return wireInto(graph, socket);
+    return this.places(graph).length ? borrow(graph, name) : undefined;
+  }
+
+  /** Tell whether a Get of this type finds a name in a graph around its own. */
+  isSetAround(graph, node, name) {
+    const outer = isKnownAs(node.type, "get from around") ? this.places(graph).map(([one]) => one) : [];
+    return outer.some((one) => setSockets(one, name).length > 0 || this.isSetAround(one, node, name));
   }
 
   /** Return what leads, inside a subgraph, to an output of the node that stands for it. @returns {Wire[]} */
@@ -187,15 +215,17 @@ export const asking = (wire, asked) => (wire ? [asked ? { ...wire, member: asked
  */
 function feeding(graph, node, wire, kind) {
   const linked = (node.inputs ?? []).filter((socket) => isFed(graph, socket));
-  const pipes = firstPipes(node, linked.filter(isPipe));
-  const found = linked.filter((socket) => isKind(socket, kind));
+  const pipes = pipesGiven(graph, node, linked.filter(isPipe), wire.member ?? askedBy(node, wire.slot, kind));
+  const own = linked.filter((socket) => isKind(socket, kind));
+  const texts = kind === CONDITIONING && !own.length && !wire.member ? linked.filter(isPipedText) : [];
+  const found = own.length ? own : texts;
   if (wire.member) {
     const named = found.filter((socket) => member(socket.name) === wire.member);
     if (named.length || !pipes.length) {
       const open = found.length ? [] : linked.filter((socket) => isUntold(socket.type));
       const other = Object.values(MEMBERS).includes(wire.member) ? found.slice(0, 1) : [];
-      const own = named.length ? named : other;
-      return [...own.map((socket) => [socket, undefined]), ...open.map((socket) => [socket, wire.member])];
+      const taken = named.length ? named : other;
+      return [...taken.map((socket) => [socket, undefined]), ...open.map((socket) => [socket, wire.member])];
     }
   } else if (found.length || !pipes.length) {
     const sockets = found.length ? found : openInputs(graph, node, wire, kind);
@@ -204,10 +234,30 @@ function feeding(graph, node, wire, kind) {
   return pipes.map((socket) => [socket, wire.member ?? askedBy(node, wire.slot, kind)]);
 }
 
-/** Return the pipes that a node gives: of a switch the first, and never a refiner's beside another. */
-function firstPipes(node, pipes) {
+/** Tell whether a socket carries a text and its CLIP, which become conditioning in another node. */
+export const isPipedText = (socket) => PIPED_TEXTS.some((kind) => isKind(socket, kind));
+
+/**
+ * Return the pipes that a node gives: of a switch the first, of a merge the last one that has what is asked of it, and never a
+ * refiner's beside another.
+ */
+function pipesGiven(graph, node, pipes, asked) {
   const base = pipes.filter((socket) => !String(socket.name).includes("refiner"));
-  return (base.length ? base : pipes).slice(0, isKnownAs(node.type, "first") ? 1 : undefined);
+  const given = base.length ? base : pipes;
+  if (!isKnownAs(node.type, "last")) return given.slice(0, isKnownAs(node.type, "first") ? 1 : undefined);
+  const having = given.filter((socket) => has(graph, wireInto(graph, socket), asked));
+  return (having.length ? having : given).slice(-1);
+}
+
+/** Tell whether a pipe has a value of a name: put in by a node, or, where no pipe comes into the node, made there. */
+function has(graph, wire, asked, depth = 0) {
+  const node = wire && !fromEntry(wire) ? graph.getNodeById(wire.origin) : undefined;
+  if (!node || depth > MAX_PIPES) return !!wire;
+  const linked = (node.inputs ?? []).filter((socket) => isFed(graph, socket));
+  if (linked.some((socket) => member(socket.name) === asked)) return true;
+  const pipes = linked.filter(isPipe);
+  if (!pipes.length) return !isKnownAs(node.type, "pipe");
+  return pipes.some((socket) => has(graph, wireInto(graph, socket), asked, depth + 1));
 }
 
 /** Return the inputs of any type that can become an output of a type; of a node that passes on each by name, that one. */
@@ -263,9 +313,8 @@ function isOpen(graph, socket, kind) {
 /** Return the type of the output that a wire starts at. */
 const typeAt = (graph, wire) => (fromEntry(wire) ? graph.inputs : graph.getNodeById(wire.origin)?.outputs)?.[wire.slot]?.type;
 
-/** Return the inputs of the Set nodes that a Get node takes its value from, by the name both hold. */
-function setSockets(graph, node) {
-  const name = heldName(node);
+/** Return the inputs of the Set nodes that keep something under a name. */
+function setSockets(graph, name) {
   const setters = graph.nodes.filter((other) => isKnownAs(other.type, "set") && name !== undefined && heldName(other) === name);
   return setters.flatMap((setter) => (setter.inputs ?? []).slice(0, 1));
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from . import wire_shapes
+from .pack_case import Case, start
 from .sketch import Json, loader, node, sampler, subgraph, text, workflow
 
 PAIR = "positive:CONDITIONING<2.0 negative:CONDITIONING<3.0"
@@ -11,25 +11,6 @@ BASIC = f"model:MODEL<1.0 clip:CLIP<1.1 vae:VAE<1.2 {PAIR}"
 PIPE_OF_EASY = "pipe:PIPE_LINE image:IMAGE model:MODEL positive:CONDITIONING negative:CONDITIONING latent:LATENT"
 CONTEXT = "CONTEXT:RGTHREE_CONTEXT MODEL:MODEL CLIP:CLIP VAE:VAE POSITIVE:CONDITIONING NEGATIVE:CONDITIONING LATENT:LATENT"
 UNPACKED = "model:MODEL clip:CLIP vae:VAE positive:CONDITIONING negative:CONDITIONING"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A workflow; its samplers with their states; the inputs that Apply leads to; and a part of what is said.
-
-    `drawn` is the workflow with a wire that Apply needed and that was not drawn: it stays when the window takes steering out.
-    """
-
-    data: Json
-    states: dict[int, str]
-    applied: tuple[str, ...] = ()
-    said: str = ""
-    drawn: Json | None = None
-
-
-def start() -> tuple[Json, ...]:
-    """A checkpoint 1 with two prompts, 2 and 3."""
-    return loader(), text(2, "1.1"), text(3, "1.1")
 
 
 def efficient(number: int, model: str) -> Json:
@@ -300,14 +281,6 @@ def left_alone() -> dict[str, Case]:
     flow = "model:MODEL<1.0 source_cond:CONDITIONING<3.0 target_cond:CONDITIONING<2.0"
     xlabs = "model:MODEL<1.0 conditioning:CONDITIONING<2.0 neg_conditioning:CONDITIONING<3.0 latent_image:LATENT"
     wan = "model:WANVIDEOMODEL<5.0 text_embeds:WANVIDEOTEXTEMBEDS<6.0"
-    reader = subgraph(
-        "reading",
-        "model:MODEL",
-        "LATENT:LATENT<4.0",
-        node(5, "GetNode", "", "CONDITIONING", widgets_values=["pos"]),
-        sampler(4, "-10.0", "5.0"),
-    )
-    setter = node(6, "SetNode", "CONDITIONING:CONDITIONING<2.0", "*", widgets_values=["pos"])
     grouped = workflow(*start(), node(4, "workflow>Draw", "", "LATENT"))
     grouped["extra"]["groupNodes"] = {"Draw": {"nodes": [{"type": "CheckpointLoaderSimple"}, {"type": "KSampler"}]}}
     own = "which a steered model does not reach"
@@ -369,16 +342,10 @@ def left_alone() -> dict[str, Case]:
             (),
             "it runs a model of its own",
         ),
-        "a get whose set is in another graph": Case(
-            workflow(*start(), setter, node(10, "reading", "model:MODEL<1.0", "LATENT"), subgraphs=(reader,)),
-            {4: "left alone"},
-            (),
-            "is not in its graph",
-        ),
         "a group node": Case(grouped, {4: "left alone"}, (), "a group node that holds KSampler"),
     }
 
 
 def cases() -> dict[str, Case]:
     """Return all of them by name."""
-    return steered() | in_part() | left_alone()
+    return steered() | in_part() | left_alone() | wire_shapes.cases()
