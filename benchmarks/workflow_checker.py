@@ -62,10 +62,14 @@ class Node:
 
 @dataclass
 class Net:
-    """All nodes of a workflow. `inner` are subgraphs in use by id: names of inputs, names of outputs, wires to each output."""
+    """All nodes of a workflow. `inner` are subgraphs in use by id: names of inputs, names of outputs, wires to each output.
+
+    `idle` are the types of group nodes that hold nothing which takes a model or a guider and gives what samplers give.
+    """
 
     nodes: dict[Key, Node] = field(default_factory=dict)
     inner: dict[str, tuple[list[str], list[str], dict[int, list[Start]]]] = field(default_factory=dict)
+    idle: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -94,7 +98,7 @@ class Learned:
 def saved(data: Mapping[str, Any]) -> Net:
     """Read a workflow as the editor saves it."""
     definitions = {str(one["id"]): one for one in _definitions(data)}
-    net, waiting, seen = Net(), [("", data)], {""}
+    net, waiting, seen = Net(idle=set(_idle(data))), [("", data)], {""}
     while waiting:
         key, graph = waiting.pop()
         links = dict(_links(key, graph))
@@ -159,7 +163,7 @@ def suspects(net: Net) -> Iterator[tuple[Key, Node]]:
     for key, node in net.nodes.items():
         kinds = {part for _, kind in node.gives for part in kind.split(",")}
         fed = [one for one in node.takes if one.start is not None]
-        if node.type in net.inner or not kinds & GIVES or not any(map(_holds_model, fed)):
+        if node.type in net.inner or node.type in net.idle or not kinds & GIVES or not any(map(_holds_model, fed)):
             continue
         if not is_foreign(node) or "LATENT" in kinds or any(PROMPT.search(one.kind.upper()) for one in fed):
             yield key, node
@@ -173,10 +177,12 @@ def is_foreign(node: Node) -> bool:
 def unsteered(net: Net, node: Node) -> list[str]:
     """Return the names of the MODEL inputs of a node, or without any of its carriers, that no Apply lies before.
 
-    A model that is called negative draws no positive prompt.
+    A model that is called negative draws no positive prompt, and who takes a guider samples with the guider's model.
     """
     fed = [one for one in node.takes if one.start is not None]
-    models = [one for one in fed if "MODEL" in one.kind.split(",")] or [one for one in fed if _holds_model(one)]
+    if guiders := [one for one in fed if one.kind == "GUIDER"]:
+        fed = guiders
+    models = [one for one in fed if "MODEL" in one.kind.split(",")] or guiders or [one for one in fed if _holds_model(one)]
     return [one.name for one in models if one.start and "negative" not in one.name and not _reaches(net, one.start)]
 
 
@@ -223,6 +229,20 @@ def _definitions(data: Mapping[str, Any]) -> Iterator[Any]:
     for one in (data.get("definitions") or {}).get("subgraphs") or []:
         yield one
         yield from _definitions(one)
+
+
+def _idle(data: Mapping[str, Any]) -> Iterator[str]:
+    extra = data.get("extra")
+    groups = extra.get("groupNodes") if isinstance(extra, dict) else None
+    for name, group in (groups if isinstance(groups, dict) else {}).items():
+        held = group.get("nodes") if isinstance(group, dict) else None
+        if isinstance(held, list) and not any(_may_draw(one) for one in held if isinstance(one, dict)):
+            yield from (f"workflow>{name}", f"workflow/{name}")
+
+
+def _may_draw(node: Mapping[str, Any]) -> bool:
+    takes, gives = ([str(one.get("type")) for one in node.get(side) or []] for side in ("inputs", "outputs"))
+    return bool(GIVES & set(gives)) and any(kind in ("MODEL", "GUIDER") for kind in takes)
 
 
 def _links(key: str, graph: Mapping[str, Any]) -> Iterator[tuple[int, Start]]:

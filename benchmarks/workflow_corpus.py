@@ -20,6 +20,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,7 @@ def pack_of(type: str, told: str) -> str:
     """Return the pack of a node, as the table calls it where it is in it, else as files call it."""
     short = re.sub(r"[^a-z0-9]", "", told.rpartition("/")[2].lower())
     for pack in TABLE["packs"]:
-        if any(is_known_as(type, kind) and type in names for kind, names in pack["nodes"].items()):
+        if any(fnmatchcase(type, name.replace("?", "[?]")) for names in pack["nodes"].values() for name in names):
             return str(pack["name"])
         if short and short == re.sub(r"[^a-z0-9]", "", pack["repository"].rpartition("/")[2].lower()):
             return str(pack["name"])

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from .graph import ENTRY, MUTED, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, outputs
+from ..errors import DataError
+from .format_check import EDITOR, kind_of
+from .graph import ENTRY, MUTED, Document, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, outputs
 from .packs import GETS, TEXTS, is_known_as
 from .trace import PASSING, Walker, is_pipe
 
-CONDITIONING, CLIP = "CONDITIONING", "CLIP"
+CONDITIONING, CLIP, POSITIVE = "CONDITIONING", "CLIP", "positive"
+COMPONENT_END = "ComponentOutput"
+"""What leads out of a component of the pack Workflow Component."""
 MAX_DEPTH = 32  # subgraphs in each other, by hand
 WRITES_MUSIC = ("YuE2GenerateMusic", "MiniMaxMusic3TextEncode")
 """Nodes whose conditioning is music that a language model has written: it holds no text that could be steered."""
@@ -85,10 +89,47 @@ def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Pro
         found.encoders += [node["id"]] if clips and node["id"] not in found.encoders else []
         waiting += further
         if not clips and not further:
+            if wire.member == POSITIVE and not off and (shown := _shown_clip(walker, graph, wire)):
+                found.sources.append(OwnClip(shown))
+                continue
             bare = not off and any(is_kind(socket, CLIP) and not graph.is_fed(socket) for socket in inputs(node))
             if node["type"] not in PASSING or is_known_as(node["type"], GETS):
                 (found.hidden if wire.member else found.bare if bare else found.ends).append(node["type"])
     return found
+
+
+def _shown_clip(walker: Walker, graph: Graph, wire: Wire) -> Wire | None:
+    """Return where the CLIP of a pipe is shown in a graph, if the component that makes the pipe encodes its prompt by it."""
+    if not _keeps_its_clip(walker.document, graph.nodes[wire.origin]):
+        return None
+    asked = replace(wire, member=CLIP.lower())
+    shown = (
+        Wire(node["id"], slot)
+        for node in graph.nodes.values()
+        for slot, socket in enumerate(outputs(node))
+        if is_kind(socket, CLIP)
+    )
+    return next((one for one in shown if walker.plain(graph, one, CLIP) == asked), None)
+
+
+def _keeps_its_clip(document: Document, node: Json) -> bool:
+    """Tell whether a component, which files keep under `components`, gives a pipe whose prompt its own CLIP encodes."""
+    components = document.data.get("components")
+    inside = components.get(node["type"]) if isinstance(components, dict) else None
+    try:
+        if kind_of(inside) != EDITOR:
+            return False
+    except DataError:
+        return False
+    walker = Walker(Document(inside), live=False)
+    graph = walker.document.root
+    ends = [socket for one in graph.nodes.values() if one["type"] == COMPONENT_END for socket in inputs(one)]
+    pipes = [source for socket in ends if is_pipe(socket) and (source := graph.source(socket))]
+    if len(pipes) != 1:
+        return False
+    sources = read_prompt(walker, graph, replace(pipes[0], member=POSITIVE)).sources
+    kept = walker.plain(graph, replace(pipes[0], member=CLIP.lower()), CLIP, SAME_CLIP)
+    return bool(sources) and all(isinstance(one, OwnClip) and clip_start(walker, graph, one.wire) == kept for one in sources)
 
 
 def _clips(graph: Graph, node: Json, wire: Wire) -> list[Wire]:

@@ -12,7 +12,7 @@ export const CONDITIONING = "CONDITIONING";
 export const CLIP = "CLIP";
 /** Nodes of other packs by kind, as in safety_steer/workflow/packs.json; a star stands for any end. */
 export const PACKS = {
-  "no prompt": ["AddNoise", "PerpNeg", "WanInfiniteTalkToVideo", "TrainLoraNode", "SAM3_Detect", "SAM3_VideoTrack", "LTXVDurationPredictor", "ReencodeLatentPipe", "ImpactSimpleDetectorSEGSPipe", "easy latentNoisy", "easy latentCompositeMaskedWithCond", "easy injectNoiseToLatent", "easy icLightApply", "easy ipadapterApply*", "WanVideoNAG", "LTX2_NAG", "AnimateDiffLoaderV1", "ADE_AnimateDiffLoaderV1Advanced", "IPAdapter*", "AddLatentGuide"],
+  "no prompt": ["AddNoise", "PerpNeg", "WanInfiniteTalkToVideo", "TrainLoraNode", "SAM3_Detect", "SAM3_VideoTrack", "LTXVDurationPredictor", "ReencodeLatentPipe", "ImpactSimpleDetectorSEGSPipe", "easy latentNoisy", "easy latentCompositeMaskedWithCond", "easy injectNoiseToLatent", "easy icLightApply", "easy ipadapterApply*", "WanVideoNAG", "LTX2_NAG", "LTXVSetAudioVideoMaskByTime", "AnimateDiffLoaderV1", "ADE_AnimateDiffLoaderV1Advanced", "IPAdapter*", "AddLatentGuide", "BrushNet", "PowerPaint", "BatchCreativeInterpolation", "LTXDirector", "LTXDirectorGuide"],
   "prompt beside": ["GLIGENTextBoxApply"],
   "pipe": ["ToBasicPipe", "FromBasicPipe", "FromBasicPipe_v2", "EditBasicPipe", "ToDetailerPipe", "ToDetailerPipeSDXL", "FromDetailerPipe", "FromDetailerPipe_v2", "FromDetailerPipeSDXL", "EditDetailerPipe", "EditDetailerPipeSDXL", "BasicPipeToDetailerPipe", "BasicPipeToDetailerPipeSDXL", "DetailerPipeToBasicPipe", "AnyPipeToBasic", "Pack SDXL Tuple", "Unpack SDXL Tuple", "easy pipeIn", "easy pipeOut", "easy pipeEdit", "easy pipeEditPrompt", "easy pipeToBasicPipe", "easy pipeBatchIndex", "easy XYPlot", "easy XYPlotAdvanced", "easy preSampling*", "easy preDetailerFix", "easy preMaskDetailerFix", "easy controlnet*", "easy apply*", "easy instantID*", "easy ipadapterApplyRegional", "ttN pipeIN", "ttN pipeOUT", "ttN pipeEDIT", "ttN pipe2BASIC", "ttN pipe2DETAILER", "ttN pipeEncodeConcat", "ttN pipeLoraStack", "Context (rgthree)", "Context Big (rgthree)", "Context Merge (rgthree)", "Context Merge Big (rgthree)", "Context Switch (rgthree)", "Context Switch Big (rgthree)"],
   "passthrough": ["ImpactExecutionOrderController"],
@@ -26,9 +26,9 @@ export const PACKS = {
   "broadcaster": ["Anything Everywhere", "Anything Everywhere?", "Anything Everywhere3", "Prompts Everywhere", "Seed Everywhere"],
   "chain": ["ClownsharKSampler_Beta", "ClownsharkChainsampler_Beta", "SharkSampler_Beta", "SharkChainsampler_Beta"],
   "prompt in model": ["AttentionCouplePPM", "HYApplyRegionalConds"],
-  "own loop": ["XlabsSampler"],
+  "own loop": ["XlabsSampler", "StoryDiffusion_KSampler"],
   "other prompt": ["HYFlowEditGuider", "HYFlowEditGuiderAdv", "HYFlowEditGuiderCFG", "HYFlowEditGuiderCFGAdv"],
-  "own model": ["WanVideoSampler", "HyVideoSampler", "HyVideoInverseSampler", "HyVideoReSampler", "HyVideoPromptMixSampler", "CogVideoSampler", "SUPIR_sample", "SUPIR_Upscale", "DynamiCrafterI2V", "ToonCrafterInterpolation", "DynamiCrafterBatchInterpolation"],
+  "own model": ["WanVideoSampler", "HyVideoSampler", "HyVideoInverseSampler", "HyVideoReSampler", "HyVideoPromptMixSampler", "CogVideoSampler", "SUPIR_sample", "SUPIR_Upscale", "CogVideoXFunInpaintSampler", "CogVideoXFunT2VSampler", "CogVideoXFunV2VSampler", "Flux2ControlSampler", "Flux2T2ISampler", "QwenImageControlSampler", "QwenImageEditPlusSampler", "QwenImageEditSampler", "QwenImageT2VSampler", "Wan2_2FunInpaintSampler", "Wan2_2FunT2VSampler", "Wan2_2FunV2VSampler", "Wan2_2I2VSampler", "Wan2_2T2VSampler", "Wan2_2VaceFunSampler", "WanFunInpaintSampler", "WanFunT2VSampler", "WanFunV2VSampler", "WanI2VSampler", "WanT2VSampler", "ZImageControlSampler", "ZImageT2ISampler", "DynamiCrafterI2V", "ToonCrafterInterpolation", "DynamiCrafterBatchInterpolation"],
   "hidden": ["SeargeSDXLSamplerV4*", "SeargeSamplerInputs", "SeargeSamplerAdvanced"],
 };
 /** Types of pipes and contexts that carry a model and a prompt. */
