@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..errors import DataError
 from .format_check import EDITOR, kind_of
@@ -115,7 +116,7 @@ def _shown_clip(walker: Walker, graph: Graph, wire: Wire) -> Wire | None:
 def _keeps_its_clip(document: Document, node: Json) -> bool:
     """Tell whether a component, which files keep under `components`, gives a pipe whose prompt its own CLIP encodes."""
     components = document.data.get("components")
-    inside = components.get(node["type"]) if isinstance(components, dict) else None
+    inside: Any = components.get(node["type"]) if isinstance(components, dict) else None
     try:
         if kind_of(inside) != EDITOR:
             return False

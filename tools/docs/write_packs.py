@@ -38,7 +38,7 @@ Nothing was run in ComfyUI for this.
 - crashes: {crashes}; new structural faults: {faults}; files that `--remove` did not give back byte for byte: {inexact}
 - seconds a file: {median} at the median, {largest} at most ({machine}, beside other work)
 - what may sample and goes without a word: {silent}
-- samplers that run ComfyUI's own sampling and have their inputs connected: {own:,}, of which {steered:,} are steered ({percent} %)
+- samplers that run ComfyUI's own sampling, with their inputs connected: {own:,}, of which {steered:,} are steered ({percent} %)
 
 | pack | files | samplers | steered | in part | left alone |
 | --- | --- | --- | --- | --- | --- |
