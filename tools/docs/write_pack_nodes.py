@@ -62,6 +62,11 @@ def pack_nodes_script() -> str:
             {type: [passage.input, passage.output] for type, passage in pack_nodes.STEERING.items()},
             "Nodes that are taken out: the input by which a wire of the workflow comes in, and the output by which it goes on.",
         ),
+        (
+            "DRAWN",
+            pack_nodes.DRAWN,
+            "The property by which a steering node knows inputs that no wire was drawn into before: their nodes and slots.",
+        ),
         ("SUPPLYING", pack_nodes.SUPPLYING, "Nodes that only serve steering."),
         ("OWN_NODES", list(pack_nodes.PACK_NODES), "All nodes of this pack."),
         ("ALIGNED", pack_nodes.ALIGNED, "The type of a direction that fits a CLIP."),

@@ -9,16 +9,12 @@ from .sketch import Json, loader, text
 
 @dataclass(frozen=True)
 class Case:
-    """A workflow; its samplers with their states; the inputs that Apply leads to; and a part of what is said.
-
-    `drawn` is the workflow with a wire that Apply needed and that was not drawn: it stays when the window takes steering out.
-    """
+    """A workflow; its samplers with their states; the inputs that Apply leads to; and a part of what is said."""
 
     data: Json
     states: dict[int, str]
     applied: tuple[str, ...] = ()
     said: str = ""
-    drawn: Json | None = None
 
 
 def start() -> tuple[Json, ...]:

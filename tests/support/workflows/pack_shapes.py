@@ -30,9 +30,9 @@ def context(number: int, takes: str, type: str = "Context (rgthree)") -> Json:
     return node(number, type, takes, CONTEXT)
 
 
-def broadcast(*notes: Json, model: str = "") -> Json:
+def broadcast(*notes: Json) -> Json:
     """A sampler whose model comes from Anything Everywhere, with the notes that the pack leaves in the file."""
-    data = workflow(*start(), node(5, "Anything Everywhere", "anything:*<1.0"), sampler(6, model, "2.0"))
+    data = workflow(*start(), node(5, "Anything Everywhere", "anything:*<1.0"), sampler(6, "", "2.0"))
     return {**data, "extra": {**data["extra"], "ue_links": list(notes)}}
 
 
@@ -57,7 +57,7 @@ def steered() -> dict[str, Case]:
     nothing["nodes"][3]["outputs"] = None
     moe = f"model_high_noise:MODEL<1.0 model_low_noise:MODEL<9.0 {PAIR} latent_image:LATENT"
     loader_with_clip = node(1, "easy fullLoader", "", "pipe:PIPE_LINE model:MODEL vae:VAE clip:CLIP")
-    full, drawn = (f"pipe:PIPE_LINE<1.0 model:MODEL{wire} positive:CONDITIONING" for wire in ("", "<1.1"))
+    full = "pipe:PIPE_LINE<1.0 model:MODEL positive:CONDITIONING"
     return {
         "a sampler that passes its model on": Case(workflow(*start(), efficient(4, "1.0")), {4: "steer"}, ("4.model",)),
         "two of them in a row": Case(
@@ -138,7 +138,6 @@ def steered() -> dict[str, Case]:
             workflow(loader_with_clip, node(2, "easy fullkSampler", full, PIPE_OF_EASY)),
             {2: "steer"},
             ("2.model",),
-            drawn=workflow(loader_with_clip, node(2, "easy fullkSampler", drawn, PIPE_OF_EASY)),
         ),
         "a loader that encodes": Case(
             workflow(
@@ -175,7 +174,7 @@ def steered() -> dict[str, Case]:
         "a node that is called so and samples nothing": Case(
             workflow(node(4, "LTXVLatentUpsampler", "samples:LATENT upscale_model:LATENT_UPSCALE_MODEL", "LATENT")), {}
         ),
-        "a wire of Use Everywhere": Case(broadcast(NOTE), {6: "steer"}, ("6.model",), drawn=broadcast(NOTE, model="1.0")),
+        "a wire of Use Everywhere": Case(broadcast(NOTE), {6: "steer"}, ("6.model",)),
         "a link that its start does not list": Case(unlisted, {4: "steer", 5: "steer"}, ("4.model", "5.model")),
         "a sampler without outputs": Case(bare, {4: "steer"}, ("4.model",)),
         "a sampler whose outputs are null": Case(nothing, {4: "steer"}, ("4.model",)),
