@@ -13,7 +13,7 @@ from .json_text import parse, rewrite
 
 Place = tuple[str | int, ...]
 """The keys and places in lists that lead to a workflow; none where the whole JSON is one."""
-WRITTEN = -1
+WRITTEN = -1  # no place in a list
 """Stands in a place for the step from a text to the JSON that is written in it."""
 WORDS = ('"nodes"', '"class_type"')
 """What a text holds that may be a workflow."""
