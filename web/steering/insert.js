@@ -5,10 +5,11 @@ import { below, findRoom, leftOf } from "./layout.js";
 import { ALIGN, ALIGNED, APPLY, DRAWN, LOAD } from "./pack_nodes.js";
 import { sourceKey, usedWith } from "./prompts.js";
 import { ENTRY, SOCKET, STEER } from "./rules.js";
-import { allGraphs, fromEntry, isOff, linkInto, Walker, wireInto, wireKey, wireOf } from "./trace.js";
+import { fromEntry, isOff, linkInto, wireInto, wireKey, wireOf } from "./sockets.js";
+import { allGraphs, Walker } from "./trace.js";
 import { connect } from "./wires.js";
 
-/** @typedef {import("./trace.js").Wire} Wire */
+/** @typedef {import("./sockets.js").Wire} Wire */
 
 /** Puts nodes into the workflow: one Load for each graph, one Align for each CLIP in it, one Apply for each model wire. */
 export class Inserter {

@@ -7,7 +7,8 @@ import { distinct, readPrompt, usedWith } from "./prompts.js";
 import { groupNodes, missed, nothingConnected, promptInputs, supply, WAN_TEXT, whyForeign } from "./reach.js";
 import { CONDITIONING, GUIDER, LEFT, STEER, STEERED, TEXTS } from "./rules.js";
 import { findSamplers } from "./samplers.js";
-import { allGraphs, isFed, isKind, isOff, Walker, wireInto } from "./trace.js";
+import { isFed, isKind, isOff, wireInto } from "./sockets.js";
+import { allGraphs, Walker } from "./trace.js";
 import { filled, nameOf } from "./words.js";
 
 /** @typedef {import("./reach.js").Place} Place */

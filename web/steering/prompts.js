@@ -2,9 +2,9 @@
 
 import { CLIP, CONDITIONING, MAX_DEPTH, PASSING, SAME_CLIP, WRITES_MUSIC } from "./rules.js";
 import { isKnownAs, isPipe } from "./packs.js";
-import { asking, fromEntry, isFed, isKind, isPipedText, isUntold, wireInto, wireKey } from "./trace.js";
+import { asking, fromEntry, isFed, isKind, isPipedText, isUntold, wireInto, wireKey } from "./sockets.js";
 
-/** @typedef {import("./trace.js").Wire} Wire */
+/** @typedef {import("./sockets.js").Wire} Wire */
 /** @typedef {import("./trace.js").Walker} Walker */
 /**
  * One CLIP behind a prompt, seen from the graph it is needed in: a wire of that graph (`clip`), the input of the subgraph

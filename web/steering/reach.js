@@ -4,10 +4,11 @@
 import { OWN_NODES } from "./pack_nodes.js";
 import { isKnownAs, isPipe, member } from "./packs.js";
 import { CONDITIONING, GROUPED, NEGATIVE, REFINER, TEXTS } from "./rules.js";
-import { isFed, isKind, Walker, wireInto, wireKey } from "./trace.js";
+import { isFed, isKind, wireInto, wireKey } from "./sockets.js";
+import { Walker } from "./trace.js";
 import { filled } from "./words.js";
 
-/** @typedef {import("./trace.js").Wire} Wire */
+/** @typedef {import("./sockets.js").Wire} Wire */
 /** @typedef {import("./samplers.js").Sampler} Sampler */
 /** @typedef {{node: any, slot: number, wire: Wire}} Place An input that Apply goes before, and the wire that leads to it, or will. */
 

@@ -4,7 +4,8 @@
 import { blocksOf, isBlock, reportsOnBlock } from "./blocks.js";
 import { DIRECTIONS, DRAWN, STEERING, SUPPLYING } from "./pack_nodes.js";
 import { EXIT, RECORD } from "./rules.js";
-import { allGraphs, fromEntry, isKind, linkInto, Walker, wireOf } from "./trace.js";
+import { fromEntry, isKind, linkInto, wireOf } from "./sockets.js";
+import { allGraphs, Walker } from "./trace.js";
 import { connect, linksFrom } from "./wires.js";
 
 /** Takes the pack's steering nodes out of a workflow, and what only served them. */

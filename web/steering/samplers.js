@@ -3,7 +3,7 @@
 import { OWN_NODES } from "./pack_nodes.js";
 import { isKnownAs, isPipe, member } from "./packs.js";
 import { ASIDE, CONDITIONING, FOREIGN, GIVES, GROUPED, GUIDER, HARMLESS, POSITIVE, RESULTS } from "./rules.js";
-import { isFed, isKind } from "./trace.js";
+import { isFed, isKind } from "./sockets.js";
 
 /** @typedef {{graph: any, node: any, models: number[], positive: number, pipe: number}} Sampler Slots are -1 where there is none. */
 

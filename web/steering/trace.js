@@ -1,16 +1,15 @@
 // Walking a workflow's wires backwards: through reroutes, switches, bypassed nodes and the edges of subgraphs.
 // The rules are those of `safety-steer add` (safety_steer/workflow/trace.py); a test compares the two on every template.
 
-import { isKnownAs, isPipe, member } from "./packs.js";
-import { BYPASSED, CONDITIONING, ENTRY, MAX_PIPES, MEMBERS, MUTED, PAIR, PASSING, PIPED_TEXTS, UNTOLD } from "./rules.js";
+import { feeding, passedOn, passesOn } from "./feeding.js";
+import { isKnownAs } from "./packs.js";
+import { ENTRY, MUTED, PASSING } from "./rules.js";
+import { asking, fromEntry, isOff, wireInto, wireKey } from "./sockets.js";
 
-/**
- * An output that links start at, within one graph; where it is a pipe, `member` says what is asked of it.
- * @typedef {{origin: number|string, slot: number, member?: string}} Wire
- */
-/** @typedef {any} Graph  The root graph, or a subgraph's definition, of the editor. */
-/** @typedef {any} Node   A node of the editor. */
-/** @typedef {any} Socket An input or output of a node. */
+/** @typedef {import("./sockets.js").Wire} Wire */
+/** @typedef {import("./sockets.js").Graph} Graph */
+/** @typedef {import("./sockets.js").Node} Node */
+/** @typedef {import("./sockets.js").Socket} Socket */
 
 /** Return the root and every subgraph in use, each once. @param {Graph} root @returns {Graph[]} */
 export function allGraphs(root) {
@@ -21,53 +20,6 @@ export function allGraphs(root) {
     }
   }
   return graphs;
-}
-
-/** Tell whether a socket is of a type such as "MODEL"; some sockets name several. @param {Socket} socket */
-export const isKind = (socket, kind) => String(socket.type).split(",").includes(kind);
-
-/** Tell whether the type of a socket or a link says nothing: switches, lists and loops take and give anything. */
-export const isUntold = (type) => UNTOLD.includes(type ?? null);
-
-/** Tell whether a node does nothing. @param {Node} node */
-export const isOff = (node) => node.mode === MUTED || node.mode === BYPASSED;
-
-/** Name a wire, for comparing. @param {Wire} wire */
-export const wireKey = (wire) => `${wire.origin}.${wire.slot}${wire.member ? `.${wire.member}` : ""}`;
-
-/** Tell whether a wire starts at the subgraph's own inputs. @param {Wire} wire */
-export const fromEntry = (wire) => Number(wire.origin) === ENTRY;
-
-/** Return the link into an input; undefined without one, or when nothing is at its start. */
-export function linkInto(graph, socket) {
-  const link = socket?.link == null ? undefined : graph.getLink(socket.link);
-  const start = link && (fromEntry(wireOf(link)) ? graph.inputs : graph.getNodeById(link.origin_id)?.outputs);
-  return start?.[link.origin_slot] ? link : undefined;
-}
-
-/** Return where a link starts. @returns {Wire} */
-export const wireOf = (link) => ({ origin: link.origin_id, slot: link.origin_slot });
-
-/** Return where the link into an input starts. @returns {Wire|undefined} */
-export function wireInto(graph, socket) {
-  const link = linkInto(graph, socket);
-  return link ? wireOf(link) : broadcastInto(graph, socket);
-}
-
-/** Tell whether a wire is drawn or broadcast into an input; a drawn one may still be broken. */
-export const isFed = (graph, socket) => socket.link != null || !!broadcastInto(graph, socket);
-
-/** Return where a wire of Use Everywhere starts, as the pack notes it under `extra.ue_links`. @returns {Wire|undefined} */
-function broadcastInto(graph, socket) {
-  if (!socket || linkInto(graph, socket)) return undefined;
-  const notes = graph.extra?.ue_links;
-  const byName = (id) => graph.nodes.find((node) => String(node.id) === String(id));
-  for (const note of Array.isArray(notes) ? notes : []) {
-    if (byName(note?.downstream)?.inputs?.[note.downstream_slot] !== socket) continue;
-    const start = byName(note.upstream);
-    if (start?.outputs?.[note.upstream_slot]) return { origin: start.id, slot: note.upstream_slot };
-  }
-  return undefined;
 }
 
 /** What Get nodes of a graph read by name from the graphs around it: an input each that no socket is drawn for. */
@@ -197,121 +149,6 @@ export class Walker {
     return found;
   }
 }
-
-/** Return the input a bypassed node passes on: the one at the same place if it is of that type, or the first. */
-function passedOn(node, slot, kind) {
-  const sockets = node.inputs ?? [];
-  const same = sockets.slice(slot, slot + 1).filter((socket) => isKind(socket, kind));
-  return same.length ? same : sockets.filter((socket) => isKind(socket, kind)).slice(0, 1);
-}
-
-/** Return a wire of which something is asked, in a list; an empty one without a wire. @returns {Wire[]} */
-export const asking = (wire, asked) => (wire ? [asked ? { ...wire, member: asked } : { origin: wire.origin, slot: wire.slot }] : []);
-
-/**
- * Return the linked inputs an output is made from, and what is asked of each that is a pipe.
- * Positive is made from positive and negative from negative; what leaves a pipe from the input of its name, or from a pipe.
- * @returns {[Socket, string|undefined][]}
- */
-function feeding(graph, node, wire, kind) {
-  const linked = (node.inputs ?? []).filter((socket) => isFed(graph, socket));
-  const pipes = pipesGiven(graph, node, linked.filter(isPipe), wire.member ?? askedBy(node, wire.slot, kind));
-  const own = linked.filter((socket) => isKind(socket, kind));
-  const texts = kind === CONDITIONING && !own.length && !wire.member ? linked.filter(isPipedText) : [];
-  const found = own.length ? own : texts;
-  if (wire.member) {
-    const named = found.filter((socket) => member(socket.name) === wire.member);
-    if (named.length || !pipes.length) {
-      const open = found.length ? [] : linked.filter((socket) => isUntold(socket.type));
-      const other = Object.values(MEMBERS).includes(wire.member) ? found.slice(0, 1) : [];
-      const taken = named.length ? named : other;
-      return [...taken.map((socket) => [socket, undefined]), ...open.map((socket) => [socket, wire.member])];
-    }
-  } else if (found.length || !pipes.length) {
-    const sockets = found.length ? found : openInputs(graph, node, wire, kind);
-    return ofSide(node, wire.slot, kind, sockets).map((socket) => [socket, undefined]);
-  }
-  return pipes.map((socket) => [socket, wire.member ?? askedBy(node, wire.slot, kind)]);
-}
-
-/** Tell whether a socket carries a text and its CLIP, which become conditioning in another node. */
-export const isPipedText = (socket) => PIPED_TEXTS.some((kind) => isKind(socket, kind));
-
-/**
- * Return the pipes that a node gives: of a switch the first, of a merge the last one that has what is asked of it, and never a
- * refiner's beside another.
- */
-function pipesGiven(graph, node, pipes, asked) {
-  const base = pipes.filter((socket) => !String(socket.name).includes("refiner"));
-  const given = base.length ? base : pipes;
-  if (!isKnownAs(node.type, "last")) return given.slice(0, isKnownAs(node.type, "first") ? 1 : undefined);
-  const having = given.filter((socket) => has(graph, wireInto(graph, socket), asked));
-  return (having.length ? having : given).slice(-1);
-}
-
-/** Tell whether a pipe has a value of a name: put in by a node, or, where no pipe comes into the node, made there. */
-function has(graph, wire, asked, depth = 0) {
-  const node = wire && !fromEntry(wire) ? graph.getNodeById(wire.origin) : undefined;
-  if (!node || depth > MAX_PIPES) return !!wire;
-  const linked = (node.inputs ?? []).filter((socket) => isFed(graph, socket));
-  if (linked.some((socket) => member(socket.name) === asked)) return true;
-  const pipes = linked.filter(isPipe);
-  if (!pipes.length) return !isKnownAs(node.type, "pipe");
-  return pipes.some((socket) => has(graph, wireInto(graph, socket), asked, depth + 1));
-}
-
-/** Return the inputs of any type that can become an output of a type; of a node that passes on each by name, that one. */
-function openInputs(graph, node, wire, kind) {
-  const found = (node.inputs ?? []).filter((socket) => isFed(graph, socket) && isOpen(graph, socket, kind));
-  if (isKnownAs(node.type, "passthrough")) return found.filter((socket) => socket.name === node.outputs?.[wire.slot]?.name);
-  return isKnownAs(node.type, "first") ? found.slice(0, 1) : found;
-}
-
-function ofSide(node, slot, kind, found) {
-  const half = (name) => found.filter((socket) => halfOf(socket) === name);
-  return kind === CONDITIONING && PAIR.every((name) => half(name).length) ? half(side(node, slot)) : found;
-}
-
-/** Tell whether a node gives what is in a pipe that comes into it, or one of the inputs that it passes on. */
-function passesOn(graph, node, slot, kind) {
-  const output = node.outputs?.[slot];
-  if (!output || !(isKind(output, kind) || isUntold(output.type))) return false;
-  if (isKnownAs(node.type, "passthrough", "first")) return true;
-  const linked = (node.inputs ?? []).filter((socket) => isFed(graph, socket));
-  return linked.some(isPipe) && !linked.some((socket) => isKind(socket, kind));
-}
-
-/** Return what an output asks of a pipe: what it is called, or else what its type is for. */
-function askedBy(node, slot, kind) {
-  const name = member(node.outputs?.[slot]?.name);
-  return name && name !== kind.toLowerCase() ? name : (MEMBERS[kind] ?? kind.toLowerCase());
-}
-
-/** Say which of "positive" and "negative" an output belongs to, by its name or else its place. */
-function side(node, slot) {
-  const byName = halfOf(node.outputs?.[slot]);
-  if (byName) return byName;
-  const before = (node.outputs ?? []).slice(0, slot).filter((socket) => isKind(socket, CONDITIONING));
-  return PAIR[before.length === 1 ? 1 : 0];
-}
-
-/** Return "positive" for a name such as "positive_pose" or "positive_A", "negative" likewise; undefined for any other. */
-function halfOf(socket) {
-  const name = String(socket?.name ?? "").toLowerCase();
-  return PAIR.find((half) => name.startsWith(half));
-}
-
-/** Tell whether an input that takes any type has a wire of this type, or of an unknown one. */
-function isOpen(graph, socket, kind) {
-  const link = linkInto(graph, socket);
-  const wire = wireInto(graph, socket);
-  if (!wire) return false;
-  const told = link && !isUntold(link.type) ? link.type : typeAt(graph, wire);
-  return told === kind || ((!link || isUntold(socket.type)) && isUntold(told));
-}
-
-/** Return the type of the output that a wire starts at. */
-const typeAt = (graph, wire) => (fromEntry(wire) ? graph.inputs : graph.getNodeById(wire.origin)?.outputs)?.[wire.slot]?.type;
 
 /** Return the inputs of the Set nodes that keep something under a name. */
 function setSockets(graph, name) {
