@@ -26,7 +26,7 @@ GIVES = {
     "REGIONAL_PROMPTS",
 }
 """What samplers, guiders and those that sample later give."""
-CARRIER = re.compile(r"BASIC_PIPE|DETAILER_PIPE|PIPE_LINE|RGTHREE_CONTEXT|SDXL_TUPLE")
+CARRIER = re.compile(r"BASIC_PIPE|DETAILER_PIPE|PIPE_LINE|RGTHREE_CONTEXT|DATA_STREAM|SDXL_TUPLE")
 DRAWS_NOTHING = re.compile(r"UPSCALE|SAM|VISION|STYLE|CONTROL|DEPTH|DETECT|SEGM|BBOX|CLIP|LLM|VLM|LLAVA|FLORENCE|CAPTION")
 PROMPT = re.compile(r"PROMPT|COND|EMBED")
 """Types of what may be a prompt of a model of somebody's own."""

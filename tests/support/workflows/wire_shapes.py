@@ -138,7 +138,7 @@ def cases() -> dict[str, Case]:
             "no text prompt leads to it",
         ),
         "a data stream": Case(
-            workflow(node(4, "SeargeSDXLSamplerV4", "data:SRG_DATA_STREAM", "data:SRG_DATA_STREAM LATENT")),
+            workflow(node(4, "SeargePipelineTerminator", "data:SRG_DATA_STREAM")),
             {4: "left alone"},
             (),
             "inside a data stream",
