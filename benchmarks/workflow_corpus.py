@@ -46,8 +46,8 @@ REASONS = {
     for key, text in TEXTS.items()
     if text[0] != "{"
 }
-OWN = ("own_loop", "own_prompt", "own_model", "own_model_wan", "own_model_conditioning", "group_node")
-"""Reasons of samplers that do not run ComfyUI's own sampling on a model that could be steered."""
+OWN = ("own_loop", "own_model", "own_model_wan", "own_model_conditioning")
+"""Reasons of samplers that do not run ComfyUI's own sampling."""
 UNCONNECTED = ("empty_input", "broken_wire", "no_prompt", "no_clip")
 """Reasons of samplers that ComfyUI would refuse to run as the file is: an input that has to be connected is not."""
 
