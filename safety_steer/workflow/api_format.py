@@ -46,6 +46,8 @@ NAMES = {
 }
 """What an input of that name takes. The format keeps no types; numbers at the end of a name do not count, nor what stands
 before a point: the third picture of "images" is "images.image2"."""
+ENCODERS = ("CLIPTextEncode", "CLIPTextEncodeSDXL", "CLIPTextEncodeFlux", "CLIPTextEncodeSD3", "CLIPTextEncodeHunyuanDiT")
+"""Encoders that need a CLIP, also where an export has left out the input since nothing was connected."""
 # The number of a wire from a node that the file lacks: no wire has it.
 MISSING = -1
 SLOTS = 256  # by hand: more outputs than a node has; a file may name any number
@@ -68,6 +70,8 @@ def as_document(data: Json) -> Document:
                     known[origin.slot] = kind if kind != "*" else known.get(origin.slot, kind)
                     links.append([len(links), origin.origin, origin.slot, key, len(sockets), kind])
                 sockets.append({"name": name, "type": kind, "link": len(links) - 1 if origin.origin in data else MISSING})
+        if node["class_type"] in ENCODERS and "clip" not in _inputs(node):
+            sockets.append({"name": "clip", "type": "CLIP", "link": None})
         nodes[key] = {"id": key, "type": node["class_type"], "inputs": sockets}
         nodes[key]["title"] = meta.get("title") if isinstance(meta, dict) else None
     for key, node in nodes.items():

@@ -59,6 +59,7 @@ class Graph:
 
     `links` are those with a socket at both ends; `loose` are the others, which files can have and ComfyUI ignores.
     `broadcast` are the wires that Use Everywhere draws when the workflow runs, by the identity of the socket they end at.
+    `borrowed` are the names of what Get nodes read from the graphs around: each is an input that no socket is drawn for.
     """
 
     key: str
@@ -67,6 +68,7 @@ class Graph:
     links: dict[int, Link] = field(init=False)
     loose: list[Link] = field(init=False)
     broadcast: dict[int, Wire] = field(init=False)
+    borrowed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Index nodes and links by id."""
@@ -126,6 +128,12 @@ class Graph:
         """Return where the link into a node's input of that name starts."""
         slot = named(inputs(node), name)
         return self.source(inputs(node)[slot]) if slot is not None else None
+
+    def borrow(self, name: str) -> Wire:
+        """Return the wire of what is read by a name from the graphs around: its slots count down from -1."""
+        if name not in self.borrowed:
+            self.borrowed.append(name)
+        return Wire(ENTRY, -1 - self.borrowed.index(name))
 
     def leaving(self, origin: NodeId) -> list[Link]:
         """Return the links that start at a node, in file order."""

@@ -29,6 +29,7 @@ TEXTS = {
     "own_model_conditioning": "it runs a model of its own; put Apply Safety Steer (Conditioning) on its prompt",
     "remedy": "put Apply Safety Steer (Conditioning) on its {names}",
     "in_pipe": "its model comes inside a pipe from {node}; take the pipe apart and connect the model, or steer by hand",
+    "hidden": "its model and its prompt come inside a data stream, which cannot be opened",
     "prompt_in_pipe": "its prompt comes inside a pipe from {nodes}, which shows no CLIP; connect the prompt, or steer by hand",
     "no_clip": "the CLIP input of {nodes} before it has no wire",
     "broadcast": "its {name} input has no wire that the file notes; {nodes} may fill it when the workflow runs: connect it",

@@ -43,6 +43,8 @@ SUPPLYING = (LOAD, ALIGN, MIXER)
 SIZES = {LOAD: (385, 130), ALIGN: (385, 260), MIXER: (320, 345), APPLY: (420, 410)}
 """The nodes that are put into workflows, and the size each needs on the canvas."""
 PACK = "safety-steer"
+DRAWN = "safety_steer_drawn"
+"""The property by which a steering node knows inputs that no wire was drawn into before: their nodes and slots."""
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,12 @@ CARRIERS: Sequence[str] = TABLE["carriers"]
 """Types of pipes and contexts that carry a model and a prompt."""
 PROVIDERS: Sequence[str] = TABLE["providers"]
 """Types of what samples later, in another node, with a model that it holds already."""
-PIPE, FIRST, PASSES = "pipe", "first", "passthrough"
-GETS, SETS, BROADCASTS = "get", "set", "broadcaster"
+TEXTS: Sequence[str] = TABLE["texts"]
+"""Types of what carries a text and its CLIP, and becomes conditioning in another node."""
+PIPE, FIRST, LAST, PASSES = "pipe", "first", "last", "passthrough"
+GETS, SETS, BROADCASTS, FROM_AROUND = "get", "set", "broadcaster", "get from around"
 NO_PROMPT, OWN_LOOP, OWN_MODEL, OTHER_PROMPT = "no prompt", "own loop", "own model", "other prompt"
-CHAIN = "chain"
+CHAIN, HIDDEN = "chain", "hidden"
 PROMPT_IN_MODEL, PROMPT_BESIDE = "prompt in model", "prompt beside"
 
 

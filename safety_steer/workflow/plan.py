@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from . import messages, reach
 from .graph import BYPASSED, MUTED, Document, Graph, Json, Wire, inputs, is_kind, outputs
 from .pack_nodes import APPLY, ON_CONDITIONING, ON_WAN_WRAPPER
-from .packs import CHAIN, OTHER_PROMPT, OWN_LOOP, OWN_MODEL, is_known_as
+from .packs import CHAIN, HIDDEN, OTHER_PROMPT, OWN_LOOP, OWN_MODEL, is_known_as
 from .prompts import CONDITIONING, FromInside, FromOutside, Prompt, Source, distinct, read_prompt, used_with
 from .reach import MODEL, WAN_TEXT, Place
-from .samplers import Sampler, find_samplers
+from .samplers import GROUPED, GUIDER, Sampler, find_samplers
 from .trace import Walker, is_pipe
 
 STEER, STEERED, LEFT = "steer", "steered", "left alone"
@@ -37,7 +37,7 @@ class Verdict:
 def plan(document: Document) -> list[Verdict]:
     """Judge everything that samples in a workflow, or may, in file order."""
     found = [_judge(document, sampler) for sampler in find_samplers(document)]
-    return [_through(document, verdict, found) for verdict in found] + _group_nodes(document)
+    return [_through(document, verdict, found) for verdict in found] + _group_nodes(document, found)
 
 
 def _judge(document: Document, sampler: Sampler) -> Verdict:
@@ -86,7 +86,7 @@ def _judge_prompt(document: Document, verdict: Verdict, positive: Wire) -> Verdi
 
 
 def _is_foreign(sampler: Sampler) -> bool:
-    known = any(is_known_as(sampler.node["type"], kind) for kind in (OWN_LOOP, OWN_MODEL, OTHER_PROMPT))
+    known = any(is_known_as(sampler.node["type"], kind) for kind in (OWN_LOOP, OWN_MODEL, OTHER_PROMPT, HIDDEN))
     return known or not (sampler.models or sampler.pipe is not None)
 
 
@@ -104,11 +104,13 @@ def _judge_foreign(document: Document, sampler: Sampler) -> Verdict:
 
 def _through(document: Document, verdict: Verdict, found: list[Verdict]) -> Verdict:
     """Let a sampler be steered by the Apply that goes before another, where it takes that one's model on."""
+    walker, graph = Walker(document, live=False), verdict.sampler.graph
+    if is_guided(verdict.sampler):
+        return _taken_over(walker, verdict, found, GUIDER)
     if verdict.state == STEERED or _is_foreign(verdict.sampler) or not verdict.sampler.models:
         return verdict
-    walker, graph = Walker(document, live=False), verdict.sampler.graph
     if _is_chained(verdict.sampler):
-        return _chained(walker, verdict, found)
+        return _taken_over(walker, verdict, [one for one in found if not _is_chained(one.sampler)], "LATENT")
     givers = {
         (other.sampler.graph.key, place.node["id"]): place.node
         for other in found
@@ -130,34 +132,40 @@ def _is_chained(sampler: Sampler) -> bool:
     return is_known_as(sampler.node["type"], CHAIN) and not fed
 
 
-def _chained(walker: Walker, verdict: Verdict, found: list[Verdict]) -> Verdict:
-    """Let a chained sampler be what the sampler is that its latent comes from."""
+def is_guided(sampler: Sampler) -> bool:
+    """Tell whether a sampler takes a guider, which has its model and its prompt, besides a model."""
+    return sampler.positive is None and any(is_kind(one, GUIDER) and sampler.graph.is_fed(one) for one in inputs(sampler.node))
+
+
+def _taken_over(walker: Walker, verdict: Verdict, found: list[Verdict], kind: str) -> Verdict:
+    """Let a sampler be what another is, which it gets a latent or a guider from."""
     graph = verdict.sampler.graph
-    latents = [wire for one in inputs(verdict.sampler.node) if is_kind(one, "LATENT") and (wire := graph.source(one))]
-    passed = [(at.key, node["id"]) for wire in latents for at, node in walker.upstream(graph, wire, "LATENT")]
-    first = {(one.sampler.graph.key, one.sampler.node["id"]): one for one in found if not _is_chained(one.sampler)}
+    wires = [wire for one in inputs(verdict.sampler.node) if is_kind(one, kind) and (wire := graph.source(one))]
+    passed = [(at.key, node["id"]) for wire in wires for at, node in walker.upstream(graph, wire, kind)]
+    first = {(one.sampler.graph.key, one.sampler.node["id"]): one for one in found}
     giver = next((first[place] for place in passed if place in first), None)
     if giver is None or giver.state == LEFT:
         return verdict
     return Verdict(verdict.sampler, giver.state, messages.through(giver.sampler.node), missed=giver.missed)
 
 
-def _group_nodes(document: Document) -> list[Verdict]:
-    """Name the group nodes of older files that hold a sampler and its model: no Apply can be put into them."""
+def _group_nodes(document: Document, found: Sequence[Verdict]) -> list[Verdict]:
+    """Name the group nodes of older files that hold a sampler and its prompt: no Apply can be put into them."""
     extra = document.data.get("extra")
     groups = extra.get("groupNodes") if isinstance(extra, dict) else None
-    found = []
+    judged = {(verdict.sampler.graph.key, verdict.sampler.node["id"]) for verdict in found}
+    named = []
     for graph in document.graphs.values() if isinstance(groups, dict) else ():
         for node in graph.nodes.values():
-            kind, name = node["type"][:9], node["type"][9:]
-            held = (groups or {}).get(name) if kind in ("workflow>", "workflow/") else None
+            kind, name = node["type"][: len(GROUPED[0])], node["type"][len(GROUPED[0]) :]
+            held = (groups or {}).get(name) if kind in GROUPED else None
             nodes = held.get("nodes") if isinstance(held, dict) else None
             types = [one.get("type") for one in nodes if isinstance(one, dict)] if isinstance(nodes, list) else []
             samplers = [str(one) for one in types if any(word in str(one).lower() for word in ("sampler", "guider"))]
-            if samplers and not any(is_kind(one, MODEL) for one in inputs(node)):
+            if samplers and (graph.key, node["id"]) not in judged:
                 text = messages.TEXTS["group_node"].format(nodes=", ".join(dict.fromkeys(samplers)))
-                found.append(Verdict(Sampler(graph, node, (), None), LEFT, text))
-    return found
+                named.append(Verdict(Sampler(graph, node, (), None), LEFT, text))
+    return named
 
 
 def _steering(document: Document, graph: Graph, wire: Wire, kind: str, type: str) -> Sequence[Json]:

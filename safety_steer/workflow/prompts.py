@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from .graph import ENTRY, MUTED, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, outputs
+from ..errors import DataError
+from .format_check import EDITOR, kind_of
+from .graph import ENTRY, MUTED, Document, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, outputs
+from .packs import GETS, TEXTS, is_known_as
 from .trace import PASSING, Walker, is_pipe
 
-CONDITIONING, CLIP = "CONDITIONING", "CLIP"
+CONDITIONING, CLIP, POSITIVE = "CONDITIONING", "CLIP", "positive"
+COMPONENT_END = "ComponentOutput"
+"""What leads out of a component of the pack Workflow Component."""
 MAX_DEPTH = 32  # subgraphs in each other, by hand
 WRITES_MUSIC = ("YuE2GenerateMusic", "MiniMaxMusic3TextEncode")
 """Nodes whose conditioning is music that a language model has written: it holds no text that could be steered."""
@@ -84,9 +90,47 @@ def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Pro
         found.encoders += [node["id"]] if clips and node["id"] not in found.encoders else []
         waiting += further
         if not clips and not further:
+            if wire.member == POSITIVE and not off and (shown := _shown_clip(walker, graph, wire)):
+                found.sources.append(OwnClip(shown))
+                continue
             bare = not off and any(is_kind(socket, CLIP) and not graph.is_fed(socket) for socket in inputs(node))
-            (found.hidden if wire.member else found.bare if bare else found.ends).append(node["type"])
+            if node["type"] not in PASSING or is_known_as(node["type"], GETS):
+                (found.hidden if wire.member else found.bare if bare else found.ends).append(node["type"])
     return found
+
+
+def _shown_clip(walker: Walker, graph: Graph, wire: Wire) -> Wire | None:
+    """Return where the CLIP of a pipe is shown in a graph, if the component that makes the pipe encodes its prompt by it."""
+    if not _keeps_its_clip(walker.document, graph.nodes[wire.origin]):
+        return None
+    asked = replace(wire, member=CLIP.lower())
+    shown = (
+        Wire(node["id"], slot)
+        for node in graph.nodes.values()
+        for slot, socket in enumerate(outputs(node))
+        if is_kind(socket, CLIP)
+    )
+    return next((one for one in shown if walker.plain(graph, one, CLIP) == asked), None)
+
+
+def _keeps_its_clip(document: Document, node: Json) -> bool:
+    """Tell whether a component, which files keep under `components`, gives a pipe whose prompt its own CLIP encodes."""
+    components = document.data.get("components")
+    inside: Any = components.get(node["type"]) if isinstance(components, dict) else None
+    try:
+        if kind_of(inside) != EDITOR:
+            return False
+    except DataError:
+        return False
+    walker = Walker(Document(inside), live=False)
+    graph = walker.document.root
+    ends = [socket for one in graph.nodes.values() if one["type"] == COMPONENT_END for socket in inputs(one)]
+    pipes = [source for socket in ends if is_pipe(socket) and (source := graph.source(socket))]
+    if len(pipes) != 1:
+        return False
+    sources = read_prompt(walker, graph, replace(pipes[0], member=POSITIVE)).sources
+    kept = walker.plain(graph, replace(pipes[0], member=CLIP.lower()), CLIP, SAME_CLIP)
+    return bool(sources) and all(isinstance(one, OwnClip) and clip_start(walker, graph, one.wire) == kept for one in sources)
 
 
 def _clips(graph: Graph, node: Json, wire: Wire) -> list[Wire]:
@@ -95,15 +139,24 @@ def _clips(graph: Graph, node: Json, wire: Wire) -> list[Wire]:
     A loader that encodes a prompt of its own gives the CLIP it does it with.
     """
     gives, slot = outputs(node), wire.slot
-    untold = any(is_untold(socket.get("type")) for socket in gives[slot : slot + 1])
-    if not untold and not wire.member and not any(is_kind(socket, CONDITIONING) for socket in gives):
+    becomes = any(
+        is_untold(socket.get("type")) or any(is_kind(socket, one) for one in TEXTS) for socket in gives[slot : slot + 1]
+    )
+    if not becomes and not wire.member and not any(is_kind(socket, CONDITIONING) for socket in gives):
         return []
     fed = [socket for socket in inputs(node) if graph.is_fed(socket)]
     if (wire.member and any(map(is_pipe, fed))) or (wire.member and any(is_kind(socket, CONDITIONING) for socket in fed)):
         return []
     if not any(is_kind(socket, CONDITIONING) or is_kind(socket, CLIP) or is_pipe(socket) for socket in fed):
         return [Wire(node["id"], place) for place, socket in enumerate(gives) if is_kind(socket, CLIP)][:1]
-    return [source for socket in fed if is_kind(socket, CLIP) and (source := graph.source(socket))]
+    clips = _of_part([socket for socket in fed if is_kind(socket, CLIP)], gives[slot : slot + 1])
+    return [source for socket in clips if (source := graph.source(socket))]
+
+
+def _of_part(clips: list[Json], given: list[Json]) -> list[Json]:
+    """Return, of several CLIPs, the one called after the same part as what is given, such as base or refiner."""
+    parts = [str(socket.get("name")).partition("_")[0] for socket in given]
+    return [socket for socket in clips if str(socket.get("name")).partition("_")[0] in parts] or clips
 
 
 def _within(walker: Walker, graph: Graph, node: Json, inner: Graph, at: Wire, found: Prompt, depth: int) -> list[Wire]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from . import messages
 from .graph import Document, Graph, Json, Wire, inputs, is_kind, outputs
 from .pack_nodes import PACK_NODES
-from .packs import BROADCASTS, GETS, NO_PROMPT, OWN_MODEL, PROMPT_BESIDE, PROMPT_IN_MODEL, is_known_as, member
+from .packs import BROADCASTS, GETS, HIDDEN, NO_PROMPT, OWN_MODEL, PROMPT_BESIDE, PROMPT_IN_MODEL, is_known_as, member
 from .samplers import NEGATIVE, REFINER, Sampler
 from .trace import Walker, is_pipe
 
@@ -70,6 +70,8 @@ def why_foreign(sampler: Sampler) -> str:
         return messages.prompt_elsewhere([str(name) for name in names])
     if any(is_kind(one, WAN_TEXT) for one in inputs(sampler.node)):
         return messages.TEXTS["own_model_wan"]
+    if is_known_as(sampler.node["type"], HIDDEN):
+        return messages.TEXTS["hidden"]
     return messages.TEXTS["own_model_conditioning" if prompt_inputs(sampler) else "own_model"]
 
 

@@ -13,7 +13,7 @@ from .editor.edit import Editor, listed
 from .files.wrapped import at, find_workflows, replaced
 from .format_check import EDITOR, kind_of
 from .graph import ENTRY, EXIT, Document, Graph, Json, Link, NodeId, Wire, inputs, named, outputs
-from .pack_nodes import ALIGNED, DIRECTION, STEERING, SUPPLYING
+from .pack_nodes import ALIGNED, DIRECTION, DRAWN, STEERING, SUPPLYING
 
 OWN_TYPES = (*STEERING, *SUPPLYING)
 ORIGIN, TARGET = ("origin_id", "origin_slot"), ("target_id", "target_slot")
@@ -128,7 +128,9 @@ class _Remover:
         through = STEERING[node["type"]]
         slot_in = named(inputs(node), through.input)
         incoming = graph.link(inputs(node)[slot_in]) if slot_in is not None else None
-        onward = [link for link in graph.leaving(node["id"]) if link["origin_slot"] == through.output]
+        onward = [
+            link for link in graph.leaving(node["id"]) if link["origin_slot"] == through.output and not _is_drawn(node, link)
+        ]
         for link in sorted(onward, key=lambda link: -link["id"]):
             target, slot = link["target_id"], link["target_slot"]
             if incoming is not None and incoming["target_id"] == node["id"] and target != EXIT:
@@ -214,6 +216,13 @@ class _Remover:
             inputs(graph.nodes[link["target_id"]])[link["target_slot"]]["link"] = None
         graph.data["links"].remove(link.item)
         del graph.links[link["id"]]
+
+
+def _is_drawn(node: Json, link: Link) -> bool:
+    """Tell whether a steering node notes that the input its wire leads to had none before."""
+    properties = node.get("properties")
+    drawn = properties.get(DRAWN) if isinstance(properties, dict) else None
+    return isinstance(drawn, list) and [link["target_id"], link["target_slot"]] in drawn
 
 
 def _direction_slots(graph: Graph, side: str) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .graph import Document, Graph, Json, inputs, is_kind, outputs
 from .pack_nodes import PACK_NODES
-from .packs import NO_PROMPT, OTHER_PROMPT, OWN_LOOP, OWN_MODEL, PIPE, PROMPT_IN_MODEL, PROVIDERS, is_known_as, member
+from .packs import HIDDEN, NO_PROMPT, OTHER_PROMPT, OWN_LOOP, OWN_MODEL, PIPE, PROMPT_IN_MODEL, PROVIDERS, is_known_as, member
 from .trace import is_pipe
 
 POSITIVE = ("positive", "conditioning", "cond1")
@@ -28,10 +28,13 @@ GIVES = {
 """What samplers give when nothing is connected that would tell, or the file lists no outputs: ComfyUI knows them."""
 NEGATIVE = ("neg", "uncond", "empty")
 """How the names of inputs begin that are no prompt to be steered."""
+GUIDER = "GUIDER"
+GROUPED = ("workflow>", "workflow/")
+"""How the types of group nodes of older files begin, before the group's name."""
 REFINER = "refiner"
 ASIDE = ("negative", REFINER)
 """What is in the names of model inputs that do not draw the positive prompt, or one of their own CLIP."""
-FOREIGN = ("MODEL", "PIPE", "PIPELINE")
+FOREIGN = ("MODEL", "MODELS", "PIPE", "PIPELINE")
 """How the types of models end that are not ComfyUI's own."""
 HARMLESS = ("UPSCALE_MODEL", "SAM_MODEL", "CLIP_VISION_MODEL", "STYLE_MODEL")
 """How the types of models end that draw nothing."""
@@ -78,7 +81,7 @@ def _slots(graph: Graph, node: Json) -> tuple[tuple[int, ...], int | None, int |
     texts = [slot for slot, one in sockets if is_kind(one, "CONDITIONING") and member(one.get("name")) in POSITIVE]
     pipe = next((slot for slot, one in sockets if is_pipe(one) and graph.is_fed(one)), None)
     positive = texts[0] if texts else None
-    if any(is_known_as(node["type"], kind) for kind in (OWN_LOOP, OWN_MODEL, OTHER_PROMPT)) or _is_foreign(node):
+    if any(is_known_as(node["type"], kind) for kind in (OWN_LOOP, OWN_MODEL, OTHER_PROMPT, HIDDEN)) or _is_foreign(node):
         return models, positive, None
     if not _gives(node):
         return None
@@ -87,8 +90,12 @@ def _slots(graph: Graph, node: Json) -> tuple[tuple[int, ...], int | None, int |
         return models, positive, pipe
     if pipe is not None:
         return models, positive, pipe
-    if not any(is_kind(one, "MODEL") for one in fed) or any(is_kind(one, "GUIDER") for one in fed):
+    if not any(is_kind(one, "MODEL") for one in fed):
         return None
+    if node["type"].startswith(GROUPED):
+        return None
+    if any(is_kind(one, GUIDER) for one in fed):
+        return models, None, None
     patches = any(is_kind(one, "MODEL") for one in outputs(node))
     prompted = any(is_kind(one, kind) for one in fed for kind in ("CONDITIONING", "CLIP"))
     return None if patches and not prompted else (models, None, None)
@@ -103,7 +110,7 @@ def _gives(node: Json) -> bool:
 
 def _is_foreign(node: Json) -> bool:
     """Tell whether a node is called a sampler and takes a model that is none of ComfyUI's."""
-    types = [str(socket.get("type")) for socket in inputs(node)]
+    types = [str(socket.get("type")).upper() for socket in inputs(node)]
     foreign = [one for one in types if one.endswith(FOREIGN) and one != "MODEL" and not one.endswith(HARMLESS)]
     return bool(foreign) and "sampler" in node["type"].lower() and bool(outputs(node)) and not any(map(is_pipe, inputs(node)))
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from .graph import BYPASSED, ENTRY, EXIT, MUTED, Document, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, named, outputs
-from .packs import CARRIERS, FIRST, GETS, PASSES, SETS, TABLE, is_known_as, member
+from .graph import BYPASSED, ENTRY, EXIT, MUTED, Document, Graph, Json, Wire, inputs, is_kind, is_untold, named, outputs
+from .packs import CARRIERS, FIRST, FROM_AROUND, GETS, LAST, PASSES, PIPE, SETS, TABLE, TEXTS, is_known_as, member
 
 PASSING = ("Reroute", *(name for pack in TABLE["packs"] for kind in (GETS, SETS) for name in pack["nodes"].get(kind, ())))
 """Nodes that give what they get."""
 PAIR = ("positive", "negative")
 MEMBERS = {"MODEL": "model", "CLIP": "clip", "CONDITIONING": "positive"}
 """What a pipe is asked for where the name of an output does not tell."""
+MAX_PIPES = 64  # pipes behind each other, by hand
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Walker:
             carried = outputs(node)[wire.slot].get("type") if wire.member and wire.slot < len(outputs(node)) else kind
             sockets = [(socket, wire.member) for socket in _passed_on(node, wire.slot, str(carried))]
         elif is_known_as(node["type"], GETS):
-            sockets = [(socket, wire.member) for socket in _set_sockets(graph, node)]
+            sockets = [(socket, wire.member) for socket in set_sockets(graph, _key(node))]
+            if not sockets and (name := _key(node)) is not None and self._is_set_around(graph, node, name):
+                return [replace(graph.borrow(name), member=wire.member)]
         else:
             sockets = list(_feeding(graph, node, wire, kind))
         return [replace(source, member=asked) for socket, asked in sockets if (source := graph.source(socket))]
@@ -59,10 +62,23 @@ class Walker:
 
     def outside(self, inner: Graph, slot: int, node: Json, outer: Graph) -> Wire | None:
         """Return what is connected to a subgraph's input, at one of the nodes that stand for it."""
+        if -len(inner.borrowed) <= slot < 0:
+            return self._from_around(outer, inner.borrowed[-1 - slot])
         if not 0 <= slot < len(inputs(inner.data)):
             return None
         index = named(inputs(node), inputs(inner.data)[slot].get("name"))
         return outer.source(inputs(node)[index]) if index is not None else None
+
+    def _from_around(self, graph: Graph, name: str) -> Wire | None:
+        """Return what is kept under a name in a graph, or else in those around it."""
+        if sockets := set_sockets(graph, name):
+            return graph.source(sockets[0])
+        return graph.borrow(name) if self.document.places(graph) else None
+
+    def _is_set_around(self, graph: Graph, node: Json, name: str) -> bool:
+        """Tell whether a Get of this type finds a name in a graph around its own."""
+        outer = [one for one, _ in self.document.places(graph)] if is_known_as(node["type"], FROM_AROUND) else []
+        return any(set_sockets(one, name) or self._is_set_around(one, node, name) for one in outer)
 
     def inner_wires(self, inner: Graph, node: Json, slot: int) -> list[Wire]:
         """Return what leads, inside a subgraph, to an output of the node that stands for it."""
@@ -108,8 +124,12 @@ def _feeding(graph: Graph, node: Json, wire: Wire, kind: str) -> Iterator[tuple[
     Positive is made from positive and negative from negative; what leaves a pipe from the input of its name, or from a pipe.
     """
     linked = [socket for socket in inputs(node) if graph.is_fed(socket)]
-    pipes = _first_pipes(node, [socket for socket in linked if is_pipe(socket)])
+    pipes = _pipes_given(
+        graph, node, [socket for socket in linked if is_pipe(socket)], wire.member or _asked(node, wire.slot, kind)
+    )
     found = [socket for socket in linked if is_kind(socket, kind)]
+    if kind == "CONDITIONING" and not found and not wire.member:
+        found = [socket for socket in linked if any(is_kind(socket, one) for one in TEXTS)]
     if wire.member:
         named_so = [socket for socket in found if member(socket.get("name")) == wire.member]
         if named_so or not pipes:
@@ -123,10 +143,29 @@ def _feeding(graph: Graph, node: Json, wire: Wire, kind: str) -> Iterator[tuple[
     yield from ((socket, wire.member or _asked(node, wire.slot, kind)) for socket in pipes)
 
 
-def _first_pipes(node: Json, pipes: list[Json]) -> list[Json]:
-    """Return the pipes that a node gives: of a switch the first, and never a refiner's beside another."""
+def _pipes_given(graph: Graph, node: Json, pipes: list[Json], asked: str) -> list[Json]:
+    """Return the pipes that a node gives: of a switch the first, of a merge the last one that has what is asked of it.
+
+    A refiner's pipe is never given beside another.
+    """
     base = [socket for socket in pipes if "refiner" not in str(socket.get("name"))] or pipes
+    if is_known_as(node["type"], LAST):
+        return [socket for socket in reversed(base) if _has(graph, graph.source(socket), asked)][:1] or base[-1:]
     return base[:1] if is_known_as(node["type"], FIRST) else base
+
+
+def _has(graph: Graph, wire: Wire | None, asked: str, depth: int = 0) -> bool:
+    """Tell whether a pipe has a value of a name: put in by a node, or, where no pipe comes into the node, made there."""
+    node = graph.nodes.get(wire.origin) if wire else None
+    if node is None or depth > MAX_PIPES:
+        return wire is not None
+    linked = [socket for socket in inputs(node) if graph.is_fed(socket)]
+    if any(member(socket.get("name")) == asked for socket in linked):
+        return True
+    pipes = [socket for socket in linked if is_pipe(socket)]
+    if not pipes:
+        return not is_known_as(node["type"], PIPE)
+    return any(_has(graph, graph.source(socket), asked, depth + 1) for socket in pipes)
 
 
 def _open_inputs(graph: Graph, node: Json, wire: Wire, kind: str) -> list[Json]:
@@ -191,16 +230,16 @@ def _type_at(graph: Graph, wire: Wire) -> object:
     return sockets[wire.slot].get("type") if wire.slot in range(len(sockets)) else None
 
 
-def _set_sockets(graph: Graph, node: Json) -> list[Json]:
-    """Return the inputs of the Set nodes that a Get node takes its value from, by the name both hold."""
+def set_sockets(graph: Graph, name: str | None) -> list[Json]:
+    """Return the inputs of the Set nodes that keep something under a name."""
     return [
         socket
         for other in graph.nodes.values()
-        if is_known_as(other["type"], SETS) and _key(other) is not None and _key(other) == _key(node)
+        if name is not None and is_known_as(other["type"], SETS) and _key(other) == name
         for socket in inputs(other)[:1]
     ]
 
 
-def _key(node: Json) -> NodeId | None:
+def _key(node: Json) -> str | None:
     values = node.get("widgets_values")
     return values[0] if isinstance(values, list) and values and isinstance(values[0], str) else None

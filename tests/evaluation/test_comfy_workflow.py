@@ -182,6 +182,7 @@ def test_a_workflow_without_a_seed_is_refused(graph: Graph, tmp_path: Path) -> N
         ([], "not a workflow in API format"),
         ({}, "not a workflow in API format"),
         ({"1": {"class_type": "KSampler"}}, "not every entry has class_type and inputs"),
+        ({"1": node("KSampler"), "2": {"inputs": {}}}, "Its node '2' has no class_type"),
         ({"1": node("ApplySafetySteer", model=["2", 0])}, "connected to node 2, which the file lacks"),
     ],
 )
@@ -189,6 +190,21 @@ def test_what_is_no_api_workflow_is_refused(document: Any, word: str, tmp_path: 
     said = refusal(document, tmp_path)
     assert word in said
     assert "Export (API)" in said
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda graph: {**graph, "_comment": "by hand", "version": 1, "_meta": {"inputs": ["seed"]}},
+        lambda graph: {"client_id": "x", "prompt": graph},
+        lambda graph: {"prompt": graph, "workflow": {"nodes": [], "links": [], "version": 0.4}},
+        lambda graph: [{"job": {"workflow": graph}}],
+        lambda graph: {"workflow": json.dumps(graph)},
+        lambda graph: {**graph, "40": {"class_type": "Note"}},
+    ],
+)
+def test_what_is_around_and_beside_the_nodes_is_left_out(graph: Graph, wrapped: Any, tmp_path: Path) -> None:
+    assert read(wrapped(graph), tmp_path) == read(graph, tmp_path)
 
 
 def test_a_loop_ends(graph: Graph, tmp_path: Path) -> None:

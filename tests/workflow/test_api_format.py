@@ -154,6 +154,14 @@ def test_what_cannot_be_steered_is_left_alone(node: Json, reason: str) -> None:
     assert json.dumps(change.data) == json.dumps(data)
 
 
+def test_an_encoder_without_its_clip_is_named() -> None:
+    data = base()
+    del data["6"]["inputs"]["clip"]
+    [verdict] = add(data).verdicts
+    assert (verdict.state, verdict.reason) == (LEFT, "the CLIP input of CLIPTextEncode before it has no wire")
+    assert add(data).data == data
+
+
 def test_a_model_that_is_not_there_is_named() -> None:
     data = base()
     data["12:3"]["inputs"]["model"] = ["99", 0]

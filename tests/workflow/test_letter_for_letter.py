@@ -98,6 +98,9 @@ WRAPPERS: dict[str, Any] = {
     "prompt": lambda one: {"client_id": "x", "prompt": one},
     "deep": lambda one: {"input": {"images": [], "workflow": one}, "policy": None},
     "both": lambda one: {"output": one, "workflow": plain()},
+    "list": lambda one: [{"seed": 1}, {"job": {"workflow": one}}],
+    "written": lambda one: {"name": "x", "workflow": json.dumps(one)},
+    "written with spaces": lambda one: [json.dumps({"prompt": one}, indent=1), "{}"],
     "request": lambda one: {"prompt": one, "extra_data": {"extra_pnginfo": {"workflow": plain()}}},
 }
 
@@ -200,6 +203,8 @@ def test_a_wrapped_workflow_is_changed_in_its_place() -> None:
     ("data", "reason"),
     [
         ({"a": api(), "b": {"c": api()}}, r"several workflows, under the keys 'a', 'b\.c'"),
+        ([api(), [api()]], r"several workflows, under the keys '0', '1\.0'"),
+        ({"a": json.dumps({**api(), "5": None})}, "Under the key 'a': Its node '5' has no class_type"),
         ({"prompt": {**api(), "12": {"inputs": {}}}}, r"Under the key 'prompt': Its node '12' has no class_type"),
         ({**api(), "5": None}, "node '5' has no class_type"),
         ({**api(), "loader": {"inputs": {}}}, "node 'loader' has no class_type"),

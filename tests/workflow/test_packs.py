@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.workflows.core_nodes import not_found_out
 from support.workflows.pack_shapes import NOTE, Case, broadcast, cases, in_part, start, steered
-from support.workflows.sketch import Json, Wiring, node, sampler, workflow
+from support.workflows.sketch import Json, Wiring, loader, node, sampler, workflow
 
 from safety_steer.cli import main
 from safety_steer.workflow import add, check, remove
@@ -174,3 +174,30 @@ def test_the_table_is_sound() -> None:
 
 def test_the_page_is_written_from_the_table() -> None:
     assert write_packs.PAGE.read_text(encoding="utf-8") == write_packs.page(), "Write it anew: python -m tools.docs.write_packs"
+
+
+def component(clip: str) -> Json:
+    """What makes a pipe of a checkpoint 1 and another 4: a prompt of the first, and this CLIP in the pipe."""
+    pipe = f"model:MODEL<1.0 clip:CLIP<{clip} positive:CONDITIONING<2.0 negative:CONDITIONING<3.0"
+    made = node(5, "ToBasicPipe", pipe, "basic_pipe:BASIC_PIPE")
+    return workflow(*start(), loader(4), made, node(6, "ComponentOutput", "BASIC_PIPE:BASIC_PIPE<5.0"))
+
+
+@pytest.mark.parametrize(("clip", "state"), [("1.1", STEER), ("4.1", LEFT)])
+def test_a_component_that_makes_a_pipe_is_looked_into(clip: str, state: str) -> None:
+    type = "## make-basic_pipe"
+    unpacked = "model:MODEL clip:CLIP vae:VAE positive:CONDITIONING negative:CONDITIONING"
+    data = workflow(
+        {**node(1, "pipe", "", "BASIC_PIPE"), "type": type},
+        node(2, "FromBasicPipe", "basic_pipe:BASIC_PIPE<1.0", unpacked),
+        sampler(3, "2.0", "2.3"),
+    )
+    change = add({**data, "components": {type: component(clip)}})
+    assert [verdict.state for verdict in change.verdicts] == [state]
+    assert [verdict.state for verdict in check(data)] == [LEFT]
+    assert [verdict.state for verdict in check({**data, "components": {type: {"nodes": [7]}}})] == [LEFT]
+    if state == STEER:
+        wiring = Wiring(change.data)
+        [align] = [item["id"] for _, item in wiring.nodes() if item["type"] == "AlignSafetyDirection"]
+        assert wiring.source(str(align), "clip") == ("2", 1)
+        assert applied(change.data) == ("3.model",)

@@ -8,14 +8,14 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.workflows import by_hand, shapes
+from support.workflows import by_hand, pack_shapes, shapes
 from support.workflows.sketch import Json, Wiring, loader, node, plain, sampler, text, workflow
 
 from safety_steer.workflow import add, remove
 from safety_steer.workflow.consistency import problems
 from safety_steer.workflow.editor import record
 
-SHAPES = shapes.shapes()
+SHAPES, PACKS = shapes.shapes(), pack_shapes.cases()
 OWN = ("Safety", "ALIGNED_DIRECTION")
 
 
@@ -39,6 +39,14 @@ def without_steering(data: Json) -> Json:
 @pytest.mark.parametrize("name", SHAPES)
 def test_without_the_record_every_wire_is_as_before(name: str) -> None:
     data, _ = SHAPES[name]
+    result = add(data).data
+    del result["extra"]["safety_steer"]
+    assert wires(without_steering(result)) == wires(data)
+
+
+@pytest.mark.parametrize("name", [name for name, case in PACKS.items() if case.applied])
+def test_without_the_record_no_wire_is_left_that_was_drawn_for_steering(name: str) -> None:
+    data = PACKS[name].data
     result = add(data).data
     del result["extra"]["safety_steer"]
     assert wires(without_steering(result)) == wires(data)

@@ -3,7 +3,7 @@
 
 import { REPORTING, SCORING, STEERING, SUPPLYING } from "./pack_nodes.js";
 import { NOTES } from "./rules.js";
-import { wireInto } from "./trace.js";
+import { wireInto } from "./sockets.js";
 
 /** Tell whether a subgraph holds the pack's steering nodes and nothing else; blocks within it count as steering. */
 export function isBlock(subgraph) {

@@ -2,13 +2,14 @@
 // What is shared, and how a direction gets in and out of subgraphs, is as in safety_steer/workflow/editor/insert.py.
 
 import { below, findRoom, leftOf } from "./layout.js";
-import { ALIGN, ALIGNED, APPLY, LOAD } from "./pack_nodes.js";
+import { ALIGN, ALIGNED, APPLY, DRAWN, LOAD } from "./pack_nodes.js";
 import { sourceKey, usedWith } from "./prompts.js";
 import { ENTRY, SOCKET, STEER } from "./rules.js";
-import { allGraphs, fromEntry, isOff, linkInto, Walker, wireInto, wireKey, wireOf } from "./trace.js";
+import { fromEntry, isOff, linkInto, wireInto, wireKey, wireOf } from "./sockets.js";
+import { allGraphs, Walker } from "./trace.js";
 import { connect } from "./wires.js";
 
-/** @typedef {import("./trace.js").Wire} Wire */
+/** @typedef {import("./sockets.js").Wire} Wire */
 
 /** Puts nodes into the workflow: one Load for each graph, one Align for each CLIP in it, one Apply for each model wire. */
 export class Inserter {
@@ -71,6 +72,7 @@ export class Inserter {
       connect(graph, direction, apply, slotOf(apply, "direction"));
       if (!this.applied.has(key)) this.applied.set(key, apply);
     }
+    if (!link) (apply.properties[DRAWN] ??= []).push([node.id, model]);
     connect(graph, outputOf(apply), node, model);
   }
 

@@ -23,6 +23,8 @@ export const STEERING = {
   "SafetyScore": ["conditioning", -1],
   "RefuseUnsafePrompt": ["conditioning", 0],
 };
+/** The property by which a steering node knows inputs that no wire was drawn into before: their nodes and slots. */
+export const DRAWN = "safety_steer_drawn";
 /** Nodes that only serve steering. */
 export const SUPPLYING = ["LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer"];
 /** All nodes of this pack. */

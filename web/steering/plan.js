@@ -5,9 +5,10 @@ import { APPLY, ON_CONDITIONING, ON_WAN_WRAPPER } from "./pack_nodes.js";
 import { isKnownAs, isPipe } from "./packs.js";
 import { distinct, readPrompt, usedWith } from "./prompts.js";
 import { groupNodes, missed, nothingConnected, promptInputs, supply, WAN_TEXT, whyForeign } from "./reach.js";
-import { CONDITIONING, LEFT, STEER, STEERED, TEXTS } from "./rules.js";
+import { CONDITIONING, GUIDER, LEFT, STEER, STEERED, TEXTS } from "./rules.js";
 import { findSamplers } from "./samplers.js";
-import { allGraphs, isFed, isKind, isOff, Walker, wireInto } from "./trace.js";
+import { isFed, isKind, isOff, wireInto } from "./sockets.js";
+import { allGraphs, Walker } from "./trace.js";
 import { filled, nameOf } from "./words.js";
 
 /** @typedef {import("./reach.js").Place} Place */
@@ -22,7 +23,7 @@ import { filled, nameOf } from "./words.js";
 export function plan(root) {
   const graphs = allGraphs(root);
   const found = findSamplers(graphs).map((sampler) => ({ ...sampler, ...judge(graphs, sampler) }));
-  const groups = groupNodes(graphs).map((one) => ({ ...one, state: LEFT }));
+  const groups = groupNodes(graphs, found.map((one) => one.node)).map((one) => ({ ...one, state: LEFT }));
   return [...found.map((verdict) => through(graphs, verdict, found)), ...groups];
 }
 
@@ -67,7 +68,7 @@ function judgePrompt(graphs, graph, positive) {
 }
 
 const isForeign = ({ node, models, pipe }) =>
-  isKnownAs(node.type, "own loop", "own model", "other prompt") || (!models.length && pipe < 0);
+  isKnownAs(node.type, "own loop", "own model", "other prompt", "hidden") || (!models.length && pipe < 0);
 
 /** Judge a sampler that a steered model does not reach: its prompts may be steered by hand. */
 function judgeForeign(graphs, sampler) {
@@ -84,8 +85,9 @@ function judgeForeign(graphs, sampler) {
 /** Let a sampler be steered by the Apply that goes before another, where it takes that one's model on. */
 function through(graphs, verdict, found) {
   const { graph, node, models, state } = verdict;
+  if (isGuided(verdict)) return takenOver(graphs, verdict, found, GUIDER);
   if (state === STEERED || isForeign(verdict) || !models.length) return verdict;
-  if (isChained(verdict)) return chained(graphs, verdict, found);
+  if (isChained(verdict)) return takenOver(graphs, verdict, found.filter((one) => !isChained(one)), "LATENT");
   const places = found.filter((other) => other.state === STEER && other !== verdict).flatMap((other) => other.places ?? []);
   const gives = (one) => (one.outputs ?? []).some((socket) => isKind(socket, "MODEL") || isPipe(socket));
   const givers = new Set(places.map((place) => place.node).filter((one) => one !== node && gives(one)));
@@ -101,13 +103,16 @@ const withNode = ({ title, type, id }) => filled(TEXTS.through, { node: filled(T
 const isChained = ({ graph, node, models }) =>
   isKnownAs(node.type, "chain") && !models?.some((slot) => isFed(graph, node.inputs[slot]));
 
-/** Let a chained sampler be what the sampler is that its latent comes from. */
-function chained(graphs, verdict, found) {
+/** Tell whether a sampler takes a guider, which has its model and its prompt, besides a model. */
+const isGuided = ({ graph, node, positive }) =>
+  positive < 0 && (node.inputs ?? []).some((one) => isKind(one, GUIDER) && isFed(graph, one));
+
+/** Let a sampler be what another is, which it gets a latent or a guider from. */
+function takenOver(graphs, verdict, found, kind) {
   const { graph, node } = verdict;
-  const latents = node.inputs.filter((one) => isKind(one, "LATENT")).map((one) => wireInto(graph, one));
-  const passed = latents.filter(Boolean).flatMap((wire) => new Walker(graphs, false).upstream(graph, wire, "LATENT"));
-  const first = found.filter((one) => !isChained(one));
-  const giver = passed.map((one) => first.find((other) => other.node === one)).find(Boolean);
+  const wires = node.inputs.filter((one) => isKind(one, kind)).map((one) => wireInto(graph, one));
+  const passed = wires.filter(Boolean).flatMap((wire) => new Walker(graphs, false).upstream(graph, wire, kind));
+  const giver = passed.map((one) => found.find((other) => other.node === one)).find(Boolean);
   if (!giver || giver.state === LEFT) return verdict;
   return { ...verdict, state: giver.state, reason: withNode(giver.node), missed: giver.missed };
 }

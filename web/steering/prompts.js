@@ -1,10 +1,10 @@
 // Where does a sampler's prompt get its CLIP? The rules are those of safety_steer/workflow/prompts.py.
 
-import { CLIP, CONDITIONING, MAX_DEPTH, SAME_CLIP, WRITES_MUSIC } from "./rules.js";
-import { isPipe } from "./packs.js";
-import { asking, fromEntry, isFed, isKind, isUntold, wireInto, wireKey } from "./trace.js";
+import { CLIP, CONDITIONING, MAX_DEPTH, PASSING, SAME_CLIP, WRITES_MUSIC } from "./rules.js";
+import { isKnownAs, isPipe } from "./packs.js";
+import { asking, fromEntry, isFed, isKind, isPipedText, isUntold, wireInto, wireKey } from "./sockets.js";
 
-/** @typedef {import("./trace.js").Wire} Wire */
+/** @typedef {import("./sockets.js").Wire} Wire */
 /** @typedef {import("./trace.js").Walker} Walker */
 /**
  * One CLIP behind a prompt, seen from the graph it is needed in: a wire of that graph (`clip`), the input of the subgraph
@@ -50,7 +50,7 @@ export function readPrompt(walker, graph, wire, depth = 0) {
     const further = walker.behind(graph, at, CONDITIONING);
     found.sources.push(...clips.map((clip) => ({ clip })));
     waiting.push(...further);
-    if (clips.length || further.length) continue;
+    if (clips.length || further.length || (PASSING.includes(node.type) && !isKnownAs(node.type, "get"))) continue;
     const isBare = !walker.off(node) && (node.inputs ?? []).some((socket) => isKind(socket, CLIP) && !isFed(graph, socket));
     if (at.member) found.hidden.push(node.type);
     else (isBare ? found.bare : found.ends).push(node.type);
@@ -66,8 +66,8 @@ export function readPrompt(walker, graph, wire, depth = 0) {
 function clipWires(graph, node, wire) {
   const { slot, member } = wire;
   const outputs = node.outputs ?? [];
-  const untold = outputs[slot] && isUntold(outputs[slot].type);
-  if (!untold && !member && !outputs.some((socket) => isKind(socket, CONDITIONING))) return [];
+  const becomes = outputs[slot] && (isUntold(outputs[slot].type) || isPipedText(outputs[slot]));
+  if (!becomes && !member && !outputs.some((socket) => isKind(socket, CONDITIONING))) return [];
   const fed = (node.inputs ?? []).filter((socket) => isFed(graph, socket));
   const carries = fed.some((socket) => isKind(socket, CONDITIONING) || isPipe(socket));
   if (member && carries) return [];
@@ -75,7 +75,15 @@ function clipWires(graph, node, wire) {
     const place = outputs.findIndex((socket) => isKind(socket, CLIP));
     return place >= 0 ? [{ origin: node.id, slot: place }] : [];
   }
-  return fed.filter((socket) => isKind(socket, CLIP)).flatMap((socket) => asking(wireInto(graph, socket)));
+  const clips = fed.filter((socket) => isKind(socket, CLIP));
+  return ofPart(clips, outputs[slot]).flatMap((socket) => asking(wireInto(graph, socket)));
+}
+
+/** Return, of several CLIPs, the one called after the same part as what is given, such as base or refiner. */
+function ofPart(clips, given) {
+  const part = (socket) => String(socket.name).split("_")[0];
+  const own = given ? clips.filter((socket) => part(socket) === part(given)) : [];
+  return own.length ? own : clips;
 }
 
 /** Read the prompt inside a subgraph and bring what it found out; return the wires of this graph to go on with. */

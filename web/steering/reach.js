@@ -3,11 +3,12 @@
 
 import { OWN_NODES } from "./pack_nodes.js";
 import { isKnownAs, isPipe, member } from "./packs.js";
-import { CONDITIONING, NEGATIVE, REFINER, TEXTS } from "./rules.js";
-import { isFed, isKind, Walker, wireInto, wireKey } from "./trace.js";
+import { CONDITIONING, GROUPED, NEGATIVE, REFINER, TEXTS } from "./rules.js";
+import { isFed, isKind, wireInto, wireKey } from "./sockets.js";
+import { Walker } from "./trace.js";
 import { filled } from "./words.js";
 
-/** @typedef {import("./trace.js").Wire} Wire */
+/** @typedef {import("./sockets.js").Wire} Wire */
 /** @typedef {import("./samplers.js").Sampler} Sampler */
 /** @typedef {{node: any, slot: number, wire: Wire}} Place An input that Apply goes before, and the wire that leads to it, or will. */
 
@@ -60,6 +61,7 @@ export function whyForeign(sampler) {
     return names ? filled(TEXTS.own_loop, { remedy: filled(TEXTS.remedy, { names }) }) : TEXTS.own_prompt;
   }
   if (inputs.some((one) => isKind(one, WAN_TEXT))) return TEXTS.own_model_wan;
+  if (isKnownAs(sampler.node.type, "hidden")) return TEXTS.hidden;
   return prompts.length ? TEXTS.own_model_conditioning : TEXTS.own_model;
 }
 
@@ -118,16 +120,16 @@ export function nothingConnected(graph, { link, name }) {
   return filled(link == null ? TEXTS.empty_input : TEXTS.broken_wire, { name });
 }
 
-/** Name the group nodes of older files that hold a sampler and its model, as samplers with a reason. */
-export function groupNodes(graphs) {
+/** Name the group nodes of older files that hold a sampler and its prompt, as samplers with a reason. */
+export function groupNodes(graphs, judged) {
   const groups = graphs[0].extra?.groupNodes;
   return graphs.flatMap((graph) =>
     graph.nodes.flatMap((node) => {
-      const [, name] = /^workflow[>/](.*)$/s.exec(node.type) ?? [];
-      const held = name === undefined ? undefined : groups?.[name]?.nodes;
+      const start = GROUPED.find((one) => node.type.startsWith(one));
+      const held = start && groups?.[node.type.slice(start.length)]?.nodes;
       const types = Array.isArray(held) ? held.map((one) => String(one?.type)) : [];
       const samplers = types.filter((type) => /sampler|guider/i.test(type));
-      if (!samplers.length || (node.inputs ?? []).some((one) => isKind(one, "MODEL"))) return [];
+      if (!samplers.length || judged.includes(node)) return [];
       return [{ graph, node, reason: filled(TEXTS.group_node, { nodes: [...new Set(samplers)].join(", ") }) }];
     }),
   );

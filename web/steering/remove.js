@@ -2,9 +2,10 @@
 // What is taken out, and what stays, is as in safety_steer/workflow/removing.py.
 
 import { blocksOf, isBlock, reportsOnBlock } from "./blocks.js";
-import { DIRECTIONS, STEERING, SUPPLYING } from "./pack_nodes.js";
+import { DIRECTIONS, DRAWN, STEERING, SUPPLYING } from "./pack_nodes.js";
 import { EXIT, RECORD } from "./rules.js";
-import { allGraphs, fromEntry, isKind, linkInto, Walker, wireOf } from "./trace.js";
+import { fromEntry, isKind, linkInto, wireOf } from "./sockets.js";
+import { allGraphs, Walker } from "./trace.js";
 import { connect, linksFrom } from "./wires.js";
 
 /** Takes the pack's steering nodes out of a workflow, and what only served them. */
@@ -56,7 +57,12 @@ export class Remover {
     const [input, output] = STEERING[node.type];
     const incoming = linkInto(graph, node.inputs.find((socket) => socket.name === input));
     if (!incoming) return;
-    for (const onward of linksFrom(graph, node, output)) this.lead(graph, wireOf(incoming), onward, incoming.parentId);
+    // An input that no wire was drawn into before add is free again once the node is gone.
+    const drawn = [node.properties?.[DRAWN] ?? []].flat();
+    const isDrawn = ({ target_id: id, target_slot: slot }) => drawn.some((one) => one?.[0] === id && one?.[1] === slot);
+    for (const onward of linksFrom(graph, node, output).filter((one) => !isDrawn(one))) {
+      this.lead(graph, wireOf(incoming), onward, incoming.parentId);
+    }
   }
 
   /** Let a wire lead to the end of a link; what would lead straight through a subgraph is led around it. */

@@ -12,24 +12,31 @@ export const CONDITIONING = "CONDITIONING";
 export const CLIP = "CLIP";
 /** Nodes of other packs by kind, as in safety_steer/workflow/packs.json; a star stands for any end. */
 export const PACKS = {
-  "no prompt": ["AddNoise", "PerpNeg", "WanInfiniteTalkToVideo", "TrainLoraNode", "SAM3_Detect", "SAM3_VideoTrack", "LTXVDurationPredictor", "ReencodeLatentPipe", "ImpactSimpleDetectorSEGSPipe", "easy latentNoisy", "easy latentCompositeMaskedWithCond", "easy injectNoiseToLatent", "WanVideoNAG", "LTX2_NAG"],
+  "no prompt": ["AddNoise", "PerpNeg", "WanInfiniteTalkToVideo", "TrainLoraNode", "SAM3_Detect", "SAM3_VideoTrack", "LTXVDurationPredictor", "ReencodeLatentPipe", "ImpactSimpleDetectorSEGSPipe", "easy latentNoisy", "easy latentCompositeMaskedWithCond", "easy injectNoiseToLatent", "easy icLightApply", "easy ipadapterApply*", "WanVideoNAG", "LTX2_NAG", "LTXVSetAudioVideoMaskByTime", "AnimateDiffLoaderV1", "ADE_AnimateDiffLoaderV1Advanced", "IPAdapter*", "SeargeControlnetAdapterV2", "SeargeCustomAfterVaeDecode", "SeargeCustomAfterUpscaling", "AddLatentGuide", "BrushNet", "PowerPaint", "BatchCreativeInterpolation", "LTXDirector", "LTXDirectorGuide", "Kandinsky5VAEDecode", "TTP_Smart_Tile_Interactive_Crop_Experimental"],
   "prompt beside": ["GLIGENTextBoxApply"],
   "pipe": ["ToBasicPipe", "FromBasicPipe", "FromBasicPipe_v2", "EditBasicPipe", "ToDetailerPipe", "ToDetailerPipeSDXL", "FromDetailerPipe", "FromDetailerPipe_v2", "FromDetailerPipeSDXL", "EditDetailerPipe", "EditDetailerPipeSDXL", "BasicPipeToDetailerPipe", "BasicPipeToDetailerPipeSDXL", "DetailerPipeToBasicPipe", "AnyPipeToBasic", "Pack SDXL Tuple", "Unpack SDXL Tuple", "easy pipeIn", "easy pipeOut", "easy pipeEdit", "easy pipeEditPrompt", "easy pipeToBasicPipe", "easy pipeBatchIndex", "easy XYPlot", "easy XYPlotAdvanced", "easy preSampling*", "easy preDetailerFix", "easy preMaskDetailerFix", "easy controlnet*", "easy apply*", "easy instantID*", "easy ipadapterApplyRegional", "ttN pipeIN", "ttN pipeOUT", "ttN pipeEDIT", "ttN pipe2BASIC", "ttN pipe2DETAILER", "ttN pipeEncodeConcat", "ttN pipeLoraStack", "Context (rgthree)", "Context Big (rgthree)", "Context Merge (rgthree)", "Context Merge Big (rgthree)", "Context Switch (rgthree)", "Context Switch Big (rgthree)"],
   "passthrough": ["ImpactExecutionOrderController"],
-  "sampler": ["FaceDetailer", "DetailerForEach", "DetailerForEachDebug", "KSampler //Inspire", "KSamplerAdvanced //Inspire", "KSamplerProgress //Inspire", "KSamplerAdvancedProgress //Inspire", "ScheduledCFGGuider //Inspire", "ScheduledPerpNegCFGGuider //Inspire", "KSampler (Efficient)", "KSampler Adv. (Efficient)", "ttN KSampler_v2", "UltimateSDUpscale", "UltimateSDUpscaleNoUpscale", "UltimateSDUpscaleCustomSample", "WanMoeKSampler", "WanMoeKSamplerAdvanced", "TripleKSamplerWan22Lightning", "TripleKSamplerWan22LightningAdvanced", "TripleKSamplerWan22LightningAdvancedAlt"],
+  "sampler": ["FaceDetailer", "DetailerForEach", "DetailerForEachDebug", "KSampler //Inspire", "KSamplerAdvanced //Inspire", "KSamplerProgress //Inspire", "KSamplerAdvancedProgress //Inspire", "ScheduledCFGGuider //Inspire", "ScheduledPerpNegCFGGuider //Inspire", "KSampler (Efficient)", "KSampler Adv. (Efficient)", "ttN KSampler_v2", "UltimateSDUpscale", "UltimateSDUpscaleNoUpscale", "UltimateSDUpscaleCustomSample", "WanMoeKSampler", "WanMoeKSamplerAdvanced", "TripleKSamplerWan22Lightning", "TripleKSamplerWan22LightningAdvanced", "TripleKSamplerWan22LightningAdvancedAlt", "SeargeSDXLSampler", "SeargeSDXLSampler2", "SeargeSDXLSamplerV3", "SeargeSDXLImage2ImageSampler", "SeargeSDXLImage2ImageSampler2"],
   "pipe sampler": ["FaceDetailerPipe", "MaskDetailerPipe", "DetailerForEachPipe", "SEGSDetailer", "SEGSUpscalerPipe", "ImpactKSamplerBasicPipe", "ImpactKSamplerAdvancedBasicPipe", "KSamplerProvider", "KSamplerAdvancedProvider", "TiledKSamplerProvider", "PixelKSampleUpscalerProviderPipe", "PixelTiledKSampleUpscalerProviderPipe", "KSamplerPipe //Inspire", "KSamplerAdvancedPipe //Inspire", "RegionalPromptSimple //Inspire", "RegionalPromptColorMask //Inspire", "KSampler SDXL (Eff.)", "easy fullkSampler", "easy kSampler*", "easy detailerFix", "easy hiresFix", "easy unSampler", "easy fullCascadeKSampler", "easy cascadeKSampler", "ttN pipeKSampler*"],
   "set": ["easy setNode", "SetNode"],
   "get": ["easy getNode", "GetNode"],
+  "last": ["Context Merge (rgthree)", "Context Merge Big (rgthree)"],
   "first": ["Context Switch (rgthree)", "Context Switch Big (rgthree)", "Any Switch (rgthree)"],
+  "get from around": ["GetNode"],
   "broadcaster": ["Anything Everywhere", "Anything Everywhere?", "Anything Everywhere3", "Prompts Everywhere", "Seed Everywhere"],
   "chain": ["ClownsharKSampler_Beta", "ClownsharkChainsampler_Beta", "SharkSampler_Beta", "SharkChainsampler_Beta"],
   "prompt in model": ["AttentionCouplePPM", "HYApplyRegionalConds"],
-  "own loop": ["XlabsSampler"],
+  "own loop": ["XlabsSampler", "StoryDiffusion_KSampler"],
   "other prompt": ["HYFlowEditGuider", "HYFlowEditGuiderAdv", "HYFlowEditGuiderCFG", "HYFlowEditGuiderCFGAdv"],
-  "own model": ["WanVideoSampler", "HyVideoSampler", "HyVideoInverseSampler", "HyVideoReSampler", "HyVideoPromptMixSampler", "CogVideoSampler"],
+  "own model": ["WanVideoSampler", "HyVideoSampler", "HyVideoInverseSampler", "HyVideoReSampler", "HyVideoPromptMixSampler", "CogVideoSampler", "SUPIR_sample", "SUPIR_Upscale", "CogVideoXFunInpaintSampler", "CogVideoXFunT2VSampler", "CogVideoXFunV2VSampler", "Flux2ControlSampler", "Flux2T2ISampler", "QwenImageControlSampler", "QwenImageEditPlusSampler", "QwenImageEditSampler", "QwenImageT2VSampler", "Wan2_2FunInpaintSampler", "Wan2_2FunT2VSampler", "Wan2_2FunV2VSampler", "Wan2_2I2VSampler", "Wan2_2T2VSampler", "Wan2_2VaceFunSampler", "WanFunInpaintSampler", "WanFunT2VSampler", "WanFunV2VSampler", "WanI2VSampler", "WanT2VSampler", "ZImageControlSampler", "ZImageT2ISampler", "DynamiCrafterI2V", "ToonCrafterInterpolation", "DynamiCrafterBatchInterpolation", "Kandinsky5Generate"],
+  "hidden": ["SeargePipelineTerminator"],
 };
 /** Types of pipes and contexts that carry a model and a prompt. */
 export const CARRIERS = ["BASIC_PIPE", "DETAILER_PIPE", "PIPE_LINE", "PIPE_LINE_SDXL", "RGTHREE_CONTEXT", "SDXL_TUPLE"];
+/** Types of what carries a text and its CLIP, and becomes conditioning in another node. */
+export const PIPED_TEXTS = ["CLIPREGION"];
+/** How many pipes behind each other are looked into. */
+export const MAX_PIPES = 64;
 /** What a pipe is asked for where the name of an output does not tell. */
 export const MEMBERS = {
   "MODEL": "model",
@@ -38,6 +45,9 @@ export const MEMBERS = {
 };
 /** How the names of inputs begin or end that are no prompt to be steered. */
 export const NEGATIVE = ["neg", "uncond", "empty"];
+export const GUIDER = "GUIDER";
+/** How the types of group nodes of older files begin, before the group's name. */
+export const GROUPED = ["workflow>", "workflow/"];
 export const REFINER = "refiner";
 /** What is in the names of model inputs that do not draw the positive prompt. */
 export const ASIDE = ["negative", "refiner"];
@@ -54,7 +64,7 @@ export const GIVES = {
   "PerpNegGuider": "GUIDER",
 };
 /** How the types of models end that are not ComfyUI's own. */
-export const FOREIGN = ["MODEL", "PIPE", "PIPELINE"];
+export const FOREIGN = ["MODEL", "MODELS", "PIPE", "PIPELINE"];
 /** How the types of models end that draw nothing. */
 export const HARMLESS = ["UPSCALE_MODEL", "SAM_MODEL", "CLIP_VISION_MODEL", "STYLE_MODEL"];
 /** Nodes that give what they get. */
@@ -107,6 +117,7 @@ export const TEXTS = {
   "own_model_conditioning": "it runs a model of its own; put Apply Safety Steer (Conditioning) on its prompt",
   "remedy": "put Apply Safety Steer (Conditioning) on its {names}",
   "in_pipe": "its model comes inside a pipe from {node}; take the pipe apart and connect the model, or steer by hand",
+  "hidden": "its model and its prompt come inside a data stream, which cannot be opened",
   "prompt_in_pipe": "its prompt comes inside a pipe from {nodes}, which shows no CLIP; connect the prompt, or steer by hand",
   "no_clip": "the CLIP input of {nodes} before it has no wire",
   "broadcast": "its {name} input has no wire that the file notes; {nodes} may fill it when the workflow runs: connect it",

@@ -2,8 +2,8 @@
 
 import { OWN_NODES } from "./pack_nodes.js";
 import { isKnownAs, isPipe, member } from "./packs.js";
-import { ASIDE, CONDITIONING, FOREIGN, GIVES, HARMLESS, POSITIVE, RESULTS } from "./rules.js";
-import { isFed, isKind } from "./trace.js";
+import { ASIDE, CONDITIONING, FOREIGN, GIVES, GROUPED, GUIDER, HARMLESS, POSITIVE, RESULTS } from "./rules.js";
+import { isFed, isKind } from "./sockets.js";
 
 /** @typedef {{graph: any, node: any, models: number[], positive: number, pipe: number}} Sampler Slots are -1 where there is none. */
 
@@ -25,11 +25,12 @@ function slotsOf(graph, node) {
   const models = [...inputs.keys()].filter((slot) => isModel(inputs[slot]));
   const positive = inputs.findIndex((socket) => isKind(socket, CONDITIONING) && POSITIVE.includes(member(socket.name)));
   const pipe = inputs.findIndex((socket) => isPipe(socket) && isFed(graph, socket));
-  if (isKnownAs(node.type, "own loop", "own model", "other prompt") || isForeign(node)) return { models, positive, pipe: -1 };
+  if (isKnownAs(node.type, "own loop", "own model", "other prompt", "hidden") || isForeign(node)) return { models, positive, pipe: -1 };
   if (!gives(node)) return undefined;
   if ((models.length && positive >= 0) || pipe >= 0) return { models, positive, pipe };
   const fed = inputs.filter((socket) => isFed(graph, socket));
-  if (!fed.some((one) => isKind(one, "MODEL")) || fed.some((one) => isKind(one, "GUIDER"))) return undefined;
+  if (!fed.some((one) => isKind(one, "MODEL")) || GROUPED.some((start) => node.type.startsWith(start))) return undefined;
+  if (fed.some((one) => isKind(one, GUIDER))) return { models, positive: -1, pipe: -1 };
   const prompted = fed.some((one) => isKind(one, CONDITIONING) || isKind(one, "CLIP"));
   return outputs.some((one) => isKind(one, "MODEL")) && !prompted ? undefined : { models, positive: -1, pipe: -1 };
 }
@@ -42,7 +43,7 @@ function gives(node) {
 
 /** Tell whether a node is called a sampler and takes a model that is none of ComfyUI's. */
 function isForeign(node) {
-  const types = (node.inputs ?? []).map((socket) => String(socket.type));
+  const types = (node.inputs ?? []).map((socket) => String(socket.type).toUpperCase());
   const foreign = types.some(
     (type) => FOREIGN.some((end) => type.endsWith(end)) && type !== "MODEL" && !HARMLESS.some((end) => type.endsWith(end)),
   );

@@ -1,8 +1,8 @@
 // Wires of the editor, from both ends: where an output leads, and how a wire is led to another end.
 
-import { fromEntry } from "./trace.js";
+import { fromEntry } from "./sockets.js";
 
-/** @typedef {import("./trace.js").Wire} Wire */
+/** @typedef {import("./sockets.js").Wire} Wire */
 
 /** Return the links that start at an output of a node. */
 export const linksFrom = (graph, node, slot) =>

@@ -17,7 +17,9 @@ from ...api_wires import wire
 from ...errors import DataError
 from ...storage.text_files import read_text
 from ...workflow.api_format import TEXT_INPUTS, as_document
-from ...workflow.format_check import is_api_node
+from ...workflow.files.json_text import parse
+from ...workflow.files.wrapped import at, find_workflows
+from ...workflow.format_check import API, api_nodes
 from ...workflow.graph import Wire, inputs
 from ...workflow.pack_nodes import APPLY, ON_CONDITIONING, REPORTING, SCORING, STEERING
 from ...workflow.prompts import read_prompt
@@ -95,16 +97,22 @@ def read_workflow(path: str | os.PathLike[str], prompt_node: str | None = None) 
 def _read_graph(path: str | os.PathLike[str]) -> Graph:
     source, text = read_text(path)
     try:
-        document = json.loads(text)
+        document = parse(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"'{source.name}' is not JSON ({str(error)[:80]}). {EXPORT}") from error
-    if isinstance(document, dict) and isinstance(document.get("nodes"), list):
+    try:
+        kinds = find_workflows(document)
+    except DataError as error:
+        raise DataError(
+            f"'{source.name}' is not a workflow in API format: not every entry has class_type and inputs. {error} {EXPORT}"
+        ) from error
+    exported = next((place for place, kind in kinds.items() if kind == API), None)
+    if exported is None:
         raise DataError(
             f"'{source.name}' is a workflow as ComfyUI saves it for editing; the server takes another form. {EXPORT}"
         )
-    if not isinstance(document, dict) or not document or not all(map(is_api_node, document.values())):
-        raise DataError(f"'{source.name}' is not a workflow in API format: not every entry has class_type and inputs. {EXPORT}")
-    graph = {str(node): {key: one[key] for key in KEPT_KEYS if key in one} for node, one in document.items()}
+    nodes = api_nodes(at(document, exported))
+    graph = {node: {"inputs": {}} | {key: one[key] for key in KEPT_KEYS if one.get(key)} for node, one in nodes.items()}
     for node, one in graph.items():
         missing = next((source for source, _ in _links(one) if source not in graph), None)
         if missing is not None:

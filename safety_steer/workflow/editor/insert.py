@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..graph import ENTRY, EXIT, Document, Graph, Json, NodeId, Wire, inputs, named, outputs
-from ..pack_nodes import ALIGN, ALIGNED, APPLY, DIRECTION, LOAD, OWN_NODES
+from ..pack_nodes import ALIGN, ALIGNED, APPLY, DIRECTION, DRAWN, LOAD, OWN_NODES
 from ..plan import STEER, Verdict
 from ..prompts import CLIP, FromInside, FromOutside, OwnClip, Source, clip_start, used_with
 from ..reach import Place
@@ -57,7 +57,7 @@ class Inserter:
         apply = self.applied.get(key)
         if apply is not None and (link is None or not _drawn_over_reroutes(graph, link["id"], link.item)):
             if link is None:
-                self.editor.connect(graph, Wire(apply["id"], 0), place.node["id"], place.slot, MODEL)
+                self._draw(graph, apply, place)
             else:
                 self.editor.move_start(graph, link, Wire(apply["id"], 0))
             return
@@ -69,8 +69,16 @@ class Inserter:
         else:
             # The old link, with what the editor knows of it, now ends at the new node: nothing changes where it starts.
             self.editor.move_end(graph, link, apply["id"], model)
-        self.editor.connect(graph, Wire(apply["id"], 0), place.node["id"], place.slot, MODEL)
+        if link is None:
+            self._draw(graph, apply, place)
+        else:
+            self.editor.connect(graph, Wire(apply["id"], 0), place.node["id"], place.slot, MODEL)
         self.editor.connect(graph, direction, apply["id"], OWN_NODES[APPLY].slot("direction"), ALIGNED)
+
+    def _draw(self, graph: Graph, apply: Json, place: Place) -> None:
+        """Lead Apply to an input that no wire was drawn into, and note that, so that none stays when Apply goes."""
+        apply["properties"].setdefault(DRAWN, []).append([place.node["id"], place.slot])
+        self.editor.connect(graph, Wire(apply["id"], 0), place.node["id"], place.slot, MODEL)
 
     def _aligned(self, walker: Walker, graph: Graph, source: Source) -> Wire:
         """Return the wire of the aligned direction for a CLIP in a graph; make what it needs."""

@@ -17,7 +17,7 @@ from ..graph import Json
 from ..pack_nodes import APPLY
 from ..removing import Removal, remove
 from .json_text import parse, rewrite, same
-from .wrapped import at, find_workflows
+from .wrapped import at, find_workflows, replaced
 
 KEY, LETTERS = "safety_steer", "letters"
 
@@ -31,12 +31,7 @@ def text_with_steering(text: str, data: Json, change: Change) -> str:
     plain = rewrite(added, change.data, removal.data)
     if plain == text:
         return added
-    noted: Json = copy.deepcopy(change.data)
-    holder = next(_holders(noted, make=True), None)
-    if holder is None:
-        return added
-    holder[LETTERS] = _difference(plain, text)
-    return rewrite(text, data, noted)
+    return rewrite(text, data, _noted(change.data, _difference(plain, text)))
 
 
 def text_without_steering(text: str, data: Json, removal: Removal) -> str:
@@ -50,17 +45,30 @@ def text_without_steering(text: str, data: Json, removal: Removal) -> str:
     return plain
 
 
-def _holders(data: Json, make: bool = False) -> Iterator[Json]:
-    """Yield where a file can keep letters: the record of an editor's workflow, or what steering nodes say of themselves."""
+def _noted(data: Json, letters: Json) -> Json:
+    """Return a copy of a file that keeps letters, in the first place that can; without any, all stays."""
     for place in find_workflows(data):
-        workflow = at(data, place)
-        notes = [workflow.get("extra")]
-        notes += [node.get("_meta") for node in api_nodes(workflow).values() if node["class_type"] == APPLY]
-        for note in notes:
-            if make and isinstance(note, dict) and note is not notes[0]:
-                note.setdefault(KEY, {})
-            if isinstance(note, dict) and isinstance(note.get(KEY), dict):
-                yield note[KEY]
+        workflow = copy.deepcopy(at(data, place))
+        for holder in _notes(workflow, make=True):
+            holder[LETTERS] = letters
+            return replaced(data, {place: workflow})
+    return data
+
+
+def _holders(data: Json) -> Iterator[Json]:
+    """Yield what the workflows of a file keep of steering."""
+    return (note for place in find_workflows(data) for note in _notes(at(data, place)))
+
+
+def _notes(workflow: Json, make: bool = False) -> Iterator[Json]:
+    """Yield where a workflow can keep letters: the record of an editor's, or what steering nodes say of themselves."""
+    notes = [workflow.get("extra")]
+    notes += [node.get("_meta") for node in api_nodes(workflow).values() if node["class_type"] == APPLY]
+    for note in notes:
+        if make and isinstance(note, dict) and note is not notes[0]:
+            note.setdefault(KEY, {})
+        if isinstance(note, dict) and isinstance(note.get(KEY), dict):
+            yield note[KEY]
 
 
 def _difference(plain: str, text: str) -> Json:

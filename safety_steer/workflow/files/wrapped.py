@@ -1,4 +1,4 @@
-"""Workflows within other objects: a request to the server, both formats side by side, an answer of somebody's program."""
+"""Workflows within other JSON: a request to the server, both formats side by side, a list of jobs, a text that is JSON."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from typing import Any
 from ...errors import DataError
 from ..format_check import EDITOR, kind_of, looks_like_workflow
 from ..graph import Json
+from .json_text import parse, rewrite
 
-Place = tuple[str, ...]
-"""The keys that lead to a workflow; none where the whole JSON is one."""
+Place = tuple[str | int, ...]
+"""The keys and places in lists that lead to a workflow; none where the whole JSON is one."""
+WRITTEN = -1  # no place in a list
+"""Stands in a place for the step from a text to the JSON that is written in it."""
+WORDS = ('"nodes"', '"class_type"')
+"""What a text holds that may be a workflow."""
 MAX_DEPTH = 4  # a request to the server has its saved workflow at extra_data, extra_pnginfo, workflow
 
 
@@ -22,7 +27,7 @@ def find_workflows(data: object) -> dict[Place, str]:
     """
     if looks_like_workflow(data):
         return {(): kind_of(data)}
-    places = list(_meant(data, ())) if isinstance(data, dict) else []
+    places = list(_meant(data, ()))
     if not places:
         kind_of(data)
     found: dict[Place, str] = {}
@@ -42,25 +47,33 @@ def find_workflows(data: object) -> dict[Place, str]:
 
 def named(place: Place) -> str:
     """Write a place for people, such as 'extra_data.workflow'."""
-    return f"'{'.'.join(key[:40] for key in place)}'"
+    return f"'{'.'.join(str(key)[:40] for key in place if key != WRITTEN)}'"
 
 
 def at(data: Any, place: Place) -> Json:
-    """Return the workflow at a place."""
+    """Return the workflow at a place; of one that is written in a text, a copy."""
     for key in place:
-        data = data[key]
+        data = parse(data) if key == WRITTEN else data[key]
     found: Json = data
     return found
 
 
 def replaced(data: Json, parts: Mapping[Place, Json]) -> Json:
     """Return JSON with other workflows at these places; nothing that came in is written to."""
-    if () in parts:
-        return parts[()]
     result = copy.deepcopy(data)
     for place, part in parts.items():
-        at(result, place[:-1])[place[-1]] = part
+        result = _put(result, place, part)
     return result
+
+
+def _put(data: Any, place: Place, part: Json) -> Any:
+    """Put a workflow into a place of some JSON, which is changed; return it, or what stands for it."""
+    if not place:
+        return part
+    if place[0] == WRITTEN:
+        return rewrite(data, parse(data), _put(parse(data), place[1:], part))
+    data[place[0]] = _put(data[place[0]], place[1:], part)
+    return data
 
 
 def main_kind(kinds: Mapping[Place, str]) -> str:
@@ -68,10 +81,24 @@ def main_kind(kinds: Mapping[Place, str]) -> str:
     return EDITOR if EDITOR in kinds.values() else next(iter(kinds.values()))
 
 
-def _meant(data: Json, place: Place) -> Iterator[Place]:
+def _meant(data: object, place: Place) -> Iterator[Place]:
     """Yield the places of what is meant as a workflow, those within another one left out."""
-    for key, value in data.items():
-        if looks_like_workflow(value):
-            yield (*place, key)
-        elif isinstance(value, dict) and len(place) + 1 < MAX_DEPTH:
-            yield from _meant(value, (*place, key))
+    steps = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in steps:
+        inner, where = value, (*place, key)
+        if isinstance(value, str) and (said := _said(value)) is not None:
+            inner, where = said, (*where, WRITTEN)
+        if looks_like_workflow(inner):
+            yield where
+        elif isinstance(inner, dict | list) and sum(step != WRITTEN for step in where) < MAX_DEPTH:
+            yield from _meant(inner, where)
+
+
+def _said(text: str) -> Any:
+    """Return the JSON that is written in a text, if it may hold a workflow; None for any other text."""
+    if text.lstrip()[:1] not in ("{", "[") or not any(word in text for word in WORDS):
+        return None
+    try:
+        return parse(text)
+    except (ValueError, RecursionError):
+        return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from . import wire_shapes
+from .pack_case import Case, start
 from .sketch import Json, loader, node, sampler, subgraph, text, workflow
 
 PAIR = "positive:CONDITIONING<2.0 negative:CONDITIONING<3.0"
@@ -11,25 +11,6 @@ BASIC = f"model:MODEL<1.0 clip:CLIP<1.1 vae:VAE<1.2 {PAIR}"
 PIPE_OF_EASY = "pipe:PIPE_LINE image:IMAGE model:MODEL positive:CONDITIONING negative:CONDITIONING latent:LATENT"
 CONTEXT = "CONTEXT:RGTHREE_CONTEXT MODEL:MODEL CLIP:CLIP VAE:VAE POSITIVE:CONDITIONING NEGATIVE:CONDITIONING LATENT:LATENT"
 UNPACKED = "model:MODEL clip:CLIP vae:VAE positive:CONDITIONING negative:CONDITIONING"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A workflow; its samplers with their states; the inputs that Apply leads to; and a part of what is said.
-
-    `drawn` is the workflow with a wire that Apply needed and that was not drawn: it stays when the window takes steering out.
-    """
-
-    data: Json
-    states: dict[int, str]
-    applied: tuple[str, ...] = ()
-    said: str = ""
-    drawn: Json | None = None
-
-
-def start() -> tuple[Json, ...]:
-    """A checkpoint 1 with two prompts, 2 and 3."""
-    return loader(), text(2, "1.1"), text(3, "1.1")
 
 
 def efficient(number: int, model: str) -> Json:
@@ -49,9 +30,9 @@ def context(number: int, takes: str, type: str = "Context (rgthree)") -> Json:
     return node(number, type, takes, CONTEXT)
 
 
-def broadcast(*notes: Json, model: str = "") -> Json:
+def broadcast(*notes: Json) -> Json:
     """A sampler whose model comes from Anything Everywhere, with the notes that the pack leaves in the file."""
-    data = workflow(*start(), node(5, "Anything Everywhere", "anything:*<1.0"), sampler(6, model, "2.0"))
+    data = workflow(*start(), node(5, "Anything Everywhere", "anything:*<1.0"), sampler(6, "", "2.0"))
     return {**data, "extra": {**data["extra"], "ue_links": list(notes)}}
 
 
@@ -76,7 +57,7 @@ def steered() -> dict[str, Case]:
     nothing["nodes"][3]["outputs"] = None
     moe = f"model_high_noise:MODEL<1.0 model_low_noise:MODEL<9.0 {PAIR} latent_image:LATENT"
     loader_with_clip = node(1, "easy fullLoader", "", "pipe:PIPE_LINE model:MODEL vae:VAE clip:CLIP")
-    full, drawn = (f"pipe:PIPE_LINE<1.0 model:MODEL{wire} positive:CONDITIONING" for wire in ("", "<1.1"))
+    full = "pipe:PIPE_LINE<1.0 model:MODEL positive:CONDITIONING"
     return {
         "a sampler that passes its model on": Case(workflow(*start(), efficient(4, "1.0")), {4: "steer"}, ("4.model",)),
         "two of them in a row": Case(
@@ -157,7 +138,6 @@ def steered() -> dict[str, Case]:
             workflow(loader_with_clip, node(2, "easy fullkSampler", full, PIPE_OF_EASY)),
             {2: "steer"},
             ("2.model",),
-            drawn=workflow(loader_with_clip, node(2, "easy fullkSampler", drawn, PIPE_OF_EASY)),
         ),
         "a loader that encodes": Case(
             workflow(
@@ -194,7 +174,7 @@ def steered() -> dict[str, Case]:
         "a node that is called so and samples nothing": Case(
             workflow(node(4, "LTXVLatentUpsampler", "samples:LATENT upscale_model:LATENT_UPSCALE_MODEL", "LATENT")), {}
         ),
-        "a wire of Use Everywhere": Case(broadcast(NOTE), {6: "steer"}, ("6.model",), drawn=broadcast(NOTE, model="1.0")),
+        "a wire of Use Everywhere": Case(broadcast(NOTE), {6: "steer"}, ("6.model",)),
         "a link that its start does not list": Case(unlisted, {4: "steer", 5: "steer"}, ("4.model", "5.model")),
         "a sampler without outputs": Case(bare, {4: "steer"}, ("4.model",)),
         "a sampler whose outputs are null": Case(nothing, {4: "steer"}, ("4.model",)),
@@ -300,14 +280,6 @@ def left_alone() -> dict[str, Case]:
     flow = "model:MODEL<1.0 source_cond:CONDITIONING<3.0 target_cond:CONDITIONING<2.0"
     xlabs = "model:MODEL<1.0 conditioning:CONDITIONING<2.0 neg_conditioning:CONDITIONING<3.0 latent_image:LATENT"
     wan = "model:WANVIDEOMODEL<5.0 text_embeds:WANVIDEOTEXTEMBEDS<6.0"
-    reader = subgraph(
-        "reading",
-        "model:MODEL",
-        "LATENT:LATENT<4.0",
-        node(5, "GetNode", "", "CONDITIONING", widgets_values=["pos"]),
-        sampler(4, "-10.0", "5.0"),
-    )
-    setter = node(6, "SetNode", "CONDITIONING:CONDITIONING<2.0", "*", widgets_values=["pos"])
     grouped = workflow(*start(), node(4, "workflow>Draw", "", "LATENT"))
     grouped["extra"]["groupNodes"] = {"Draw": {"nodes": [{"type": "CheckpointLoaderSimple"}, {"type": "KSampler"}]}}
     own = "which a steered model does not reach"
@@ -369,16 +341,10 @@ def left_alone() -> dict[str, Case]:
             (),
             "it runs a model of its own",
         ),
-        "a get whose set is in another graph": Case(
-            workflow(*start(), setter, node(10, "reading", "model:MODEL<1.0", "LATENT"), subgraphs=(reader,)),
-            {4: "left alone"},
-            (),
-            "is not in its graph",
-        ),
         "a group node": Case(grouped, {4: "left alone"}, (), "a group node that holds KSampler"),
     }
 
 
 def cases() -> dict[str, Case]:
     """Return all of them by name."""
-    return steered() | in_part() | left_alone()
+    return steered() | in_part() | left_alone() | wire_shapes.cases()

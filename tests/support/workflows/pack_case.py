@@ -1,0 +1,22 @@
+"""A workflow with nodes of other packs, and what has to come of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .sketch import Json, loader, text
+
+
+@dataclass(frozen=True)
+class Case:
+    """A workflow; its samplers with their states; the inputs that Apply leads to; and a part of what is said."""
+
+    data: Json
+    states: dict[int, str]
+    applied: tuple[str, ...] = ()
+    said: str = ""
+
+
+def start() -> tuple[Json, ...]:
+    """A checkpoint 1 with two prompts, 2 and 3."""
+    return loader(), text(2, "1.1"), text(3, "1.1")
