@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 TABLE: Mapping[str, Any] = json.loads(Path(__file__).with_name("packs.json").read_text(encoding="utf-8"))
-SOCKETS: Mapping[str, Mapping[str, str]] = json.loads(
-    Path(__file__).with_name("sockets.json").read_text(encoding="utf-8")
-)
+SOCKETS: Mapping[str, Mapping[str, str]] = json.loads(Path(__file__).with_name("sockets.json").read_text(encoding="utf-8"))
 """What nodes of packs take and give that an export does not tell: inputs without a wire, and the types of all outputs."""
 CARRIERS: Sequence[str] = TABLE["carriers"]
 """Types of pipes and contexts that carry a model and a prompt."""
