@@ -13,7 +13,7 @@ from .pack_nodes import ALIGN, APPLY, LOAD, STEERING, SUPPLYING, api_node
 from .packs import CARRIERS, PIPE, given, is_known_as, member, unwired
 from .plan import STEER, Verdict
 from .prompts import OwnClip, clip_start
-from .samplers import GIVES
+from .samplers import GIVES, RESULTS
 from .trace import PAIR
 
 TEXT_INPUTS = ("text", "prompt", "user_prompt", "text_g", "text_l", "clip_g", "clip_l", "t5xxl", "llama", "bert", "mt5xl")
@@ -78,9 +78,9 @@ def as_document(data: Json) -> Document:
         known = {**kinds[key], **({0: GIVES[node["type"]]} if node["type"] in GIVES else {})}
         if known.get(1) == "CONDITIONING" and 2 not in known and _passes_a_pair(node):
             known.setdefault(0, "CONDITIONING")
-        if set(known.values()) <= {"*"} and _may_sample(node):
-            known[0] = "LATENT"
         known |= given(node["type"])
+        if _may_sample(node) and (set(known.values()) <= {"*"} or _is_called_sampler(node, known)):
+            known[next((slot for slot, kind in known.items() if kind == "*"), max(known, default=-1) + 1)] = "LATENT"
         node["outputs"] = [{"name": "", "type": known.get(slot, "*")} for slot in range(min(max(known, default=-1) + 1, SLOTS))]
     return Document({"nodes": list(nodes.values()), "links": links})
 
@@ -100,6 +100,11 @@ def _may_sample(node: Json) -> bool:
     """Tell whether a node takes a prompt and a model, or a pipe of both: what it gives may then be a picture."""
     kinds = {socket["type"] for socket in node["inputs"]}
     return kinds >= {"MODEL", "CONDITIONING"} or (bool(kinds & set(CARRIERS)) and not is_known_as(node["type"], PIPE))
+
+
+def _is_called_sampler(node: Json, known: dict[int, str]) -> bool:
+    """Tell whether a node is a sampler by its name, and nobody has said that it gives what samplers do."""
+    return "sampler" in node["type"].lower() and not set(known.values()) & set(RESULTS)
 
 
 def _kind(name: str) -> str:

@@ -100,6 +100,13 @@ def test_a_sampler_of_an_export_is_one_wherever_its_result_goes(end: str | None)
     assert add(data).data["5"]["inputs"]["model"] != ["1", 0]
 
 
+@pytest.mark.parametrize("ends", [{"basic_pipe": ["5", 0]}, {"model": ["5", 0]}, {"model": ["5", 0], "anything": ["5", 1]}])
+def test_what_is_called_a_sampler_is_one_also_where_only_what_it_passes_on_is_used(ends: Json) -> None:
+    takes = {"basic_pipe": ["4", 0]} if "basic_pipe" in ends else PROMPTED
+    data = api(n4=("ToBasicPipe", {**PROMPTED, "clip": ["1", 1]}), n5=("New Pack Sampler", takes), n6=("FromBasicPipe", ends))
+    assert [(verdict.sampler.label, verdict.state) for verdict in check(data)] == [("New Pack Sampler #5", STEER)]
+
+
 def test_nodes_of_an_export_that_train_or_detect_are_no_samplers() -> None:
     assert not check(api(n5=("TrainLoraNode", PROMPTED), n6=("Save", {"lora": ["5", 0]})))
 
