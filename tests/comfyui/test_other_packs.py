@@ -7,7 +7,7 @@ SAFETY_STEER_PACKS_FOUND set to a folder, a run leaves there what it found, of w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from support.comfyui import running_comfyui  # isort: skip
@@ -16,7 +16,7 @@ import torch
 from support.packs.case import LEFT, PART
 from support.packs.cases import CASES
 from support.packs.found import leave
-from support.packs.ran import FOLDER, Ran, commit_of, folder_of, run_pack
+from support.packs.ran import FOLDER, Pack, commit_of, folder_of, run_pack
 
 pytestmark = pytest.mark.slow
 ALL = [pytest.param(pack, title, id=f"{pack}: {title}") for pack, cases in CASES.items() for title in cases]
@@ -29,25 +29,28 @@ def _left() -> Iterator[None]:
     leave(found, {pack: commit_of(pack) for pack in found}, running_comfyui.comfyui_version())
 
 
-def results_of(pack: str) -> Mapping[str, Ran]:
-    """Return what became of the cases of a pack; skip where it is not there or cannot be loaded."""
+def found_of(pack: str) -> Pack:
+    """Return what became of a pack; skip where it is not there or cannot be loaded."""
     if folder_of(pack) is None:
         pytest.skip(f"needs {pack}: check its code out into SAFETY_STEER_PACKS" + (f" ({FOLDER})" if FOLDER else ""))
-    missing, results = run_pack(pack)
-    if missing:
-        found[pack] = {"missing": missing.rpartition(": ")[2]}
-        pytest.skip(f"this ComfyUI cannot load {pack}: {missing}")
-    return results
+    result = run_pack(pack)
+    if result.missing:
+        found[pack] = {"missing": result.missing.rpartition(": ")[2]}
+        pytest.skip(f"this ComfyUI cannot load {pack}: {result.missing}")
+    return result
 
 
 @pytest.mark.parametrize("pack", CASES)
-def test_every_case_of_a_pack_is_run(pack: str) -> None:
-    assert set(results_of(pack)) == set(CASES[pack])
+def test_what_an_export_does_not_tell_of_its_nodes_is_in_the_table_as_the_pack_has_it(pack: str) -> None:
+    known = running_comfyui.module("safety_steer.workflow.packs").SOCKETS
+    for type, sockets in found_of(pack).sockets.items():
+        assert sockets["outputs"] == known[type]["outputs"]
+        assert set(known[type].get("inputs", "").split()) <= set(sockets["inputs"])
 
 
 @pytest.mark.parametrize(("pack", "title"), ALL)
 def test_a_graph_gives_the_bits_of_library_steered_prompts_or_is_said_to_be_left_alone(pack: str, title: str) -> None:
-    case, result = CASES[pack][title], results_of(pack)[title]
+    case, result = CASES[pack][title], found_of(pack).cases[title]
     assert not result.failed, result.failed
     assert case.state in result.said
     assert case.says in result.said

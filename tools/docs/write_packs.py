@@ -1,14 +1,20 @@
-"""Write docs/packs.md from the table of other packs' nodes: `python -m tools.docs.write_packs`."""
+"""Write docs/packs.md from the table of other packs' nodes: `python -m tools.docs.write_packs`.
+
+Which packs were run is in results/packs.json, left there by tests/comfyui/test_other_packs.py with
+SAFETY_STEER_PACKS_FOUND=results.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safety_steer.workflow.packs import TABLE
 
-PAGE = Path(__file__).parents[2] / "docs/packs.md"
+ROOT = Path(__file__).parents[2]
+PAGE, FOUND = ROOT / "docs/packs.md", ROOT / "results/packs.json"
 HEAD = """# Other packs
 
 What `safety-steer add`, and the command in ComfyUI's window, make of nodes of other packs. Written by `python -m
@@ -20,10 +26,15 @@ exits with 3 unless everything is steered.
 
 A pack that is not listed is judged by its sockets: what takes a MODEL, or a pipe that carries one, and gives a
 LATENT, an IMAGE or a GUIDER, is a sampler, and steered where its model and its prompt come in by wire. The table was
-read from the packs' own sources, at the version named; nothing here was run in ComfyUI for this page.
+read from the packs' own sources, at the version named.
 
-| pack | what happens | read at |
-| --- | --- | --- |
+{run} of these packs were also installed in a ComfyUI and run on small random models, on a CPU: {graphs} graphs, each
+exported, steered by the command, and run. Those that are steered gave the bits that they give when the library steers their
+prompts itself, and those that are left alone what they gave before. The last column says with which version; the graphs are
+named below. The others were read and not run.
+
+| pack | what happens | read at | run at |
+| --- | --- | --- | --- |
 """
 KINDS = {
     "sampler": "samplers, steered by their model inputs",
@@ -46,14 +57,37 @@ KINDS = {
 
 def page() -> str:
     """Return the text of the page: a row for every pack, then its nodes by what they are."""
-    rows = (f"| [{pack['name']}](#{_anchor(pack)}) | {pack['says']} | {pack['commit']} |\n" for pack in TABLE["packs"])
-    return HEAD + "".join(rows) + "".join(map(_section, TABLE["packs"]))
+    run = [found for found in map(found_of, TABLE["packs"]) if "cases" in found]
+    head = HEAD.format(run=len(run), graphs=sum(len(found["cases"]) for found in run))
+    return head + "".join(map(_row, TABLE["packs"])) + "".join(map(_section, TABLE["packs"]))
+
+
+def found_of(pack: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a run of a pack found; nothing for one that was not run."""
+    found = json.loads(FOUND.read_text(encoding="utf-8"))
+    result: Mapping[str, Any] = found.get(pack["repository"].rpartition("/")[2], {})
+    return result
+
+
+def _row(pack: Mapping[str, Any]) -> str:
+    return f"| [{pack['name']}](#{_anchor(pack)}) | {pack['says']} | {pack['commit']} | {_run(pack, found_of(pack))} |\n"
+
+
+def _run(pack: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Say in a cell with which version a pack was run; ComfyUI itself is by all other tests."""
+    if pack["name"] == "ComfyUI":
+        return "other tests"
+    if "missing" in found:
+        return f"ComfyUI {found['comfyui']} cannot load {found['commit']}"
+    return f"{found['commit']}, ComfyUI {found['comfyui']}" if found else "no"
 
 
 def _section(pack: Mapping[str, Any]) -> str:
     nodes = pack["nodes"]
     lines = "".join(f"- {KINDS[kind]}: {', '.join(f'`{name}`' for name in names)}\n" for kind, names in nodes.items())
-    return f"\n## {pack['name']}\n\n`{pack['repository']}`\n\n{lines or '- judged by its sockets' + chr(10)}"
+    run = "; ".join(found_of(pack).get("cases", ()))
+    lines = (lines or "- judged by its sockets\n") + (f"- run: {run}\n" if run else "")
+    return f"\n## {pack['name']}\n\n`{pack['repository']}`\n\n{lines}"
 
 
 def _anchor(pack: Mapping[str, Any]) -> str:

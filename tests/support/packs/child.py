@@ -126,11 +126,22 @@ def _logged(level: str, name: str) -> Iterator[io.StringIO]:
     logger.setLevel(before)
 
 
+def sockets() -> Json:
+    """Return what nodes take and give that an export does not tell, of those that the table knows and that are loaded."""
+    known = running_comfyui.module("safety_steer.workflow.packs").SOCKETS
+    loaded = {name: nodes.NODE_CLASS_MAPPINGS[name] for name in known if name in nodes.NODE_CLASS_MAPPINGS}
+    return {name: {"inputs": _takes(cls), "outputs": " ".join(map(str, cls.RETURN_TYPES))} for name, cls in loaded.items()}
+
+
+def _takes(cls: Any) -> list[str]:
+    return [f"{name}:{kind}" for name, (kind, *_) in cls.INPUT_TYPES().get("optional", {}).items() if isinstance(kind, str)]
+
+
 def main(folder: Path, out: Path) -> None:
     """Run all cases of a pack, and write what they gave and said."""
     tensors: dict[str, torch.Tensor] = {}
     missing = load(folder)
-    told: Json = {"missing": missing}
+    told: Json = {"missing": missing, "sockets": {} if missing else sockets()}
     cases = {} if missing else CASES[folder.name]
     small = small_loaders.model("sd15"), small_loaders.clip("sd15"), small_loaders.vae("sd15"), None
     for title, case in cases.items():

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from .case import CLIP, DANGEROUS, LATENT, MODEL, NEGATIVE, PAIR, PART, POSITIVE, SAMPLING, VAE, Case, Json, graph, loaded, node
+from .case import (
+    CLIP,
+    DANGEROUS,
+    LATENT,
+    LEFT,
+    MODEL,
+    NEGATIVE,
+    PAIR,
+    PART,
+    POSITIVE,
+    SAMPLING,
+    VAE,
+    Case,
+    Json,
+    graph,
+    loaded,
+    node,
+)
 
 SAMPLE: Json = {**SAMPLING, "latent_image": LATENT}
 FULL: Json = {"model": MODEL, "clip": CLIP, "vae": VAE, **PAIR}
 PICTURE = node("EmptyImage", width=64, height=64, batch_size=1, color=0x336699)
 MASK = node("SolidMask", value=1.0, width=64, height=64)
 TYPED: Json = {"positive": DANGEROUS, "negative": "blurry", "empty_latent_width": 64, "empty_latent_height": 64}
+SIZE, ASPECT = "width x height (custom)", "width x height [custom]"
 QUIET: Json = {"preview_method": "none", "vae_decode": "false"}
 
 
@@ -185,13 +203,26 @@ EASY_USE = {
     "a loader that makes the pipe": Case(
         loaded(
             {
-                "1": node("easy fullLoader", ckpt_name="small.safetensors", **TYPED),
+                "1": node("easy fullLoader", ckpt_name="small.safetensors", resolution=SIZE, **TYPED),
                 "5": node("easy fullkSampler", pipe=["1", 0], **SAMPLING, image_output="None"),
             }
         ),
         ("5", 5),
         prompts=(("1", 4),),
         given={"5": {"positive": ["1", 4]}},
+    ),
+    "a loader that keeps its CLIP within": Case(
+        loaded(
+            {
+                "1": node("easy a1111Loader", ckpt_name="small.safetensors", resolution=SIZE, **TYPED),
+                "5": node("easy preSampling", pipe=["1", 0], **SAMPLING),
+                "6": node("easy kSampler", pipe=["5", 0], image_output="None"),
+                "7": node("easy pipeOut", pipe=["6", 0]),
+            }
+        ),
+        ("7", 4),
+        LEFT,
+        says="comes inside a pipe from easy a1111Loader, which shows no CLIP",
     ),
 }
 
@@ -203,7 +234,9 @@ TINYTERRA = {
     "a loader that makes the pipe": Case(
         loaded(
             {
-                "1": node("ttN pipeLoader_v2", ckpt_name="small.safetensors", **TYPED, loras="", seed=1),
+                "1": node(
+                    "ttN pipeLoader_v2", ckpt_name="small.safetensors", empty_latent_aspect=ASPECT, **TYPED, loras="", seed=1
+                ),
                 "5": node("ttN pipeKSampler_v2", pipe=["1", 0], **SAMPLING, image_output="Disabled"),
             }
         ),

@@ -51,9 +51,18 @@ def commit_of(pack: str) -> str:
     return commit[:10] if top and Path(top).name == pack else ""
 
 
+@dataclass(frozen=True)
+class Pack:
+    """What a process found of a pack: why it was not loaded, or nothing; its cases; and the sockets of its nodes by type."""
+
+    missing: str
+    cases: Mapping[str, Ran]
+    sockets: Mapping[str, Mapping[str, Any]]
+
+
 @cache
-def run_pack(pack: str) -> tuple[str, Mapping[str, Ran]]:
-    """Run all cases of a pack in a process of its own; return the results, after why it was not loaded, if so."""
+def run_pack(pack: str) -> Pack:
+    """Run all cases of a pack in a process of its own."""
     folder = folder_of(pack)
     assert folder is not None
     paths = [str(TESTS), str(TESTS / "comfyui"), os.environ.get(LIBRARIES, ""), os.environ.get("PYTHONPATH", "")]
@@ -66,8 +75,8 @@ def run_pack(pack: str) -> tuple[str, Mapping[str, Ran]]:
         with safetensors.safe_open(out, "pt") as file:
             told: dict[str, Any] = json.loads(file.metadata()["told"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}
-    missing = told.pop("missing")
-    return missing, {title: Ran(_of(tensors, title), **found) for title, found in told.items()}
+    missing, sockets = told.pop("missing"), told.pop("sockets")
+    return Pack(missing, {title: Ran(_of(tensors, title), **found) for title, found in told.items()}, sockets)
 
 
 def _of(tensors: Mapping[str, Tensor], title: str) -> Mapping[str, Tensor]:
