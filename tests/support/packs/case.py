@@ -23,7 +23,7 @@ class Case:
 
     `prompts` are the wires that the library steers in the graph to compare with, and `given` inputs that this graph has
     besides, where a pack keeps its prompt within: a wire into POSITIVE's place is the steered one. `says` is a part of the
-    command's message, `logs` of what is logged while the graph runs.
+    command's message.
     """
 
     graph: Json
@@ -32,7 +32,6 @@ class Case:
     prompts: tuple[Wire, ...] = (("2", 0),)
     given: Mapping[str, Json] = field(default_factory=dict)
     says: str = ""
-    logs: str = ""
     encoder: str = "sd15"
 
 

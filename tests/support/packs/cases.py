@@ -27,3 +27,5 @@ CASES: Mapping[str, Mapping[str, Case]] = {
     "efficiency-nodes-comfyui": pipes.EFFICIENCY,
     "rgthree-comfy": pipes.RGTHREE,
 }
+NEEDS: Mapping[str, tuple[str, ...]] = {"ComfyUI-Inspire-Pack": ("ComfyUI-Impact-Pack",)}
+"""Packs that another one samples with."""

@@ -31,7 +31,7 @@ import nodes
 from ..comfyui import small_loaders
 from . import files
 from .case import Case, Json
-from .cases import CASES
+from .cases import CASES, NEEDS
 from .steering import ALIGN, APPLY, KEEP, KEPT, LOAD, NODES
 
 EMPTY = {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}
@@ -45,8 +45,10 @@ def load(folder: Path) -> str:
     asyncio.set_event_loop(loop)
     server.PromptServer(loop)
     loop.run_until_complete(nodes.init_builtin_extra_nodes())
+    needed = [folder.with_name(name) for name in NEEDS.get(folder.name, ())]
     with _logged("WARNING", "root") as said:
-        loaded = loop.run_until_complete(nodes.load_custom_node(str(folder), module_parent="custom_nodes"))
+        made = [nodes.load_custom_node(str(one), module_parent="custom_nodes") for one in (*needed, folder)]
+        loaded = all([loop.run_until_complete(one) for one in made])
     nodes.NODE_CLASS_MAPPINGS.update(NODES)
     return "" if loaded else said.getvalue().strip().splitlines()[-1]
 
@@ -130,7 +132,10 @@ def sockets() -> Json:
     """Return what nodes take and give that an export does not tell, of those that the table knows and that are loaded."""
     known = running_comfyui.module("safety_steer.workflow.packs").SOCKETS
     loaded = {name: nodes.NODE_CLASS_MAPPINGS[name] for name in known if name in nodes.NODE_CLASS_MAPPINGS}
-    return {name: {"inputs": _takes(cls), "outputs": " ".join(map(str, cls.RETURN_TYPES))} for name, cls in loaded.items()}
+    return {
+        name: {"inputs": _takes(cls) if "inputs" in known[name] else [], "outputs": " ".join(map(str, cls.RETURN_TYPES))}
+        for name, cls in loaded.items()
+    }
 
 
 def _takes(cls: Any) -> list[str]:

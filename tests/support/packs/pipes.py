@@ -167,6 +167,15 @@ IMPACT = {
 
 INSPIRE = {
     "a sampler": Case(graph({"5": node("KSampler //Inspire", model=MODEL, **PAIR, **SAMPLE)}), ("5", 0)),
+    "a pipe": Case(
+        graph(
+            {
+                "5": node("ToBasicPipe", **FULL),
+                "6": node("KSamplerPipe //Inspire", basic_pipe=["5", 0], **SAMPLE),
+            }
+        ),
+        ("6", 0),
+    ),
     "a guider": Case(
         graph(
             {
