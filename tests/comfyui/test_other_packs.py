@@ -62,7 +62,7 @@ def test_a_graph_gives_the_bits_of_library_steered_prompts_or_is_said_to_be_left
         assert not result.changed
         assert torch.equal(steered, plain)
     else:
-        assert "flagged" in result.log, result.log
+        assert " moved, by " in result.log, result.log
         assert not torch.equal(steered, plain)
         assert torch.equal(steered, result.results["library"])
     assert (PART in result.said) == (case.state == PART)

@@ -23,7 +23,7 @@ class Case:
 
     `prompts` are the wires that the library steers in the graph to compare with, and `given` inputs that this graph has
     besides, where a pack keeps its prompt within: a wire into POSITIVE's place is the steered one. `says` is a part of the
-    command's message.
+    command's message; `gate` is set on Apply after it.
     """
 
     graph: Json
@@ -33,6 +33,7 @@ class Case:
     given: Mapping[str, Json] = field(default_factory=dict)
     says: str = ""
     encoder: str = "sd15"
+    gate: str = "hard"
 
 
 def node(class_type: str, **inputs: Any) -> Json:

@@ -57,12 +57,15 @@ def run_case(case: Case) -> Json:
     """Run the graph of a case as it is, steered by the command, and steered by the library; return what was said."""
     plain = {key: filled(one) for key, one in case.graph.items()}
     steered, said = add(plain)
+    changed = steered != plain
+    for one in steered.values():
+        one["inputs"] |= {"gate": case.gate} if one["class_type"] == APPLY else {}
     _run("plain", plain, case)
     with _logged("INFO", "safety_steer") as log:
         _run("steered", steered, case)
     if any(one["class_type"] == APPLY for one in steered.values()):
         _run("library", by_library(case, plain, steered), case)
-    return {"said": said, "changed": steered != plain, "log": log.getvalue()}
+    return {"said": said, "changed": changed, "log": log.getvalue()}
 
 
 def add(graph: Json) -> tuple[Json, str]:
@@ -105,7 +108,7 @@ def by_library(case: Case, plain: Json, steered: Json) -> Json:
             one["inputs"] = {
                 name: [f"library {number}", 0] if value == list(prompt) else value for name, value in one["inputs"].items()
             }
-        inputs = {"conditioning": list(prompt), "direction": [align, 0]}
+        inputs = {"conditioning": list(prompt), "direction": [align, 0], "gate": case.gate}
         graph[f"library {number}"] = {"class_type": "SteerByLibrary", "inputs": inputs}
     return graph
 

@@ -165,13 +165,14 @@ IMPACT = {
     ),
 }
 
+# Without a GPU its noise_mode "GPU(=A1111)" draws unseeded noise.
 INSPIRE = {
-    "a sampler": Case(graph({"5": node("KSampler //Inspire", model=MODEL, **PAIR, **SAMPLE)}), ("5", 0)),
+    "a sampler": Case(graph({"5": node("KSampler //Inspire", model=MODEL, **PAIR, **SAMPLE, noise_mode="CPU")}), ("5", 0)),
     "a pipe": Case(
         graph(
             {
                 "5": node("ToBasicPipe", **FULL),
-                "6": node("KSamplerPipe //Inspire", basic_pipe=["5", 0], **SAMPLE),
+                "6": node("KSamplerPipe //Inspire", basic_pipe=["5", 0], **SAMPLE, noise_mode="CPU"),
             }
         ),
         ("6", 0),

@@ -21,10 +21,11 @@ class SteerByLibrary:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        return {"required": {"conditioning": ("CONDITIONING",), "direction": ("ALIGNED_DIRECTION",)}}
+        wires = {"conditioning": ("CONDITIONING",), "direction": ("ALIGNED_DIRECTION",)}
+        return {"required": {**wires, "gate": ("STRING", {})}}
 
-    def steer(self, conditioning: Any, direction: Any) -> tuple[Any]:
-        return (by_library(conditioning, direction),)
+    def steer(self, conditioning: Any, direction: Any, gate: str) -> tuple[Any]:
+        return (by_library(conditioning, direction, gate=gate),)
 
 
 class KeepResult:
