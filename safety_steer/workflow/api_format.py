@@ -10,10 +10,10 @@ from ..api_wires import wire
 from .format_check import api_nodes
 from .graph import Document, Json, Wire, inputs
 from .pack_nodes import ALIGN, APPLY, LOAD, STEERING, SUPPLYING, api_node
-from .packs import CARRIERS, PIPE, is_known_as, member
+from .packs import CARRIERS, PIPE, given, is_known_as, member, unwired
 from .plan import STEER, Verdict
 from .prompts import OwnClip, clip_start
-from .samplers import GIVES
+from .samplers import GIVES, RESULTS
 from .trace import PAIR
 
 TEXT_INPUTS = ("text", "prompt", "user_prompt", "text_g", "text_l", "clip_g", "clip_l", "t5xxl", "llama", "bert", "mt5xl")
@@ -50,6 +50,8 @@ ENCODERS = ("CLIPTextEncode", "CLIPTextEncodeSDXL", "CLIPTextEncodeFlux", "CLIPT
 """Encoders that need a CLIP, also where an export has left out the input since nothing was connected."""
 # The number of a wire from a node that the file lacks: no wire has it.
 MISSING = -1
+# Under `_meta` of Apply: inputs that had no wire before it was put in.
+NEW_INPUTS = "new_inputs"
 SLOTS = 256  # by hand: more outputs than a node has; a file may name any number
 
 
@@ -70,16 +72,18 @@ def as_document(data: Json) -> Document:
                     known[origin.slot] = kind if kind != "*" else known.get(origin.slot, kind)
                     links.append([len(links), origin.origin, origin.slot, key, len(sockets), kind])
                 sockets.append({"name": name, "type": kind, "link": len(links) - 1 if origin.origin in data else MISSING})
-        if node["class_type"] in ENCODERS and "clip" not in _inputs(node):
-            sockets.append({"name": "clip", "type": "CLIP", "link": None})
+        known_inputs = {**({"clip": "CLIP"} if node["class_type"] in ENCODERS else {}), **unwired(node["class_type"])}
+        missing = [name for name in known_inputs if name not in _inputs(node)]
+        sockets += [{"name": name, "type": known_inputs[name], "link": None} for name in missing]
         nodes[key] = {"id": key, "type": node["class_type"], "inputs": sockets}
         nodes[key]["title"] = meta.get("title") if isinstance(meta, dict) else None
     for key, node in nodes.items():
         known = {**kinds[key], **({0: GIVES[node["type"]]} if node["type"] in GIVES else {})}
         if known.get(1) == "CONDITIONING" and 2 not in known and _passes_a_pair(node):
             known.setdefault(0, "CONDITIONING")
-        if set(known.values()) <= {"*"} and _may_sample(node):
-            known[0] = "LATENT"
+        known |= given(node["type"])
+        if _may_sample(node) and (set(known.values()) <= {"*"} or _is_called_sampler(node, known)):
+            known[next((slot for slot, kind in known.items() if kind == "*"), max(known, default=-1) + 1)] = "LATENT"
         node["outputs"] = [{"name": "", "type": known.get(slot, "*")} for slot in range(min(max(known, default=-1) + 1, SLOTS))]
     return Document({"nodes": list(nodes.values()), "links": links})
 
@@ -99,6 +103,11 @@ def _may_sample(node: Json) -> bool:
     """Tell whether a node takes a prompt and a model, or a pipe of both: what it gives may then be a picture."""
     kinds = {socket["type"] for socket in node["inputs"]}
     return kinds >= {"MODEL", "CONDITIONING"} or (bool(kinds & set(CARRIERS)) and not is_known_as(node["type"], PIPE))
+
+
+def _is_called_sampler(node: Json, known: dict[int, str]) -> bool:
+    """Tell whether a node is a sampler by its name, and nobody has said that it gives what samplers do."""
+    return "sampler" in node["type"].lower() and not set(known.values()) & set(RESULTS)
 
 
 def _kind(name: str) -> str:
@@ -133,7 +142,10 @@ def insert(data: Json, verdicts: Sequence[Verdict]) -> Json:
             name = inputs(place.node)[place.slot]["name"]
             source = [place.wire.origin, place.wire.slot]
             applied = put((APPLY, wire(source), tuple(aligned)), APPLY, model=source, direction=aligned)
-            result[place.node["id"]]["inputs"][name] = applied
+            wired = _inputs(result[place.node["id"]])
+            if name not in wired:
+                result[applied[0]]["_meta"].setdefault(NEW_INPUTS, []).append(f"{place.node['id']}.{name}")
+            wired[name] = applied
     return result
 
 
@@ -145,13 +157,14 @@ def remove(data: Json) -> tuple[Json, int]:
     result: Json = copy.deepcopy(data)
     nodes = api_nodes(data)
     passing = {key: STEERING[node["class_type"]] for key, node in nodes.items() if node["class_type"] in STEERING}
-    for node in api_nodes(result).values():
+    new = {place for key in passing for place in _new_inputs(nodes[key])}
+    for owner, node in api_nodes(result).items():
         for name, value in list(_inputs(node).items()):
             steps = 0
             while (start := wire(value)) and (through := passing.get(start[0])) and steps <= len(passing):
                 value = _inputs(nodes[start[0]]).get(through.input) if start[1] == through.output else None
                 steps += 1
-            if steps and value is None:
+            if steps and (value is None or f"{owner}.{name}" in new):
                 del node["inputs"][name]
             elif steps:
                 node["inputs"][name] = value
@@ -160,6 +173,13 @@ def remove(data: Json) -> tuple[Json, int]:
     while spare := next((key for key in api_nodes(result) if _is_unused(result, key)), None):
         del result[spare]
     return result, len(data) - len(result)
+
+
+def _new_inputs(node: Json) -> Sequence[str]:
+    """Return the inputs that an Apply node was put before and that had no wire."""
+    meta = node.get("_meta")
+    noted = meta.get(NEW_INPUTS) if isinstance(meta, dict) else None
+    return [place for place in noted if isinstance(place, str)] if isinstance(noted, list) else []
 
 
 def _is_unused(data: Json, key: str) -> bool:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 TABLE: Mapping[str, Any] = json.loads(Path(__file__).with_name("packs.json").read_text(encoding="utf-8"))
+SOCKETS: Mapping[str, Mapping[str, str]] = json.loads(Path(__file__).with_name("sockets.json").read_text(encoding="utf-8"))
+"""What nodes of packs take and give that an export does not tell: inputs without a wire, and the types of all outputs."""
 CARRIERS: Sequence[str] = TABLE["carriers"]
 """Types of pipes and contexts that carry a model and a prompt."""
 PROVIDERS: Sequence[str] = TABLE["providers"]
@@ -43,6 +45,17 @@ PATTERNS = {kind: re.compile(pattern) for kind, pattern in _patterns().items()}
 def is_known_as(type: str, kind: str) -> bool:
     """Tell whether the table names a type of node under a kind."""
     return kind in PATTERNS and PATTERNS[kind].fullmatch(type) is not None
+
+
+def unwired(type: str) -> dict[str, str]:
+    """Return the inputs of a node that an export leaves out when they have no wire, with their types."""
+    named = (one.rpartition(":") for one in SOCKETS.get(type, {}).get("inputs", "").split())
+    return {name: kind for name, _, kind in named}
+
+
+def given(type: str) -> dict[int, str]:
+    """Return the types of a node's outputs by slot, where the table has them."""
+    return dict(enumerate(SOCKETS.get(type, {}).get("outputs", "").split()))
 
 
 def member(name: object) -> str:

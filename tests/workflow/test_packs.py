@@ -14,7 +14,7 @@ from support.workflows.sketch import Json, Wiring, loader, node, sampler, workfl
 from safety_steer.cli import main
 from safety_steer.workflow import add, check, remove
 from safety_steer.workflow.consistency import problems
-from safety_steer.workflow.packs import CARRIERS, TABLE, is_known_as, member
+from safety_steer.workflow.packs import CARRIERS, SOCKETS, TABLE, given, is_known_as, member, unwired
 from safety_steer.workflow.plan import LEFT, STEER, STEERED
 from tools.docs import write_packs
 
@@ -98,6 +98,13 @@ def test_a_sampler_of_an_export_is_one_wherever_its_result_goes(end: str | None)
     data |= {"8": {"class_type": "Save", "inputs": {end: ["5", 0]}}} if end else {}
     assert [verdict.state for verdict in check(data)] == [STEER]
     assert add(data).data["5"]["inputs"]["model"] != ["1", 0]
+
+
+@pytest.mark.parametrize("ends", [{"basic_pipe": ["5", 0]}, {"model": ["5", 0]}, {"model": ["5", 0], "anything": ["5", 1]}])
+def test_what_is_called_a_sampler_is_one_also_where_only_what_it_passes_on_is_used(ends: Json) -> None:
+    takes = {"basic_pipe": ["4", 0]} if "basic_pipe" in ends else PROMPTED
+    data = api(n4=("ToBasicPipe", {**PROMPTED, "clip": ["1", 1]}), n5=("New Pack Sampler", takes), n6=("FromBasicPipe", ends))
+    assert [(verdict.sampler.label, verdict.state) for verdict in check(data)] == [("New Pack Sampler #5", STEER)]
 
 
 def test_nodes_of_an_export_that_train_or_detect_are_no_samplers() -> None:
@@ -201,3 +208,60 @@ def test_a_component_that_makes_a_pipe_is_looked_into(clip: str, state: str) -> 
         [align] = [item["id"] for _, item in wiring.nodes() if item["type"] == "AlignSafetyDirection"]
         assert wiring.source(str(align), "clip") == ("2", 1)
         assert applied(change.data) == ("3.model",)
+
+
+PIPED = {"pipe": ["1", 0]}
+EFFICIENT = {"model": ["1", 0], "positive": ["1", 1], "negative": ["1", 2], "latent_image": ["1", 3]}
+LATENT = {"latent_image": ["9", 0]}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "steered", "place"),
+    [
+        ({"1": ("Efficient Loader", {}), "5": ("KSampler (Efficient)", EFFICIENT)}, ("5",), ("5", "model")),
+        ({"1": ("easy fullLoader", {}), "5": ("easy fullkSampler", PIPED)}, ("5",), ("5", "model")),
+        ({"1": ("ttN pipeLoader_v2", {}), "5": ("ttN pipeKSampler_v2", PIPED)}, ("5",), ("5", "optional_model")),
+        (
+            {
+                "1": ("easy fullLoader", {}),
+                "5": ("easy preSampling", PIPED),
+                "6": ("easy kSampler", {"pipe": ["5", 0]}),
+                "7": ("easy pipeOut", {"pipe": ["6", 0]}),
+            },
+            ("6",),
+            ("6", "model"),
+        ),
+        (
+            {
+                "1": ("CheckpointLoaderSimple", {}),
+                "2": ("CLIPTextEncode", {"text": "a", "clip": ["1", 1]}),
+                "5": ("ClownsharKSampler_Beta", {"model": ["1", 0], "positive": ["2", 0], **LATENT}),
+                "6": ("ClownsharkChainsampler_Beta", {"latent_image": ["5", 0]}),
+                "9": ("EmptyLatentImage", {}),
+            },
+            ("5", "6"),
+            ("5", "model"),
+        ),
+    ],
+    ids=lambda value: value["5"][0] if isinstance(value, dict) else None,
+)
+def test_what_an_export_leaves_out_of_a_known_node_is_known(
+    nodes: dict[str, tuple[str, Json]], steered: tuple[str, ...], place: tuple[str, str]
+) -> None:
+    data = {key: {"class_type": type, "inputs": dict(values)} for key, (type, values) in nodes.items()}
+    change = add(data)
+    assert {verdict.sampler.node["id"]: verdict.state for verdict in change.verdicts} == dict.fromkeys(steered, STEER)
+    node, name = place
+    start = change.data[node]["inputs"][name][0]
+    assert change.data[start]["class_type"] == "ApplySafetySteer"
+    assert {verdict.state for verdict in check(change.data)} == {STEERED} or len(steered) > 1
+    assert remove(change.data).data == data
+
+
+def test_the_sockets_of_known_nodes_are_of_nodes_in_the_table_or_of_loaders() -> None:
+    kinds = {kind for pack in TABLE["packs"] for kind in pack["nodes"]}
+    for type, sockets in SOCKETS.items():
+        assert any(is_known_as(type, kind) for kind in kinds) or "oader" in type
+        assert set(sockets) <= {"inputs", "outputs"}
+        assert all(name and kind for name, kind in unwired(type).items())
+        assert given(type)

@@ -1,4 +1,8 @@
-"""Write docs/packs.md from the table of other packs' nodes: `python -m tools.docs.write_packs`."""
+"""Write docs/packs.md from the table of other packs' nodes: `python -m tools.docs.write_packs`.
+
+Which packs were run is in results/packs.json, left there by tests/comfyui/test_other_packs.py with
+SAFETY_STEER_PACKS_FOUND=results.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import Any
 from safety_steer.workflow.packs import TABLE
 
 ROOT = Path(__file__).parents[2]
-PAGE, COUNTS = ROOT / "docs/packs.md", ROOT / "results/workflow_corpus.json"
+PAGE, COUNTS, FOUND = ROOT / "docs/packs.md", ROOT / "results/workflow_corpus.json", ROOT / "results/packs.json"
 HEAD = """# Other packs
 
 What `safety-steer add`, and the command in ComfyUI's window, make of nodes of other packs. Written by `python -m
@@ -22,10 +26,15 @@ exits with 3 unless everything is steered.
 
 A pack that is not listed is judged by its sockets: what takes a MODEL, or a pipe that carries one, and gives a
 LATENT, an IMAGE or a GUIDER, is a sampler, and steered where its model and its prompt come in by wire. The table was
-read from the packs' own sources, at the version named; nothing here was run in ComfyUI for this page.
+read from the packs' own sources, at the version named.
 
-| pack | what happens | read at |
-| --- | --- | --- |
+{run} of these packs were also installed in a ComfyUI and run on small random models, on a CPU: {graphs} graphs, each
+exported, steered by the command, and run. Those that are steered gave the bits that they give when the library steers their
+prompts itself, and those that are left alone what they gave before. The last column says with which version; the graphs are
+named below. The others were read and not run.
+
+| pack | what happens | read at | run at |
+| --- | --- | --- | --- |
 """
 TRIED = """
 ## Tried on other people's workflows
@@ -67,9 +76,30 @@ KINDS = {
 
 def page() -> str:
     """Return the text of the page: a row for every pack, what was tried, then the packs' nodes by what they are."""
-    rows = (f"| [{pack['name']}](#{_anchor(pack)}) | {pack['says']} | {pack['commit']} |\n" for pack in TABLE["packs"])
+    run = [found for found in map(found_of, TABLE["packs"]) if "cases" in found]
+    head = HEAD.format(run=len(run), graphs=sum(len(found["cases"]) for found in run))
     counts = json.loads(COUNTS.read_text(encoding="utf-8"))
-    return HEAD + "".join(rows) + _tried(counts) + "".join(map(_section, TABLE["packs"]))
+    return head + "".join(map(_row, TABLE["packs"])) + _tried(counts) + "".join(map(_section, TABLE["packs"]))
+
+
+def found_of(pack: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a run of a pack found; nothing for one that was not run."""
+    found = json.loads(FOUND.read_text(encoding="utf-8"))
+    result: Mapping[str, Any] = found.get(pack["repository"].rpartition("/")[2], {})
+    return result
+
+
+def _row(pack: Mapping[str, Any]) -> str:
+    return f"| [{pack['name']}](#{_anchor(pack)}) | {pack['says']} | {pack['commit']} | {_run(pack, found_of(pack))} |\n"
+
+
+def _run(pack: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Say in a cell with which version a pack was run; ComfyUI itself is by all other tests."""
+    if pack["name"] == "ComfyUI":
+        return "other tests"
+    if "missing" in found:
+        return f"ComfyUI {found['comfyui']} cannot load {found['commit']}"
+    return f"{found['commit']}, ComfyUI {found['comfyui']}" if found else "no"
 
 
 def _tried(counts: Mapping[str, Any]) -> str:
@@ -97,7 +127,9 @@ def _tried(counts: Mapping[str, Any]) -> str:
 def _section(pack: Mapping[str, Any]) -> str:
     nodes = pack["nodes"]
     lines = "".join(f"- {KINDS[kind]}: {', '.join(f'`{name}`' for name in names)}\n" for kind, names in nodes.items())
-    return f"\n## {pack['name']}\n\n`{pack['repository']}`\n\n{lines or '- judged by its sockets' + chr(10)}"
+    run = "; ".join(found_of(pack).get("cases", ()))
+    lines = (lines or "- judged by its sockets\n") + (f"- run: {run}\n" if run else "")
+    return f"\n## {pack['name']}\n\n`{pack['repository']}`\n\n{lines}"
 
 
 def _anchor(pack: Mapping[str, Any]) -> str:

@@ -33,7 +33,7 @@ def model(kind: str) -> Any:
 
 @cache
 def clip(kind: str) -> Any:
-    """Make a text encoder: "sd15", "wan" or "qwen_image"."""
+    """Make a text encoder: "sd15", "wan", "flux" or "qwen_image"."""
     return clips.clip(kind) if kind == "qwen_image" else tiny.clip(kind)
 
 
@@ -73,6 +73,7 @@ LOADERS: dict[str, Callable[..., tuple[Any, ...]]] = {
     "CheckpointLoaderSimple": lambda **_: (model("sd15"), clip("sd15"), vae("sd15")),
     "UNETLoader": _unet,
     "CLIPLoader": lambda type, **_: (clip(type),),
+    "DualCLIPLoader": lambda type, **_: (clip(type),),
     "VAELoader": lambda **_: (vae("wan"),),
     "CLIPVisionLoader": lambda **_: (_Vision(),),
 }
