@@ -34,13 +34,13 @@ TOKEN_IDS = ("text_input_ids",)
 # What says how much generated sound counts, where cross_attn is that sound and no text: MiniMax Music 3.
 SOUND = ("conditioning_scale",)
 # What carries the prompt, or another one, to the model beside the text states: token numbers, sounds made of the prompt, text
-# for a ControlNet, of reference pictures or of a pose.
+# for a ControlNet, of reference pictures or of a pose, and boxes that name in words what is in them.
 SECOND_WAYS = (
-    *("t5xxl_ids", "audio_codes", "sam3_multi_cond"),
+    *("t5xxl_ids", "audio_codes", "sam3_multi_cond", "gligen"),
     *("cross_attn_controlnet", "reference_latents_text_embeds", "cross_attn_pose"),
 )
-# What says nothing apart from the text it came with: weights and kinds of its tokens, and boxes that name things in words.
-WITH_TEXT = ("t5xxl_weights", "minimax_token_tags", "unprocessed_ltxav_embeds", "num_layers_stacked", "gligen")
+# What says nothing apart from the text it came with: weights and kinds of its tokens.
+WITH_TEXT = ("t5xxl_weights", "minimax_token_tags", "unprocessed_ltxav_embeds", "num_layers_stacked")
 # Texts that a model reads beside another one of the same encoder: Wan Animate 2 has a branch for poses with its own prompt.
 COPIES = {"cross_attn_pose": "cross_attn"}
 
