@@ -29,8 +29,9 @@ ANY = "*"
 MODELS = ("MODEL", "GUIDER", ANY, *CARRIERS, *PROVIDERS)
 KEPT = 256  # by hand; samplers that were not asked, of all runs
 SAID = (
-    "not steered: {} ran without asking Safety Steer: it samples in a loop of its own, or had nothing to sample. Put Apply "
-    "Safety Steer (Conditioning) on the wire into its positive prompt instead"
+    "not steered: {} ran without asking Safety Steer: it samples in a loop of its own, a node on the way dropped what Apply "
+    "Safety Steer added to the model, or there was nothing to sample. Put Apply Safety Steer (Conditioning) on the wire into "
+    "its positive prompt instead"
 )
 
 _calls = count(1)

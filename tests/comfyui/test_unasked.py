@@ -167,6 +167,18 @@ def test_the_model_is_followed_through_other_nodes_and_wires_of_any_type(shown: 
     assert UNASKED.format("My loop (node sample)") in shown["apply"]
 
 
+def test_steering_that_a_merge_drops_is_missed(shown: dict[str, str]) -> None:
+    made = graph("sd15")
+    made["merge"] = node("ModelMergeSimple", model1=["load", 0], model2=["apply", 0], ratio=1.0)
+    made["sample"]["inputs"]["model"] = ["merge", 0]
+    running_comfyui.Queue().run(made)
+    assert UNASKED.format("KSampler (node sample)") in shown["apply"]
+    made["merge"]["inputs"].update(model1=["apply", 0], model2=["load", 0])
+    running_comfyui.Queue().run(made)
+    assert "flagged" in shown["apply"]
+    assert "without asking" not in shown["apply"]
+
+
 def test_a_loop_beside_the_steered_model_is_not_named(shown: dict[str, str]) -> None:
     made = graph("sd15")
     made["other"] = loop("load")

@@ -58,7 +58,18 @@ torch.set_num_threads(1)
 LINK = BASE / "custom_nodes" / "safety-steer"
 LINK.symlink_to(REPOSITORY, target_is_directory=True)
 PACKAGE = str(LINK).replace(".", "_x_")
-EXTRAS = ("custom_sampler", "hunyuan", "video", "model_advanced", "qwen", "string", "wan", "logic", "video_model")
+EXTRAS = (
+    "custom_sampler",
+    "model_merging",
+    "hunyuan",
+    "video",
+    "model_advanced",
+    "qwen",
+    "string",
+    "wan",
+    "logic",
+    "video_model",
+)
 
 
 def _load() -> tuple[float, set[str]]:
