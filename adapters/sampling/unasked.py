@@ -62,7 +62,7 @@ def notices(graph: Graph, samplers: Iterable[str]) -> list[str]:
     return [line for line in found if line is not None]
 
 
-class Watch(ProgressHandler):  # type: ignore[misc]
+class Watch(ProgressHandler):
     """What is heard of the nodes of one run: the last wrapper call before each start, and what each Apply node says."""
 
     def __init__(self) -> None:

@@ -16,12 +16,11 @@ from ..errors import MismatchError
 MOST_ROWS = 256  # by hand; against numbers of rows that share no divisor
 
 
-def common_rows(tensors: Mapping[str, Tensor]) -> int:
-    """Return the number of rows after which all tensors (B_i, ...) of an entry have been repeated whole times.
+def common_rows(counts: Mapping[str, int]) -> int:
+    """Return the number of rows after which all tensors of an entry have been repeated whole times, by their `counts` of rows.
 
     Raises MismatchError for a tensor without rows, and for numbers so odd that more than 256 rows would be made of fewer.
     """
-    counts = {name: len(tensor) for name, tensor in tensors.items()}
     rows = math.lcm(*counts.values())
     if rows == 0 or rows > max(MOST_ROWS, *counts.values()):
         told = ", ".join(f"{name} has {count}" for name, count in counts.items())
@@ -39,5 +38,5 @@ def repeated(tensor: Tensor, rows: int) -> Tensor:
 
 def side_by_side(first: Tensor, second: Tensor, names: tuple[str, str]) -> tuple[Tensor, Tensor]:
     """Return two tensors of an entry, each repeated to the rows of both; the very tensors when they have as many."""
-    rows = common_rows(dict(zip(names, (first, second), strict=True)))
+    rows = common_rows({names[0]: len(first), names[1]: len(second)})
     return repeated(first, rows), repeated(second, rows)

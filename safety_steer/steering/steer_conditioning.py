@@ -137,11 +137,12 @@ def _read(tensors: Mapping[str, Tensor], aligned: AlignedDirection, reader: _Rea
             f"{', '.join(tensors) or 'no text tensors'}. Align the direction with the CLIP of this workflow."
         )
     asked = reader.check or any(aligned.spaces[name].images is not None for name in given)
-    rows = common_rows(given)
+    rows = common_rows({name: len(tensor) for name, tensor in given.items()})
     texts: list[_Text] = []
     decider: _Text | None = None
     for name in given:
-        space, shown = aligned.spaces[name], repeated(given[name], rows)
+        space = aligned.spaces[name]
+        shown = given[name] if len(given[name]) == rows else repeated(given[name], rows)
         states = as_tokens(shown)
         # Of zeros alone nothing can be said.
         if reader.check and states.shape[-1] != space.width and bool((states != 0).any()):
