@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..safety_steer.directions.aligned import AlignedDirection
@@ -27,12 +27,21 @@ def describe(outcomes: Sequence[Outcome], direction: AlignedDirection) -> str:
     return "\n".join(f"entry {number}:\n{text}" for number, text in enumerate(texts, 1))
 
 
-def described(outcomes: Sequence[Outcome], direction: AlignedDirection | None, pictures: Pictures | None) -> str:
-    """Say what was done to text, where a direction for it was given, and to pictures, where one for them was."""
-    parts = [] if direction is None else [describe(outcomes, direction)]
+def described(
+    outcomes: Mapping[str, Sequence[Outcome]],
+    direction: AlignedDirection | None,
+    pictures: Pictures | None,
+    notices: Sequence[str] = (),
+) -> str:
+    """Say what was done to text, where a direction for it was given, and to pictures, where one for them was.
+
+    `outcomes` are by role, whose names are said where there are several; `notices` say what was not reached.
+    """
+    texts = {} if direction is None else {role: describe(found, direction) for role, found in outcomes.items()}
+    parts = list(texts.values()) if len(texts) < 2 else [f"{role}:\n{text}" for role, text in texts.items()]
     if pictures is not None:
         parts.append(picture_summary(pictures.outcomes, pictures.direction, list(pictures.past)))
-    return "\n".join(parts)
+    return "\n".join([*parts, *(f"  {notice}" for notice in notices)])
 
 
 def show(node_id: str | None, text: str, node_type: str | None = None) -> None:
@@ -42,6 +51,11 @@ def show(node_id: str | None, text: str, node_type: str | None = None) -> None:
     which `node_type` it is of: the text goes to the one node of that type in the running workflow, if there are others to none.
     """
     LOGGER.info("Safety Steer: %s", text)
+    put(node_id, text, node_type)
+
+
+def put(node_id: str | None, text: str, node_type: str | None = None) -> None:
+    """Write `text` onto the node, as `show` does, and not to the log."""
     # Looked up, not imported: a run without a server must not start one's modules.
     server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
     if server is None:

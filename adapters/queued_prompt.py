@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 from ..safety_steer.api_wires import wire
@@ -24,6 +26,34 @@ def before(graph: Graph, node: str | None, inputs: tuple[str, ...]) -> list[str]
         found[origin[0]] = None
         waiting += [wire(value) for value in graph[origin[0]].get("inputs", {}).values()]
     return list(found)
+
+
+def same_inputs(graph: Graph, node: str) -> str:
+    """Return a key that two nodes share when they do the same with the same inputs, whatever their ids."""
+    known: dict[str, str] = {}
+    waiting = [node]
+    while waiting:
+        name = waiting[-1]
+        inputs = graph.get(name, {}).get("inputs", {})
+        wires = {key: found for key, value in inputs.items() if (found := wire(value)) is not None}
+        missing = [origin for origin, _ in wires.values() if origin not in known and origin not in waiting]
+        if missing:
+            waiting += missing
+            continue
+        waiting.pop()
+        told = [str(graph.get(name, {}).get("class_type"))]
+        for key, value in sorted(inputs.items()):
+            told += [key, f"{known.get(wires[key][0])} {wires[key][1]}" if key in wires else _told(value)]
+        known[name] = sha256(json.dumps(told).encode()).hexdigest()
+    return known[node]
+
+
+def _told(value: Any) -> str:
+    """Write down an input; nodes that put others into a graph give them values of any kind."""
+    try:
+        return json.dumps(value, sort_keys=True)
+    except (TypeError, ValueError, RecursionError):
+        return type(value).__name__
 
 
 def typed_texts(graph: Graph, nodes: list[str]) -> list[str]:

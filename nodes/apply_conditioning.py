@@ -61,7 +61,7 @@ class ApplySafetySteerConditioning(io.ComfyNode):
     ) -> io.NodeOutput:
         """Return steered copies; entries that need no steering are given back as they are."""
         from ..adapters import node_text, run_log
-        from ..adapters.sampling import entries, pictures, step_windows
+        from ..adapters.sampling import entries, pictures, prompts_in_model, step_windows
 
         steering, window = settings.read(**values)
         of_text, of_pictures = pictures.chosen(direction, vision_direction, "Apply Safety Steer (Conditioning)")
@@ -75,7 +75,8 @@ class ApplySafetySteerConditioning(io.ComfyNode):
             if of_text is None:
                 pictures.require_pictures_alone(steered, seen.direction)
             steered = pictures.steer_pictures_of(steered, seen, cut)
-        text = node_text.described(outcomes, of_text, seen)
+        notices = prompts_in_model.left_alone(steered)
+        text = node_text.described({"positive": outcomes}, of_text, seen, notices)
         node_text.show(cls.hidden.unique_id, text)
-        log = run_log.finished(outcomes, direction, settings.sentence(steering, window), run_log.any_step(window))
+        log = run_log.finished(outcomes, direction, settings.sentence(steering, window), run_log.any_step(window), notices)
         return io.NodeOutput([entries.pair_of(entry) for entry in steered], log, ui=ui.PreviewText(text))

@@ -81,6 +81,14 @@ class ApplySafetySteer(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, **_: Any) -> str:
+        """Watch the run that asks; ComfyUI does so before each one, also when it has this node's outputs, which stay valid."""
+        from ..adapters.sampling import unasked
+
+        unasked.watch_run()
+        return ""
+
+    @classmethod
     def execute(
         cls,
         model: ModelPatcher,
@@ -93,7 +101,7 @@ class ApplySafetySteer(io.ComfyNode):
     ) -> io.NodeOutput:
         """Return a clone of the model that steers; the model itself is not changed."""
         from ..adapters import node_text, run_log
-        from ..adapters.sampling import cross_attention, steer_runs, unet_blocks
+        from ..adapters.sampling import cross_attention, steer_runs, unasked, unet_blocks
         from ..adapters.sampling.fade_curve import Curve
         from ..adapters.sampling.pictures import chosen
 
@@ -104,7 +112,12 @@ class ApplySafetySteer(io.ComfyNode):
             raise DataError("Pictures are steered before sampling. Set site to 'conditioning' on Apply Safety Steer.")
         node_id, line = cls.hidden.unique_id, settings.sentence(steering, window)
         log = run_log.RunLog(direction, line, during_sampling=True)
-        patched, say = model.clone(), lambda text: node_text.show(node_id, text, NODE_TYPE)
+        unasked.watch_run()
+        patched = model.clone()
+
+        def say(text: str) -> None:
+            node_text.show(node_id, unasked.with_notices(node_id, text), NODE_TYPE)
+
         if site == SITES[0]:
             steer_runs.at_conditioning(patched, of_text, steering, window, say, log, of_pictures)
         else:

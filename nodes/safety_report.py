@@ -71,6 +71,7 @@ class SafetyReportNode(io.ComfyNode):
         from ..adapters import queued_prompt
         from ..adapters.node_image import as_image
         from ..adapters.report_prompts import report_prompts
+        from ..adapters.sampling import unasked
         from ..safety_steer.reports.picture import draw_reports
         from ..safety_steer.reports.text import as_text, sentence
 
@@ -79,11 +80,16 @@ class SafetyReportNode(io.ComfyNode):
         samplers = queued_prompt.before(queued, node, ("after",)) if after is not None and queued else None
         texts = [prompt, *queued_prompt.typed_texts(queued, nearest)] if clip is not None else []
         reports = report_prompts(report, samplers, clip, texts)
-        nothing = _why_nothing(report, samplers, after)
-        text = "\n".join(as_text(one, sentence(one)) for one in reports) or nothing
-        picture = draw_reports(reports, checked_choice("theme", theme, THEMES, "Safety Report"), report.how, nothing=nothing)
+        missed = [*report.notices(samplers), *unasked.notices(queued, samplers or ())]
+        missed = [line[0].upper() + line[1:] + "." for line in missed]
+        nothing = missed[0] if missed else _why_nothing(report, samplers, after)
+        headlines = [as_text(one, sentence(one)) for one in reports] or ([] if missed else [nothing])
+        text = "\n".join([*headlines, *missed])
+        note = "\n".join([*(missed if reports else missed[1:]), report.how])
+        picture = draw_reports(reports, checked_choice("theme", theme, THEMES, "Safety Report"), note, nothing=nothing)
         image = as_image(picture)
-        data = json.dumps({"how": report.how, "prompts": [one.document() for one in reports]}, allow_nan=False)
+        prompts = [one.document() for one in reports]
+        data = json.dumps({"how": report.how, "prompts": prompts, "not_reached": missed}, allow_nan=False)
         return io.NodeOutput(image, text, data, after, ui=ui.PreviewImage(image, cls=cls))
 
 

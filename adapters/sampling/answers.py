@@ -19,6 +19,7 @@ from comfy.samplers import calc_cond_batch
 from ...safety_steer.directions.text_spaces import Place, fits
 from ...safety_steer.errors import MismatchError
 from ..node_text import LOGGER
+from .roles import OURS
 from .step_windows import Entry
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from ...safety_steer.directions.aligned import AlignedDirection
 
 KEY, KEYS = "safety_steer_answers", "safety_steer_answers_to"
-OURS = "safety_steer"
 # Where and when an entry acts, and what acts beside it: no part of what a model makes of a text.
 SCOPE = (
     *("area", "strength", "mask", "mask_strength", "set_area_to_bounds", "start_percent", "end_percent", "default"),
@@ -48,7 +48,7 @@ def attach(patched: ModelPatcher) -> None:
         patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, _check)
 
 
-def ask(guider: Any, direction: AlignedDirection) -> None:
+def ask(guider: Any, direction: AlignedDirection, positive: Sequence[Entry]) -> None:
     """Put a positive entry and one that says something else among a guider's conditions, for a model not known to answer.
 
     The other one says it in the spaces of the direction alone: Stable Cascade's stage B reads no text but the pooled state.
@@ -56,7 +56,7 @@ def ask(guider: Any, direction: AlignedDirection) -> None:
     places = {name: direction.places[name] for name in direction.spaces}
     if _keys(places) in _answering.get(guider.model_patcher.model, ()):
         return
-    entry = next(entry for entry in guider.conds["positive"] if entry.get("cross_attn") is not None)
+    entry = next(entry for entry in positive if entry.get("cross_attn") is not None)
     plain = {name: value for name, value in entry.items() if name not in SCOPE and not name.startswith(OURS)}
     other = {place.key: entry[place.key].flip(-1) for place in places.values() if fits(entry, place)}
     guider.conds[KEY] = [{**plain, "model_conds": {}}, {**plain, **other, "model_conds": {}, KEYS: _keys(places)}]

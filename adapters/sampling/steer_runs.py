@@ -13,7 +13,7 @@ from ...safety_steer.errors import MismatchError
 from ...safety_steer.steering.steer_conditioning import Outcome, SteerSettings
 from .. import node_text, run_log
 from ..run_log import RunLog
-from . import answers, cross_attention, step_windows
+from . import answers, cross_attention, prompts_in_model, roles, step_windows, unasked
 from .entries import Steer, each_with_text, sharing, steer_copies, steer_entries, steer_text
 from .pictures import Pictures, require_pictures_alone, steer_known_pictures, steer_pictures_of
 from .step_windows import Entry, Window
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
 Replace = Callable[[Sequence[Entry]], tuple[list[Entry], list[Outcome]]]
-SteerPictures = Callable[[dict[str, list[Entry]]], Pictures | None]
+SteerPictures = Callable[[dict[str, list[Entry]], Sequence[str]], Pictures | None]
 Say = Callable[[str], None]
 
 WRAPPER_KEY = "safety_steer"
@@ -94,7 +94,7 @@ def _as_they_are(entries: Sequence[Entry]) -> tuple[list[Entry], list[Outcome]]:
     return list(entries), []
 
 
-def _no_pictures(_: dict[str, list[Entry]]) -> None:
+def _no_pictures(_: dict[str, list[Entry]], _positive: Sequence[str]) -> None:
     """Leave pictures alone."""
 
 
@@ -105,12 +105,13 @@ def _steering_of_pictures(
     if direction is None:
         return _no_pictures
 
-    def steer(conds: dict[str, list[Entry]]) -> Pictures:
-        if alone:
-            require_pictures_alone(conds["positive"], direction)
+    def steer(conds: dict[str, list[Entry]], positive: Sequence[str]) -> Pictures:
         pictures, cut = Pictures(direction, steering), partial(step_windows.cut_family, window=window)
-        conds["positive"] = steer_pictures_of(conds["positive"], pictures, cut)
-        for role in (role for role in conds if role != "positive"):
+        for role in positive:
+            if alone:
+                require_pictures_alone(conds[role], direction)
+            conds[role] = steer_pictures_of(conds[role], pictures, cut)
+        for role in (role for role in conds if role not in positive):
             conds[role] = steer_known_pictures(conds[role], pictures, cut)
         return pictures
 
@@ -130,29 +131,38 @@ def _wrapper(
     """Return the OUTER_SAMPLE wrapper: it replaces the positive entries of one sampling run, which ComfyUI drops after it.
 
     `follow` replaces entries of other roles that carry text of the positive, `steer_pictures` what came in as a picture. What
-    was done goes to the log once the run is done; not `used` says that no step is steered, `cuts` that entries are cut.
+    was done, and what was not reached, goes to the log once the run is done; not `used` says that no step is steered, `cuts`
+    that entries are cut.
     """
 
     def wrapper(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
-        conds = executor.class_obj.conds
-        if "positive" not in conds:
+        unasked.asked()
+        guider = executor.class_obj
+        conds, positive = guider.conds, roles.positive(guider.conds)
+        if not positive:
             raise MismatchError(
-                f"The guider {type(executor.class_obj).__name__} has no positive conditioning to steer. Use a sampler "
+                f"The guider {type(guider).__name__} has no positive conditioning to steer. Use a sampler "
                 "or guider with a positive input, or Apply Safety Steer (Conditioning) on the conditioning."
             )
         if cuts:
-            step_windows.refuse_split(executor.class_obj.model_options)
-        for role in (role for role in conds if role != "positive"):
-            conds[role] = _followed(conds[role], conds["positive"], follow)
-        conds["positive"], outcomes = replace(conds["positive"])
-        pictures = steer_pictures(conds)
-        if direction is not None and any(outcome.changed for outcome in outcomes):
-            answers.ask(executor.class_obj, direction)
-        say(node_text.described(outcomes, direction, pictures))
-        records = run_log.records_of(outcomes, used)
-        del outcomes
+            step_windows.refuse_split(guider.model_options)
+        entries = [entry for role in positive for entry in conds[role]]
+        notices = roles.left_alone(guider, conds)
+        notices += prompts_in_model.left_alone(entries, guider.model_patcher, guider.model_options)
+        for role in (role for role in conds if role not in positive):
+            conds[role] = _followed(conds[role], entries, follow)
+        outcomes: dict[str, list[Outcome]] = {}
+        for role in positive:
+            conds[role], outcomes[role] = replace(conds[role])
+        pictures = steer_pictures(conds, positive)
+        done = [outcome for found in outcomes.values() for outcome in found]
+        if direction is not None and any(outcome.changed for outcome in done):
+            answers.ask(guider, direction, [entry for role in positive for entry in conds[role]])
+        say(node_text.described(outcomes, direction, pictures, notices))
+        records = run_log.records_of(done, used)
+        del outcomes, done
         sampled = executor(*args, **kwargs)
-        log.add(records)
+        log.add(records, notices)
         return sampled
 
     return wrapper

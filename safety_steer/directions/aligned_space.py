@@ -90,8 +90,8 @@ class EncoderFingerprint:
         if not worst <= limit:
             raise MismatchError(
                 f"The {space} conditioning lies {worst:.1f} benign deviations from what this direction was aligned to "
-                f"(limit {limit:.1f}), so it comes from another text encoder. Align the direction "
-                "with the CLIP that made this conditioning."
+                f"(limit {limit:.1f}), so it comes from another text encoder. Align the direction with the CLIP that made this "
+                "conditioning. If that is the one, the prompt repeats the same few words too often: leave some of them out."
             )
 
     def check_probes(self, encoder: str, probes: Tensor) -> None:

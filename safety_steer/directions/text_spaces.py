@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..errors import FileFormatError
 from ..storage import checks
+from .prompt_rows import repeated, side_by_side
 
 MASKS = {"cross_attn": "attention_mask", "conditioning_mt5xl": "attention_mask_mt5xl"}
 # What an entry carries beside its text when it is about a picture; the text may or may not hold image tokens then.
@@ -33,13 +34,13 @@ TOKEN_IDS = ("text_input_ids",)
 # What says how much generated sound counts, where cross_attn is that sound and no text: MiniMax Music 3.
 SOUND = ("conditioning_scale",)
 # What carries the prompt, or another one, to the model beside the text states: token numbers, sounds made of the prompt, text
-# for a ControlNet, of reference pictures or of a pose.
+# for a ControlNet, of reference pictures or of a pose, and boxes that name in words what is in them.
 SECOND_WAYS = (
-    *("t5xxl_ids", "audio_codes", "sam3_multi_cond"),
+    *("t5xxl_ids", "audio_codes", "sam3_multi_cond", "gligen"),
     *("cross_attn_controlnet", "reference_latents_text_embeds", "cross_attn_pose"),
 )
-# What says nothing apart from the text it came with: weights and kinds of its tokens, and boxes that name things in words.
-WITH_TEXT = ("t5xxl_weights", "minimax_token_tags", "unprocessed_ltxav_embeds", "num_layers_stacked", "gligen")
+# What says nothing apart from the text it came with: weights and kinds of its tokens.
+WITH_TEXT = ("t5xxl_weights", "minimax_token_tags", "unprocessed_ltxav_embeds", "num_layers_stacked")
 # Texts that a model reads beside another one of the same encoder: Wan Animate 2 has a branch for poses with its own prompt.
 COPIES = {"cross_attn_pose": "cross_attn"}
 
@@ -104,7 +105,7 @@ def take(entry: Mapping[str, Any], place: Place) -> Tensor:
     The entry's own tensor, or a view into it, when every row counts.
     """
     part, counted = place.cut(entry[place.key]), _counted(entry, place)
-    return part if counted is None else torch.where(counted[..., None], part, 0)
+    return part if counted is None else _only(part, counted, place.key)
 
 
 def take_hidden(entry: Mapping[str, Any], place: Place) -> Tensor | None:
@@ -112,7 +113,7 @@ def take_hidden(entry: Mapping[str, Any], place: Place) -> Tensor | None:
     hidden = _hidden(entry, place)
     if hidden is None or not bool(hidden.any()):
         return None
-    return torch.where(hidden[..., None], place.cut(entry[place.key]), 0)
+    return _only(place.cut(entry[place.key]), hidden, place.key)
 
 
 def put_back(
@@ -123,7 +124,8 @@ def put_back(
 ) -> dict[str, Tensor]:
     """Return copies of the entry's tensors, by key, with steered spaces in their places; uncounted rows stay as they were.
 
-    `hidden` are steered spaces as `take_hidden` cuts them out.
+    A tensor is repeated to the rows of a steered space that has more. `hidden` are steered spaces as `take_hidden` cuts them
+    out.
     """
     changed: dict[str, Tensor] = {}
     written = [(name, states, _counted(entry, places[name])) for name, states in steered.items()]
@@ -131,30 +133,43 @@ def put_back(
     for name, states, rows in written:
         place = places[name]
         if place.key not in changed:
-            changed[place.key] = entry[place.key].clone()
+            changed[place.key] = repeated(entry[place.key], len(states)).clone()
         part = place.cut(changed[place.key])
-        part.copy_(states if rows is None else torch.where(rows[..., None], states, part))
+        part.copy_(states if rows is None else torch.where(repeated(rows, len(states))[..., None], states, part))
     return changed
+
+
+def _only(part: Tensor, rows: Tensor, key: str) -> Tensor:
+    """Return a space (B, T, D) with zeros in all but some of its rows (B', T)."""
+    part, rows = side_by_side(part, rows, (key, MASKS.get(key, key)))
+    return torch.where(rows[..., None], part, 0)
 
 
 def _counted(entry: Mapping[str, Any], place: Place) -> Tensor | None:
     """Return which rows (B, T) are the space's text; None for all of them."""
-    own, shown = place.own_rows(entry[place.key]), _shown(entry, place)
-    return own if shown is None else shown if own is None else shown & own
+    return _both(place.own_rows(entry[place.key]), _shown(entry, place), place.key)
 
 
 def _hidden(entry: Mapping[str, Any], place: Place) -> Tensor | None:
     """Return which rows (B, T) of the space's encoder a mask hides; None without a mask."""
-    own, shown = place.own_rows(entry[place.key]), _shown(entry, place)
-    return None if shown is None else ~shown if own is None else ~shown & own
+    shown = _shown(entry, place)
+    return None if shown is None else _both(place.own_rows(entry[place.key]), ~shown, place.key)
+
+
+def _both(own: Tensor | None, shown: Tensor | None, key: str) -> Tensor | None:
+    """Return which rows (B, T) are in both of two choices; None stands for all of them."""
+    if own is None or shown is None:
+        return shown if own is None else own
+    own, shown = side_by_side(own, shown, (key, MASKS[key]))
+    return own & shown
 
 
 def _shown(entry: Mapping[str, Any], place: Place) -> Tensor | None:
-    """Return which rows (B, T) the mask of a tensor shows; None without a mask."""
+    """Return which rows (B', T) the mask of a tensor shows, as many as it has; None without a mask."""
     tensor, mask = entry[place.key], entry.get(MASKS.get(place.key, ""))
     if not isinstance(mask, Tensor) or mask.shape[-1] != tensor.shape[-2] or mask.ndim != 2:
         return None
-    return (mask != 0).to(tensor.device).expand(len(tensor), -1)
+    return (mask != 0).to(tensor.device)
 
 
 def left_alone(entry: Mapping[str, Any], places: Mapping[str, Place]) -> list[str]:

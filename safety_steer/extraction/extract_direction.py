@@ -104,16 +104,22 @@ def check_settings(pairs: Sequence[Pair], anchors: Sequence[str], estimator: str
     """Raise DataError when a setting is unknown or the data are too few to mean anything."""
     if estimator not in ESTIMATORS:
         raise DataError(f"Expected estimator {', '.join(ESTIMATORS)}, but got '{estimator}'.")
-    if len(pairs) < MIN_PAIRS:
-        raise DataError(f"Expected at least {MIN_PAIRS} pairs, but got {len(pairs)}. Add pairs.")
-    if len(anchors) < MIN_ANCHORS:
-        raise DataError(f"Expected at least {MIN_ANCHORS} benign anchors, but got {len(anchors)}. Add benign prompts.")
-    single = [name for name, rows in category_rows(pairs).items() if len(rows) < 2]
+    _check_number("pairs", pairs, len({(pair.safe, pair.unsafe) for pair in pairs}), MIN_PAIRS, "pairs")
+    _check_number("benign anchors", anchors, len(set(anchors)), MIN_ANCHORS, "benign prompts")
+    different = {name: {(pairs[row].safe, pairs[row].unsafe) for row in rows} for name, rows in category_rows(pairs).items()}
+    single = [name for name, kept in different.items() if len(kept) < 2]
     if estimator == "lda" and single:
         raise DataError(
             f"Expected at least 2 pairs in each category for the estimator lda, but got 1 in {', '.join(single)}. Add pairs, "
             "or choose the estimator mean."
         )
+
+
+def _check_number(name: str, given: Sequence[object], different: int, least: int, more: str) -> None:
+    """Raise DataError for too few; copies of one do not count, since each says what it said before."""
+    if different < least:
+        copies = f", of which {different} differ" if different < len(given) else ""
+        raise DataError(f"Expected at least {least} {name}, but got {len(given)}{copies}. Add {more}.")
 
 
 def score_layer(layer: int, safe: Tensor, unsafe: Tensor, benign: Tensor) -> LayerScore:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import EncoderError
+from .model_files import check_fetched, reason_of
 from .text_model import LOCAL_FILES
 
 
@@ -59,6 +60,7 @@ def load_image_text_model(path: str | os.PathLike[str], device: str = "auto") ->
     folder = Path(path)
     if not (folder / "config.json").is_file():
         raise EncoderError(f"There is no model at '{path}'. Give the Hugging Face folder of an image-text model such as CLIP.")
+    check_fetched(folder)
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -69,8 +71,7 @@ def load_image_text_model(path: str | os.PathLike[str], device: str = "auto") ->
         processor = transformers.AutoImageProcessor.from_pretrained(folder, **LOCAL_FILES)
         return ImageTextModel(folder.resolve().name, model.eval().requires_grad_(False).to(place), tokenizer, processor)
     except Exception as error:  # loaders fail in as many ways as there are broken files, and all mean this
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise EncoderError(f"Cannot load an image-text model from '{path}' (device {place}): {reason}") from error
+        raise EncoderError(f"Cannot load an image-text model from '{path}' (device {place}): {reason_of(error)}") from error
 
 
 def _pooled(found: Any) -> Tensor:

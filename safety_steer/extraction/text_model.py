@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ..directions.source import ModelIdentity
 from ..errors import DataError, EncoderError
 from .layer_hooks import EverythingKept, captured
+from .model_files import located, reason_of
 
 Progress = Callable[[int, int], None]
 # A folder can bring Python of its own, and transformers would ask on the terminal whether to run it.
@@ -74,7 +75,7 @@ def load_with(
     """
     import transformers
 
-    folder, options = _locate(Path(path))
+    folder, options = located(Path(path))
     if dtype not in ("auto", *DTYPES):
         raise DataError(f"Expected dtype auto, {', '.join(DTYPES)}, but got '{dtype}'.")
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
@@ -95,8 +96,7 @@ def load_with(
             model = model.to(device)
         return wrap(model, tokenizer, options.get("gguf_file") or Path(path).resolve().name)
     except Exception as error:  # loaders fail in as many ways as there are broken files, and all mean this
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise EncoderError(f"Cannot load a text model from '{path}' (device {device}): {reason}") from error
+        raise EncoderError(f"Cannot load a text model from '{path}' (device {device}): {reason_of(error)}") from error
 
 
 def wrap_text_model(model: nn.Module, tokenizer: Any, name: str) -> TextModel:
@@ -257,20 +257,6 @@ def _length_limit(text_model: TextModel) -> int:
     if "roberta" in str(getattr(config, "model_type", "")):
         positions -= 2
     return min(getattr(text_model.tokenizer, "model_max_length", MAX_TOKENS), positions, MAX_TOKENS)
-
-
-def _locate(path: Path) -> tuple[str, dict[str, Any]]:
-    """Return the folder and loading options for a model folder, a `.gguf` file, or a folder with one of them."""
-    if path.is_file() and path.suffix.lower() == ".gguf":
-        return str(path.parent), {"gguf_file": path.name}
-    if not path.is_dir():
-        raise EncoderError(f"There is no model at '{path}'. Give a Hugging Face folder or a .gguf file.")
-    files = sorted(path.glob("*.gguf"))
-    if (path / "config.json").is_file():
-        return str(path), {}
-    if len(files) == 1:
-        return str(path), {"gguf_file": files[0].name}
-    raise EncoderError(f"'{path}' holds no config.json and {len(files)} .gguf files. Name the model folder or one file.")
 
 
 def _encoder_class(config: Any) -> Any:

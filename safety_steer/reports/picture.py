@@ -36,7 +36,7 @@ def draw_reports(
 ) -> Any:
     """Draw reports below each other as one PIL image, 800 pixels wide; of more than eight prompts, eight.
 
-    `note` is written at the end, `nothing` when there are no reports. Raises KeyError for an unknown theme.
+    `note` is written at the end, line by line, `nothing` when there are no reports. Raises KeyError for an unknown theme.
     """
     height = _draw(Canvas(WIDTH, 1, THEMES[theme]), reports, note, headline, nothing)
     canvas = Canvas(WIDTH, math.ceil(height), THEMES[theme])
@@ -59,7 +59,7 @@ def _draw(
             canvas.text(MARGIN, y, f"Prompt {number} of {len(reports)}", SMALL, canvas.theme.muted)
             y += 30
         y = _draw_report(canvas, y, report, headline(report))
-    notes = [note] if note else []
+    notes = note.splitlines()
     if len(reports) > MAX_PROMPTS:
         notes.insert(0, f"{len(reports) - MAX_PROMPTS} more prompts are in the text output.")
     for line in notes:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..directions.aligned import AlignedDirection
 from ..directions.pooling import SpaceReading, read_space
+from ..directions.prompt_rows import repeated
 from .operators import TURN, Steered, add, columns_read, fill_from_rest, project
 from .request import Request
 from .steer_conditioning import Outcome, SteerSettings, as_tokens, strengths_of
@@ -45,8 +46,9 @@ def steer_hidden(outcome: Outcome, hidden: Mapping[str, Tensor], aligned: Aligne
         if not bool(opening.any()):
             continue
         images = outcome.images.get(name)
-        apart = images and replace(images, given=hidden[name], rows=torch.zeros_like(images.rows))
-        rows = read_space(words.space, apart.read if apart else hidden[name], columns)
+        given = repeated(hidden[name], len(words.states))
+        apart = images and replace(images, given=given, rows=torch.zeros_like(images.rows))
+        rows = read_space(words.space, apart.read if apart else given, columns)
         request = Request(aligned.categories, strengths, opening, None, settings.token_quantile, settings.preserve_norm)
         steered = HIDDEN[settings.operator](rows, words, done, request)
         if steered.states is not rows.states:

@@ -21,6 +21,7 @@ from torch.nn.functional import pad
 
 from ..categories import GLOBAL
 from ..directions.aligned import AlignedDirection, gate_categories
+from ..directions.prompt_rows import repeated
 from ..directions.text_spaces import COPIES, MASKS, is_text
 from ..errors import MismatchError
 from .gate import GateDecision
@@ -108,7 +109,7 @@ def _mask(states: Tensor, mask: Any) -> Tensor:
 
 
 def fade(before: Tensor, after: Tensor, opening: Tensor, axis: int | None = -2, either: bool = False) -> Tensor:
-    """Blend tensors of two prompts, (B, ...) and (1 or B, ...), prompt by prompt: `before` at `opening` (B,) 0, `after` at 1.
+    """Blend tensors of two prompts, (B, ...) or fewer rows in turn, row by row: `before` at `opening` (B,) 0, `after` at 1.
 
     Along `axis`, None for none, the shorter one is continued with zeros. `either` is for masks: between 0 and 1 what either
     shows is shown. The very tensor comes back where all prompts are at 0 or all at 1. Raises MismatchError for other shapes.
@@ -119,11 +120,12 @@ def fade(before: Tensor, after: Tensor, opening: Tensor, axis: int | None = -2, 
         return after
     count = len(opening)
     old, new = _lengthened(before, after, axis), _lengthened(after.to(before), before, axis)
-    if old.shape[1:] != new.shape[1:] or not {len(old), len(new)} <= {1, count}:
+    if old.shape[1:] != new.shape[1:] or count % len(old) or count % len(new):
         raise MismatchError(
             f"Expected a replacement like the prompt, whose text has shape {tuple(before.shape)}, but its own has shape "
             f"{tuple(after.shape)}. Encode both with the same CLIP, one prompt at a time."
         )
+    old, new = repeated(old, count), repeated(new, count)
     shares = opening.to(old.device).view(count, *[1] * (old.ndim - 1))
     mixed = torch.maximum(old, new) if either else torch.lerp(old.float(), new.float(), shares.float()).to(old.dtype)
     return torch.where(shares <= 0, old, torch.where(shares >= 1, new, mixed))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..directions.aligned import AlignedDirection
 from ..directions.pooling import SpaceReading, read_space
+from ..directions.prompt_rows import common_rows, repeated
 from ..errors import DataError, MismatchError
 from .gate import FALSE_POSITIVE_RATE, GateDecision, decide
 from .image_tokens import LeftAlone, left_alone
@@ -71,15 +72,16 @@ def steer_conditioning(
 
     Spaces the direction has no alignment for are given back as they are. The gate is decided once, in the first aligned
     space present. Raises MismatchError when no space is aligned or, with `check`, when a tensor is from another encoder;
-    tensors that were steered before may lie too far out for that check. `pictured` says that the entry is known to come with
-    a picture, so that text which might hold its rows is rather left alone.
+    tensors that were steered before may lie too far out for that check. Tensors of different numbers of rows are read as
+    ComfyUI repeats them (`prompt_rows`), and come back repeated where they moved. `pictured` says that the entry is known to
+    come with a picture, so that text which might hold its rows is rather left alone.
     """
     settings = settings or SteerSettings()
     rate, strengths = settings.false_positive_rate, strengths_of(aligned, settings)
     columns = columns_read(settings.operator, aligned.categories, strengths) if strengths else []
     texts, decider = _read(tensors, aligned, _Reader(columns, bool(strengths), check, pictured))
     images = {text.name: text.images for text in texts if text.images is not None}
-    before = {text.name: text.reading.states if text.images else tensors[text.name] for text in (decider, *texts)}
+    before = {text.name: text.reading.states if text.images else text.shown for text in (decider, *texts)}
     if not strengths:
         return Outcome(dict(tensors), None, before=before, images=images, false_positive_rate=rate)
     decision = decide(decider.reading, settings.gate, rate)
@@ -96,10 +98,11 @@ def steer_conditioning(
 
 @dataclass(frozen=True, eq=False)
 class _Text:
-    """One text space of an entry: the tensor `given`, which of its rows are a picture's, and the reading of the others."""
+    """One text space: the tensor `given`, as `shown` with all rows of its entry, its image rows, the reading of the others."""
 
     name: str
     given: Tensor
+    shown: Tensor
     images: LeftAlone | None
     reading: SpaceReading
 
@@ -108,7 +111,7 @@ class _Text:
         if done.states is self.reading.states:
             return self.given
         states = done.states if self.images is None else self.images.put_back(done.states, done.flagged)
-        return states.reshape(self.given.shape)
+        return states.reshape(self.shown.shape)
 
 
 @dataclass(frozen=True)
@@ -127,24 +130,27 @@ def _read(tensors: Mapping[str, Tensor], aligned: AlignedDirection, reader: _Rea
     It is the first that says anything, where that is asked, and alone is read for the gate. Raises MismatchError when there is
     none, and where a tensor is from another encoder.
     """
-    states = {name: as_tokens(tensors[name]) for name in aligned.spaces if name in tensors}
-    if not states:
+    given = {name: tensors[name] for name in aligned.spaces if name in tensors}
+    if not given:
         raise MismatchError(
             f"This direction is aligned to {', '.join(aligned.spaces)}, but the conditioning has "
             f"{', '.join(tensors) or 'no text tensors'}. Align the direction with the CLIP of this workflow."
         )
-    asked = reader.check or any(aligned.spaces[name].images is not None for name in states)
+    asked = reader.check or any(aligned.spaces[name].images is not None for name in given)
+    rows = common_rows({name: len(tensor) for name, tensor in given.items()})
     texts: list[_Text] = []
     decider: _Text | None = None
-    for name, given in states.items():
+    for name in given:
         space = aligned.spaces[name]
+        shown = given[name] if len(given[name]) == rows else repeated(given[name], rows)
+        states = as_tokens(shown)
         # Of zeros alone nothing can be said.
-        if reader.check and given.shape[-1] != space.width and bool((given != 0).any()):
-            space.encoder.check_shape(name, given.shape)
-        images = None if space.images is None else left_alone(given, space.images, reader.pictured)
-        shown = given if images is None else images.read
-        reading = read_space(space, shown, reader.columns, reader.for_gate and decider is None)
-        texts.append(_Text(name, tensors[name], images, reading))
+        if reader.check and states.shape[-1] != space.width and bool((states != 0).any()):
+            space.encoder.check_shape(name, states.shape)
+        images = None if space.images is None else left_alone(states, space.images, reader.pictured)
+        read = states if images is None else images.read
+        reading = read_space(space, read, reader.columns, reader.for_gate and decider is None)
+        texts.append(_Text(name, given[name], shown, images, reading))
         speaks = not asked or bool(reading.real.any())
         if reader.check and speaks:
             space.encoder.check(name, reading.finite, reading.pooled, reading.real.sum(-1))

@@ -22,6 +22,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from ..errors import FileFormatError
+from . import lfs_pointers
 from .text_files import write_bytes
 
 MAX_FILE_BYTES = 512 * 2**20  # by hand; a limit against hostile files, as are the next three
@@ -125,6 +126,8 @@ def _header(data: bytes) -> Any:
 
 def _check_header(source: Path, data: bytes) -> None:
     """Refuse an absurd header before any tensor is built from it."""
+    if lfs_pointers.is_pointer(data):
+        raise FileFormatError(lfs_pointers.refusal(source.name))
     not_safetensors = f"'{source.name}' is not a safetensors file or is cut short"
     if len(data) < 8:
         raise FileFormatError(f"{not_safetensors} ({len(data)} bytes). Get it again.")

@@ -7,12 +7,13 @@ import tempfile
 from pathlib import Path
 
 from ..errors import DataError
+from .lfs_pointers import first_pointer, refusal
 
 MAX_BYTES = 256 * 2**20  # by hand
 
 
 def read_text(path: str | os.PathLike[str], limit: int | None = None, *, as_is: bool = False) -> tuple[Path, str]:
-    """Return a file's path and its text; raises DataError for one that is missing, larger than `limit` or not UTF-8.
+    """Return a file's path and its text; raises DataError for one that is missing, larger than `limit`, or no text in UTF-8.
 
     With `as_is` line ends and a byte order mark stay as they are, for a file that is written again.
     """
@@ -21,6 +22,8 @@ def read_text(path: str | os.PathLike[str], limit: int | None = None, *, as_is: 
         raise DataError(f"There is no file '{source}'. Check the name and the folder.")
     if source.stat().st_size > limit:
         raise DataError(f"'{source.name}' is larger than {limit:,} bytes. Split it, or check that it is the right file.")
+    if first_pointer([source]) is not None:
+        raise DataError(refusal(source.name))
     try:
         return source, source.read_bytes().decode("utf-8") if as_is else source.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

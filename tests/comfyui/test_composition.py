@@ -149,7 +149,8 @@ def test_a_lora_that_moves_the_clip_far_needs_its_own_alignment(site: str) -> No
     error = running_comfyui.module("safety_steer.errors").MismatchError
     encoder = situations.clip_with_lora(0.5)
     prompts = encode(words.DANGEROUS, encoder), encode("blurry", encoder)
-    with pytest.raises(error, match=r"benign deviations .* Align the direction with the CLIP that made this conditioning"):
+    told = r"benign deviations .* Align the direction with the CLIP that made this conditioning\. If .* the prompt repeats"
+    with pytest.raises(error, match=told):
         Situation().sample(apply(tiny.model("sd15"), tiny.aligned("sd15"), site=site), prompts)
 
 

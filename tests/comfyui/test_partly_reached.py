@@ -98,3 +98,15 @@ def test_a_second_way_is_named_wherever_steering_speaks(key: str, caplog: pytest
 def test_anima_is_said_to_be_partly_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     _, said = text_of_align(clips.clip("anima"), monkeypatch)
     assert PARTLY.format("t5xxl_ids") in said
+
+
+def test_boxes_that_name_things_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    boxes = {"clip": situations.clip("sd15"), "gligen_textbox_model": object(), "text": words.DANGEROUS}
+    place = {"width": 64, "height": 64, "x": 0, "y": 0}
+    prompt = situations.encode(words.HARMLESS)
+    [boxed] = running_comfyui.call("GLIGENTextBoxApply", conditioning_to=prompt, **boxes, **place)
+    with caplog.at_level("INFO", "safety_steer"):
+        [[states, kept]] = apply_conditioning(boxed, tiny.aligned("sd15"))
+    assert PARTLY.format("gligen") in caplog.text
+    assert states is boxed[0][0]
+    assert kept["gligen"] is boxed[0][1]["gligen"]

@@ -220,7 +220,7 @@ def test_every_row_of_a_batch_of_prompts_is_reported(pooled: int) -> None:
         "ApplySafetySteerConditioning", conditioning=together, direction=tiny.aligned("sd15"), **settings()
     )
     assert [one.flagged for one in measured(log)] == [True, False]
-    assert [one.changed for one in measured(log)] == [True, pooled == 1]
+    assert [one.changed for one in measured(log)] == [True, False]
     assert [any(one.shown.moved) for one in measured(log)] == [True, False]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from safety_steer.directions.source import ModelIdentity, SafetyDirection, rounded
 from safety_steer.errors import DataError, EncoderError
 from safety_steer.extraction.estimators import ESTIMATORS
-from safety_steer.extraction.extract_direction import covariance_factor, extract, extract_with, score_layer
+from safety_steer.extraction.extract_direction import check_settings, covariance_factor, extract, extract_with, score_layer
 from safety_steer.extraction.text_model import TextModel, load_text_model, pooled_activations
 from safety_steer.statistics import auroc
 from safety_steer.storage.prompt_files import Pair
@@ -128,6 +129,17 @@ def test_unknown_settings_and_too_few_data_are_refused(llama: TextModel) -> None
         extract(llama, PAIRS[:7], ANCHORS)
     with pytest.raises(DataError, match="benign anchors, but got 3"):
         extract(llama, PAIRS, ANCHORS[:3])
+    with pytest.raises(DataError, match="at least 8 pairs, but got 30, of which 1 differ"):
+        extract(llama, PAIRS[:1] * 30, ANCHORS)
+    with pytest.raises(DataError, match="benign anchors, but got 70, of which 7 differ"):
+        extract(llama, PAIRS, ANCHORS[:7] * 10)
+
+
+def test_copies_of_a_pair_are_no_second_pair_of_a_category() -> None:
+    lone = replace(PAIRS[0], category="alone")
+    with pytest.raises(DataError, match="at least 2 pairs in each category for the estimator lda, but got 1 in alone"):
+        check_settings([*PAIRS, lone, lone], ANCHORS, "lda")
+    check_settings([*PAIRS, lone, lone], ANCHORS, "mean")
 
 
 def test_a_layer_is_scored_on_pairs_its_reading_has_not_seen() -> None:

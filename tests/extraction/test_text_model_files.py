@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from support import builders
 
 from safety_steer.errors import DataError, EncoderError
+from safety_steer.extraction.image_text_model import load_image_text_model
 from safety_steer.extraction.text_model import load_text_model
 
 
@@ -96,3 +98,41 @@ def test_a_vision_model_is_refused(tmp_path: Path) -> None:
 def test_a_device_that_is_not_there_is_refused(device: str, models: dict[str, Path]) -> None:
     with pytest.raises((EncoderError, DataError)):
         load_text_model(models["bert"], device)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 538090408\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("kind", ["bert", "clip"])
+def test_a_pointer_of_git_lfs_is_called_what_it_is(name: str, kind: str, models: dict[str, Path], tmp_path: Path) -> None:
+    folder = copied(models, kind, tmp_path / kind)
+    (folder / name).write_bytes(POINTER)
+    for load in (load_text_model, load_image_text_model):
+        with pytest.raises(EncoderError, match=f"'{name}' is a Git LFS pointer"):
+            load(folder, "cpu")
+
+
+def test_a_gguf_file_that_is_a_pointer_is_called_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(POINTER)
+    for path in (tmp_path / "model.gguf", tmp_path):
+        with pytest.raises(EncoderError, match=r"'model\.gguf' is a Git LFS pointer"):
+            load_text_model(path, "cpu")
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
+def test_a_gguf_file_that_is_cut_short_is_called_that(share: float, tmp_path: Path) -> None:
+    gguf = pytest.importorskip("gguf")
+    path = tmp_path / "whole.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(1)
+    for number in range(8):
+        writer.add_tensor(f"blk.{number}.attn_norm.weight", torch.ones(64, 64).numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    data = path.read_bytes()
+    (tmp_path / "cut.gguf").write_bytes(data[: int(share * len(data))])
+    with pytest.raises(EncoderError, match=r"cut short or damaged .*Get it again"):
+        load_text_model(tmp_path / "cut.gguf", "cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -211,3 +212,35 @@ def test_an_unsafe_passage_moves_in_a_space_whose_rows_come_after_those_of_the_d
     moved = [(outcome.tensors[name] != states).any(-1)[0] for name, states in (("one", first), ("two", second))]
     assert bool(moved[0][64:80].all())
     assert torch.equal(moved[0][:96], moved[1][96:])
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize(("texts", "pooled"), [(2, 1), (1, 2), (4, 2), (2, 3)])
+def test_texts_and_pooled_texts_of_different_numbers_are_steered_row_by_row(texts: int, pooled: int, operator: str) -> None:
+    states = torch.cat([builders.unsafe_batch(1), builders.benign_batch(3)])[:texts]
+    tensors = {"cross_attn": states, "pooled_output": pool(torch.cat([builders.unsafe_batch(1), states, states]))[:pooled]}
+    outcome = steer_conditioning(tensors, two_spaces(), SteerSettings(operator=operator))
+    assert outcome.changed
+    rows = math.lcm(texts, pooled)
+    for row in range(rows):
+        own = {name: tensor[row % len(tensor)][None] for name, tensor in tensors.items()}
+        expected = steer_conditioning(own, two_spaces(), SteerSettings(operator=operator)).tensors
+        for name, tensor in outcome.tensors.items():
+            torch.testing.assert_close(tensor[row % len(tensor)], expected[name][0])
+    assert len(summary(outcome, two_spaces()).split("prompt ")) == rows + 1
+
+
+@pytest.mark.parametrize("settings", [SteerSettings(strength=0.0), SteerSettings()], ids=["strength 0", "a closed gate"])
+def test_nothing_is_repeated_where_nothing_moves(settings: SteerSettings) -> None:
+    states = builders.benign_batch(4)
+    tensors = {"cross_attn": states, "pooled_output": pool(states)[:2]}
+    outcome = steer_conditioning(tensors, two_spaces(), settings)
+    assert all(outcome.tensors[name] is tensors[name] for name in tensors)
+
+
+@pytest.mark.parametrize("rows", [(0, 1), (1, 0), (0, 0), (16, 17)])
+def test_rows_that_cannot_be_paired_are_one_clear_error(rows: tuple[int, int]) -> None:
+    states = torch.cat([builders.benign_batch(17)])
+    tensors = {"cross_attn": states[: rows[0]], "pooled_output": pool(states)[: rows[1]]}
+    with pytest.raises(MismatchError, match=f"cross_attn has {rows[0]}, pooled_output has {rows[1]}"):
+        steer_conditioning(tensors, two_spaces())

@@ -95,3 +95,9 @@ def test_a_signed_file_with_any_json_for_any_key_is_refused_or_describable(
     else:
         assert main(["inspect", str(path)]) == 0
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_pointer_of_git_lfs_is_called_what_it_is(toy: Path) -> None:
+    toy.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 538090408\n")
+    with pytest.raises(FileFormatError, match=r"'toy\.safetensors' is a Git LFS pointer.*git lfs pull"):
+        container.read(toy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,11 @@ def test_categories_are_sorted_after_global() -> None:
     rows = category_rows(pairs)
     assert list(rows) == ["global", "blades", "fires"]
     assert rows == {"global": [0, 1, 2], "blades": [1], "fires": [0, 2]}
+
+
+@pytest.mark.parametrize("read", [read_pairs, read_prompts])
+def test_a_pointer_of_git_lfs_is_no_list_of_three_prompts(read: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"'prompts\.txt' is a Git LFS pointer"):
+        read(path)

@@ -62,6 +62,7 @@ LINK.symlink_to(REPOSITORY, target_is_directory=True)
 PACKAGE = str(LINK).replace(".", "_x_")
 EXTRAS = (
     "custom_sampler",
+    "model_merging",
     "hunyuan",
     "video",
     "model_advanced",
