@@ -31,6 +31,10 @@ class ServerError(SafetySteerError):
     """A ComfyUI server that is not there, is gone, refuses a workflow or fails in it."""
 
 
+class ServerGoneError(ServerError):
+    """A ComfyUI server that does not answer, or no longer knows a run it was given: another one can do its work."""
+
+
 class JudgeError(SafetySteerError):
     """A judge of pictures that is missing, fails or answers something that cannot be read."""
 

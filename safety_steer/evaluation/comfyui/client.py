@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from ...errors import DataError, ServerError
+from ...errors import DataError, ServerError, ServerGoneError
 from .frames import PICTURES, VIDEOS
 
 ANSWER_SECONDS = 60.0  # by hand: a server loads models in a thread of its own and answers meanwhile
@@ -72,7 +72,7 @@ class ComfyServer:
             if entry is not None:
                 return _drawn(entry, graph)
             if poll % POLLS_PER_QUEUE_CHECK == 0 and not self._is_queued(job) and self._history(job) is None:
-                raise ServerError(
+                raise ServerGoneError(
                     "ComfyUI no longer knows the run it was given: it was started anew, or its queue was cleared."
                 )
             time.sleep(pause)
@@ -136,7 +136,7 @@ class ComfyServer:
             if not content_length.isdigit() or len(data) >= int(content_length):
                 return data
             reason = http.client.IncompleteRead(data, int(content_length) - len(data))
-        raise ServerError(
+        raise ServerGoneError(
             f"No ComfyUI answers at {self.url} ({_reason(reason)}). Start it, or correct --comfy-url."
         ) from reason
 
