@@ -45,3 +45,7 @@ class StorageError(SafetySteerError):
 
 class RefusedError(SafetySteerError):
     """A prompt that is unsafe, in a workflow whose user wants such prompts to stop the run."""
+
+
+class WorkerError(SafetySteerError):
+    """Workers of a long job that died on the same part again and again."""

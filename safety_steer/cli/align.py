@@ -11,10 +11,10 @@ from ..alignment.anchors import choose_anchors, choose_passages, encode_anchors,
 from ..alignment.maps import MAPS
 from ..directions.source import SafetyDirection
 from ..errors import DataError
-from ..extraction.text_model import TextModel, load_text_model
+from ..extraction.text_model import TextModel
 from ..storage.container import check_target
 from ..storage.prompt_files import read_prompts
-from .console import Result, add_model_options, progress_line, table
+from .console import Result, add_crew_options, add_model_options, open_model, progress_line, table
 
 HELP = "Fit a direction to a text encoder with benign prompts only."
 LAYER = "layer"
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-anchors", type=int, default=4096, help="use at most this many anchors (64 or more)")
     parser.add_argument("-o", "--output", required=True, help="aligned direction file to write (.safetensors)")
     add_model_options(parser)
+    add_crew_options(parser)
 
 
 def run(options: argparse.Namespace) -> Result:
@@ -44,10 +45,10 @@ def run(options: argparse.Namespace) -> Result:
         raise DataError("Your own --anchors need the --source model the direction was made with: give both or neither.")
     if options.anchors is not None:
         prompts = read_prompts(options.anchors)
-        source = load_text_model(options.source, options.device, options.dtype)
+        source = open_model(options.source, options)
         direction = with_anchors(direction, source, prompts, progress_line("encoding with the source", options))
     rows = choose_anchors(direction, options.max_anchors)
-    encoder = load_text_model(options.encoder, options.device, options.dtype)
+    encoder = open_model(options.encoder, options)
     layer = target_layer(encoder, options.layer)
     states = encode_anchors(
         encoder, [direction.anchors[row] for row in rows], layer, progress_line("encoding anchors", options)

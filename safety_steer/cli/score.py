@@ -13,12 +13,12 @@ from ..directions.aligned import AlignedDirection
 from ..directions.pooling import pool
 from ..directions.source import SafetyDirection
 from ..errors import DataError
-from ..extraction.text_model import TextModel, load_text_model, token_states
+from ..extraction.text_model import TextModel, token_states
 from ..statistics import PairScore, score_pairs
 from ..steering.gate import FALSE_POSITIVE_RATE, gate_threshold, open_gate
 from ..storage.prompt_files import Pair, read_pairs
 from .align import LAYER, target_layer
-from .console import Result, add_model_options, progress_line, table
+from .console import Result, add_crew_options, add_model_options, open_model, progress_line, table
 from .inspect import load_any
 
 HELP = "Measure a direction on pairs it has not seen."
@@ -30,13 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoder", required=True, help="that model: a Hugging Face folder or a .gguf file")
     parser.add_argument("--pairs", required=True, help="JSON lines or CSV with safe, unsafe and category")
     add_model_options(parser)
+    add_crew_options(parser)
 
 
 def run(options: argparse.Namespace) -> Result:
     """Encode both sides of the pairs and score them."""
     pairs = read_pairs(options.pairs)
     direction = load_any(options.file)
-    model = load_text_model(options.encoder, options.device, options.dtype)
+    model = open_model(options.encoder, options)
     texts = [pair.safe for pair in pairs] + [pair.unsafe for pair in pairs]
     progress = progress_line("encoding pairs", options)
     if isinstance(direction, SafetyDirection):
