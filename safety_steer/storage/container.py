@@ -110,13 +110,18 @@ def _read_bytes(source: Path) -> bytes:
         raise FileFormatError(f"Directions are .safetensors files, but got '{source.name}'.")
     if not source.is_file():
         raise FileFormatError(f"There is no file '{source}'. Check the name and the folder.")
-    size = source.stat().st_size
-    if size > MAX_FILE_BYTES:
+    try:
+        size = source.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise FileFormatError(
+                f"'{source.name}' has {size:,} bytes; a direction file has at most {MAX_FILE_BYTES:,}. This is some other file."
+            )
+        with source.open("rb") as stream:
+            return stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
         raise FileFormatError(
-            f"'{source.name}' has {size:,} bytes; a direction file has at most {MAX_FILE_BYTES:,}. This is some other file."
-        )
-    with source.open("rb") as stream:
-        return stream.read(MAX_FILE_BYTES + 1)
+            f"'{source.name}' cannot be read: {error.strerror or error}. Look at who may read it, or get it again."
+        ) from error
 
 
 def _header(data: bytes) -> Any:

@@ -220,7 +220,8 @@ def _seconds(messages: Mapping[str, Any], graph: Mapping[str, Any]) -> float | N
     """Return how long the server worked on a run; None where it says nothing or drew nothing, having drawn it before."""
     cached = _list(_object(messages, "execution_cached"), "nodes")
     start, end = (_time(_object(messages, name).get("timestamp")) for name in ("execution_start", "execution_success"))
-    if start is None or end is None or {one for one in cached if isinstance(one, str)} >= set(graph):
+    # A server's clock may be set back while it works.
+    if start is None or end is None or end < start or {one for one in cached if isinstance(one, str)} >= set(graph):
         return None
     return (end - start) / 1000
 
