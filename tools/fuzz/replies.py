@@ -5,10 +5,11 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
-from unittest import mock
 
 from safety_steer.evaluation.comfyui import client
 from safety_steer.evaluation.comfyui.client import ComfyServer
@@ -67,16 +68,37 @@ class _Socket:
         """Wait for nothing."""
 
 
-def _opener(answers: Iterator[bytes]) -> urllib.request.OpenerDirector:
-    class Connection(http.client.HTTPConnection):
-        def connect(self) -> None:
-            self.sock = cast(Any, _Socket(next(answers, b"")))
+class _Connection(http.client.HTTPConnection):
+    answers: Iterator[bytes] = iter(())
 
-    class Handler(urllib.request.HTTPHandler):
-        def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-            return self.do_open(Connection, request)
+    def connect(self) -> None:
+        """Be connected with what answers as it is told to."""
+        self.sock = cast(Any, _Socket(next(_Connection.answers, b"")))
 
-    return urllib.request.build_opener(client._NoRedirect, Handler)
+
+class _Handler(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        """Open no connection."""
+        return self.do_open(_Connection, request)
+
+
+OPENER = urllib.request.build_opener(client._NoRedirect, _Handler)
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    assert url
+    return OPENER
+
+
+@contextmanager
+def _answering(answers: Iterator[bytes]) -> Iterator[None]:
+    """Let every connection be answered by the next of these, and nobody sleep."""
+    before, sleep, _Connection.answers = client._opener, time.sleep, answers
+    try:
+        client._opener, time.sleep = _opener, lambda _: None
+        yield
+    finally:
+        client._opener, time.sleep = before, sleep
 
 
 def _answers(stream: Stream) -> Iterator[bytes]:
@@ -103,10 +125,8 @@ def _answers(stream: Stream) -> Iterator[bytes]:
 
 def _replies(data: bytes) -> None:
     """Draw with a server that answers as the input says, and fetch what it says it has drawn."""
-    answers = _answers(Stream(data))
     server = ComfyServer("http://127.0.0.1:8188", retries=2, retry_seconds=0.0)
-    opener = _opener(answers)
-    with mock.patch.object(client, "_opener", return_value=opener), mock.patch("time.sleep"):
+    with _answering(_answers(Stream(data))):
         with refusing():
             server.check()
         with refusing():

@@ -85,15 +85,13 @@ def edited(document: Any, stream: Stream) -> Any:
         places = list(_places(result))
         if not places or stream.ended:
             break
-        try:
-            _edit(places, stream)
-        except RecursionError:  # what lies too deep to be copied stays where it is
+        if not _edit(places, stream):
             break
     return result
 
 
-def _edit(places: list[tuple[Any, Any]], stream: Stream) -> None:
-    """Make one edit in the container at one of the places, given as container and key."""
+def _edit(places: list[tuple[Any, Any]], stream: Stream) -> bool:
+    """Make one edit in the container at one of the places, given as container and key; False when it has to be the last."""
     holder, key = places[stream.below(len(places))]
     kind = stream.byte() % 8
     if kind == 0:
@@ -108,11 +106,14 @@ def _edit(places: list[tuple[Any, Any]], stream: Stream) -> None:
     elif kind == 4 and isinstance(holder, dict):
         holder[str(value(stream, MOST_DEPTH))] = value(stream)
     elif kind == 5:
+        # Too deep to be copied, and slow to look through.
         holder[key] = nested(stream.below(1024), "subgraphs" if stream.byte() % 2 else 0)
+        return False
     elif kind == 6 and type(holder[key]) is int:
         holder[key] += stream.byte() - 128
     else:
         holder[key] = value(stream)
+    return True
 
 
 def _places(document: Any) -> Any:
