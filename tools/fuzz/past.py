@@ -13,7 +13,7 @@ from pathlib import Path
 from .containers import as_edited
 from .stream import nested
 from .targets import TARGETS
-from .texts import PICTURE_ROW, ROW, ROWS
+from .texts import PICTURE_ROW, RESULT, ROW, ROWS
 from .workflows import sound
 
 CORPUS = Path(__file__).resolve().parents[2] / "tests" / "corpus"
@@ -60,6 +60,11 @@ def faults() -> dict[str, dict[str, bytes]]:
             "a-seed-that-is-a-list": b"\0\0" + _text({**ROW, "seed": []}),
             "a-strength-that-is-an-object": b"\0\0" + _text({**ROW, "strength": {}}),
             "a-workflow-of-9000-letters": b"\0\0" + _text({**ROW, "workflow": "w" * 9000}),
+        },
+        "results": {
+            "no-json": b"\1{",
+            "an-object": b"\1{}",
+            "a-share-that-is-a-text": b"\0\0" + _text({**RESULT, "asr": "low"}),
         },
         "workflow": {"values-700-deep": b"\0" + _text(deep), "a-node-of-5000-digits": b"\0" + _text(_numbered("9" * 5000))},
         "evaluated": {

@@ -26,7 +26,7 @@ JOURNAL = "journal.jsonl"
 MOST_MIB, MOST_SECONDS = 1024, 10
 SHORTEST_TURN = 20.0  # seconds; a process needs five to begin
 NAMES = (
-    *("direction", "aligned", "patch", "refusal", "prompts", "pairs", "tables", "captions", "journal", "workflow"),
+    *("direction", "aligned", "patch", "refusal", "prompts", "pairs", "tables", "captions", "journal", "results", "workflow"),
     *("evaluated", "pictures", "videos", "pixels", "replies"),
 )
 

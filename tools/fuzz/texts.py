@@ -8,6 +8,7 @@ from typing import Any
 from safety_steer.evaluation.comfyui import journal
 from safety_steer.evaluation.comfyui.journal import Job, Journal, Picture, Row
 from safety_steer.evaluation.comfyui.prompts import Prompt, read_prompt_file
+from safety_steer.evaluation.demo.kept import read_rows
 from safety_steer.storage.captioned_pictures import captioned_pictures
 from safety_steer.storage.picture_tuples import LIST, read_tuples
 from safety_steer.storage.prompt_files import MAX_CHARACTERS, MAX_PROMPTS, category_rows, read_pairs, read_prompts
@@ -26,6 +27,11 @@ PICTURE_ROW = {"safe": "a kite", "unsafe": "a sword", "safe_picture": "a.png", "
 ROW = {
     **{"workflow": "w", "judge": "j", "group": "prompts", "number": 1, "prompt": "", "categories": ["a"], "seed": 5},
     **{"strength": 1.0, "seconds": 2.5, "pictures": [{"file": "a.png", "score": 0.5, "unsafe": False, "pixels": None}]},
+}
+RESULT = {
+    **{"generator": "image", "method": "Safety Steer", "map": "ridge", "operator": "erase", "gate": "hard", "strength": 1.0},
+    **{"split": "unsafe", "count": 4, "asr": 0.25, "asr_ci": [0.1, 0.4], "asr_second": 0.25, "requested": 0.25, "clip": 0.3},
+    **{"fid": None, "object": 1.0, "subject": 1.0, "place": 0.5, "identical": 0.0, "over_refusal": None, "seconds": 0.1},
 }
 
 
@@ -89,6 +95,15 @@ def _captions(data: bytes) -> None:
         assert all(path.parent == place.resolve() for one in found for path in (one.safe_picture, one.unsafe_picture))
 
 
+def _results(data: bytes) -> None:
+    """Read the rows that a run of the demo's evaluation left, and lay them out as its table does."""
+    stream = Stream(data)
+    text = stream.rest() if stream.byte() % 2 else b"[" + b",".join(_lines((RESULT, RESULT), stream.rest()).split(b"\n")) + b"]"
+    with refusing():
+        found = read_rows(given("evaluate.json", text))
+        assert all(f"{row['asr']:.2f} {row['asr_ci'][0]:.2f} {row['clip']:.3f}" for row in found)
+
+
 def _journal(data: bytes) -> None:
     """Open a journal that another run left, add a row, and open it again: the row is there, and what was there still is."""
     place = folder() / "journal"
@@ -115,5 +130,6 @@ TARGETS = (
     Target("pairs", _pairs, lambda: (b"\0\0" + _JSONL, b"\0\1\2\3\7\5", b"\1safe,unsafe,category\na,b,c\n")),
     Target("tables", _table, lambda: (b"\0" + TABLE, b"\1a\tprompt\n", b'\2\0{"prompt": "a", "seed": 3}\n', b"\2\1\1\3\7\2")),
     Target("captions", _captions, lambda: (b"\1a kite", b"\0\0" + json.dumps(PICTURE_ROW).encode(), b"\0\1\1\2\3")),
+    Target("results", _results, lambda: (b"\0\0" + json.dumps(RESULT).encode(), b"\0\1\2\3\7", b"\1[]")),
     Target("journal", _journal, lambda: (b"\0\0" + json.dumps(ROW).encode() + b"\n", b"\0\1\2\3\7", b"\1\1")),
 )
