@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+LONGEST = 3000  # by hand; characters of a message
+
 
 class SafetySteerError(ValueError):
     """Base of every error a caller can fix by changing an input."""
+
+    def __str__(self) -> str:
+        """Return the message as one line that can be shown: files and servers may put anything into the names it quotes.
+
+        Control characters, which could move a terminal's cursor, become spaces; of a very long one the middle is left out.
+        """
+        text = "".join(letter if letter.isprintable() else " " for letter in super().__str__())
+        return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 class DataError(SafetySteerError):

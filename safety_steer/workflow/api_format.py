@@ -48,6 +48,7 @@ NAMES = {
 before a point: the third picture of "images" is "images.image2"."""
 # The number of a wire from a node that the file lacks: no wire has it.
 MISSING = -1
+MAX_DIGITS = 18  # by hand; of a node's number: Python reads no endless ones, and ComfyUI counts from one
 SLOTS = 256  # by hand: more outputs than a node has; a file may name any number
 
 
@@ -107,7 +108,8 @@ def _kind(name: str) -> str:
 def insert(data: Json, verdicts: Sequence[Verdict]) -> Json:
     """Return a copy with steering on every sampler that a verdict says to steer."""
     result: Json = copy.deepcopy(data)
-    last = max((int(part) for key in data for part in key.split(":") if part.isdecimal()), default=0)
+    numbers = (part for key in data for part in key.split(":") if part.isdecimal() and len(part) <= MAX_DIGITS)
+    last = max(map(int, numbers), default=0)
     made: dict[object, str] = {}
 
     def put(key: object, type: str, **wires: list[Any]) -> list[Any]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...api_wires import wire
 from ...errors import DataError
+from ...storage.json_values import parse_json
 from ...storage.text_files import read_text
 from ...workflow.api_format import TEXT_INPUTS, as_document
 from ...workflow.format_check import is_api_node
@@ -95,8 +96,8 @@ def read_workflow(path: str | os.PathLike[str], prompt_node: str | None = None) 
 def _read_graph(path: str | os.PathLike[str]) -> Graph:
     source, text = read_text(path)
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(text)
+    except ValueError as error:
         raise DataError(f"'{source.name}' is not JSON ({str(error)[:80]}). {EXPORT}") from error
     if isinstance(document, dict) and isinstance(document.get("nodes"), list):
         raise DataError(
