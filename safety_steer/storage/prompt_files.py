@@ -43,8 +43,8 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
     if source.suffix.lower() == ".csv":
         rows = read_table(source, text, ",")
     else:
-        rows = (_json_row(source, number, line) for number, line in numbered_lines(source, text))
-    pairs = [_pair(source, number, row) for number, row in enumerate(rows, 1)]
+        rows = (json_row(source, number, line) for number, line in numbered_lines(source, text))
+    pairs = [pair_of(source, number, row) for number, row in enumerate(rows, 1)]
     if not pairs:
         raise DataError(f"'{source.name}' holds no pairs. Expected lines like {_EXAMPLE}.")
     return pairs
@@ -129,14 +129,16 @@ def limited(source: Path, rows: Iterable[Row]) -> Iterator[Row]:
 _EXAMPLE = '{"safe": "...", "unsafe": "...", "category": "..."}'
 
 
-def _json_row(source: Path, number: int, line: str) -> object:
+def json_row(source: Path, number: int, line: str) -> object:
+    """Return what a line of a pairs file says; raises DataError for one that is not JSON."""
     try:
         return parse_json(line)
     except ValueError as error:
         raise DataError(f"'{source.name}' line {number} is not JSON. Expected {_EXAMPLE}.") from error
 
 
-def _pair(source: Path, number: int, row: object) -> Pair:
+def pair_of(source: Path, number: int, row: object) -> Pair:
+    """Return the pair in a row of a file; raises DataError, naming the row, for one that is none."""
     values = row if isinstance(row, dict) else {}
     sides = {}
     for side in ("safe", "unsafe", "category"):
