@@ -9,16 +9,14 @@ from pathlib import Path
 from ..alignment.align_direction import THRESHOLDS, AlignSettings, align
 from ..alignment.anchors import choose_anchors, choose_passages, encode_anchors, with_anchors
 from ..alignment.maps import MAPS
+from ..alignment.target_layer import LAYER, target_layer
 from ..directions.source import SafetyDirection
 from ..errors import DataError
-from ..extraction.text_model import TextModel
 from ..storage.container import check_target
 from ..storage.prompt_files import read_prompts
 from .console import Result, add_crew_options, add_model_options, open_model, progress_line, table
 
 HELP = "Fit a direction to a text encoder with benign prompts only."
-LAYER = "layer"
-"""The setting of an aligned direction that says which layer of its encoder it belongs to."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,19 +72,3 @@ def run(options: argparse.Namespace) -> Result:
         },
         f"{text}\n\n{Path(options.direction).name} -> {aligned.encoder} ({len(rows):,} anchors) -> {options.output}",
     )
-
-
-def target_layer(encoder: TextModel, layer: str) -> int:
-    """Return the layer number for "auto", "last" or a number; raises DataError for anything else.
-
-    A text encoder conditions with its last state. In causal models "auto" takes the state three fifths up, where
-    meaning is most readable; give the number when the generator uses another one.
-    """
-    last = encoder.last_layer
-    if layer == "auto":
-        return round(last * 0.6) if encoder.causal else last
-    if layer == "last":
-        return last
-    if not layer.isdecimal() or int(layer) > last:
-        raise DataError(f"Expected layer auto, last or 0 to {last}, but got '{layer}'.")
-    return int(layer)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..extraction.text_model import TextModel
+    from ..runners.runner import Runner
+    from ..storage.kept_parts import KeptParts
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,14 @@ def add_crew_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", metavar="FOLDER", help="keep parts of the encoding there, for a second run to go on")
 
 
+def open_runner_of(options: argparse.Namespace) -> tuple[Runner, KeptParts]:
+    """Return where the crew options say to encode, and what is kept of it."""
+    from ..runners.runner import open_runner
+    from ..storage.kept_parts import KeptParts
+
+    return open_runner(options.processes, options.ray), KeptParts(options.keep and Path(options.keep))
+
+
 def open_model(path: str, options: argparse.Namespace) -> TextModel:
     """Load a text model as the model options say, for one process, several, or a cluster."""
     from ..extraction.text_model import load_text_model
@@ -96,7 +106,5 @@ def open_model(path: str, options: argparse.Namespace) -> TextModel:
     if options.processes is None and options.ray is None and options.keep is None:
         return load_text_model(path, options.device, options.dtype)
     from ..extraction.shards import load_sharded
-    from ..runners.runner import open_runner
 
-    runner = open_runner(options.processes, options.ray)
-    return load_sharded(path, options.device, options.dtype, runner, options.keep and Path(options.keep))
+    return load_sharded(path, options.device, options.dtype, *open_runner_of(options))

@@ -7,19 +7,16 @@ in a folder where one is given, for a second run to go on from.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from ..runners.runner import Runner
-from ..storage.text_files import write_bytes
+from ..storage.kept_parts import KeptParts, key_of
 from .text_model import (
     BATCH_TOKENS,
     Progress,
@@ -58,17 +55,22 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class ShardedModel(TextModel):
-    """A text model whose prompts are encoded in parts by a runner; each part is kept in the folder `kept`, if there is one."""
+    """A text model whose prompts are encoded in parts by a runner; what is kept is not encoded again."""
 
     source: Source
     runner: Runner
-    kept: Path | None
+    kept: KeptParts
 
 
-def load_sharded(path: str, device: str, dtype: str, runner: Runner, kept: Path | None) -> ShardedModel:
+def source_of(path: str, device: str, dtype: str) -> Source:
+    """Return what workers need to load a model as this process would."""
+    return Source(str(Path(path).resolve()), device, dtype, torch.get_num_threads())
+
+
+def load_sharded(path: str, device: str, dtype: str, runner: Runner, kept: KeptParts) -> ShardedModel:
     """Load a model as `load_text_model` does, for a runner to encode with; the path is the same on all computers."""
-    model = load_text_model(path, device, dtype)
-    source = Source(str(Path(path).resolve()), device, dtype, torch.get_num_threads())
+    source = source_of(path, device, dtype)
+    model = loaded(source)
     known = {field.name: getattr(model, field.name) for field in fields(TextModel)}
     return ShardedModel(**known, source=source, runner=runner, kept=kept)
 
@@ -106,7 +108,7 @@ def _tokens(
 def encode_part(part: Part) -> dict[str, Tensor]:
     """Encode a part: "pooled" (N, L, D), or the token states (T_i, D) by number."""
     torch.set_num_threads(part.source.threads)
-    model = _loaded(part.source)
+    model = loaded(part.source)
     if part.pooling:
         return {"pooled": pooled_activations(model, part.prompts, part.layers, part.pooling, part.batch_tokens)}
     states = token_states(model, part.prompts, part.layers[0], part.batch_tokens)
@@ -114,7 +116,8 @@ def encode_part(part: Part) -> dict[str, Tensor]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(source: Source) -> TextModel:
+def loaded(source: Source) -> TextModel:
+    """Return the model of a source; a process keeps the last one."""
     return load_text_model(source.path, source.device, source.dtype)
 
 
@@ -129,10 +132,10 @@ def _in_parts(
     """Yield the rows of every part with what it gives: those kept first, then the rest as the runner makes them."""
     rows_of = parts_of([len(row) for row in token_ids(model, prompts)], batch_tokens)
     parts = [Part(model.source, layers, pooling, batch_tokens, tuple(prompts[row] for row in rows)) for rows in rows_of]
-    files = _files(model, parts)
-    done, missing = 0, []
-    for number, (rows, file) in enumerate(zip(rows_of, files, strict=True)):
-        found = _read(file, parts[number])
+    keys, done = _keys(model, parts), 0
+    missing = []
+    for number, (rows, key, part) in enumerate(zip(rows_of, keys, parts, strict=True)):
+        found = model.kept.read(key, _names(part))
         if found is None:
             missing.append(number)
             continue
@@ -140,16 +143,17 @@ def _in_parts(
         yield rows, found
     if progress is not None and done:
         progress(done, len(prompts))
-    task: Callable[[Part], dict[str, Tensor]] = encode_part
-    for place, made in model.runner.run(task, [parts[number] for number in missing]):
+    for place, made in model.runner.run(encode_part, [parts[number] for number in missing]):
         number = missing[place]
-        if (target := files[number]) is not None:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(target, safetensors.torch.save({name: one.contiguous() for name, one in made.items()}))
+        model.kept.write(keys[number], made)
         done += len(rows_of[number])
         if progress is not None:
             progress(done, len(prompts))
         yield rows_of[number], made
+
+
+def _names(part: Part) -> list[str]:
+    return ["pooled"] if part.pooling else [str(number) for number in range(len(part.prompts))]
 
 
 def parts_of(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
@@ -159,14 +163,13 @@ def parts_of(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
     return [[row for group in groups[start : start + PART_BATCHES] for row in group] for start in starts]
 
 
-def _files(model: ShardedModel, parts: Sequence[Part]) -> list[Path | None]:
-    """Return where each part is kept: a name of the model's files, the settings and the prompts."""
-    if model.kept is None:
-        return [None] * len(parts)
-    name = model_digest(Path(model.source.path))
-    settings = (model.source.device, model.source.dtype, model.source.threads, torch.__version__)
-    keys = [json.dumps([name, *settings, part.layers, part.pooling, part.batch_tokens, part.prompts]) for part in parts]
-    return [model.kept / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors" for key in keys]
+def _keys(model: ShardedModel, parts: Sequence[Part]) -> list[str]:
+    """Return what each part is kept as: by the model's files, the settings and the prompts."""
+    if model.kept.folder is None:
+        return [""] * len(parts)
+    source = model.source
+    settings = (model_digest(Path(source.path)), source.device, source.dtype, source.threads, torch.__version__)
+    return [key_of(*settings, part.layers, part.pooling, part.batch_tokens, part.prompts) for part in parts]
 
 
 def model_digest(path: Path) -> str:
@@ -181,16 +184,3 @@ def model_digest(path: Path) -> str:
                 stream.seek(max(0, size - SAMPLE_BYTES))
                 digest.update(stream.read(SAMPLE_BYTES))
     return digest.hexdigest()
-
-
-def _read(file: Path | None, part: Part) -> dict[str, Tensor] | None:
-    """Read a kept part; None for one that is not there, or is damaged or not of these prompts."""
-    if file is None or not file.is_file():
-        return None
-    try:
-        found: dict[str, Any] = safetensors.torch.load(file.read_bytes())
-    except Exception:  # a damaged file is made again, however it is damaged
-        return None
-    names = {"pooled"} if part.pooling else {str(number) for number in range(len(part.prompts))}
-    whole = set(found) == names and (not part.pooling or found["pooled"].shape[:2] == (len(part.prompts), len(part.layers)))
-    return found if whole else None

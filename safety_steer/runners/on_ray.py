@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..errors import DataError, WorkerError
-from .runner import TRIES, lost
+from .runner import AHEAD, TRIES, lost
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-AHEAD = 2  # by hand; tasks for each processor that are handed out before it is free
 
 
 @dataclass(frozen=True)
@@ -41,23 +40,23 @@ class OnRay:
                 ) from error
         return cls(ray)
 
-    def run(self, task: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
+    def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
         """Yield results as they come."""
         ray = self.ray
         remote = ray.remote(max_retries=TRIES - 1)(task)
-        waiting, running = iter(range(len(items))), dict[Any, int]()
+        waiting, running = iter(enumerate(items)), dict[Any, tuple[int, Item]]()
         while True:
             most = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
-            while len(running) < most and (number := next(waiting, None)) is not None:
-                running[remote.remote(items[number])] = number
+            while len(running) < most and (found := next(waiting, None)) is not None:
+                running[remote.remote(found[1])] = found
             if not running:
                 return
             [finished], _ = ray.wait(list(running), num_returns=1)
-            number = running.pop(finished)
+            number, item = running.pop(finished)
             try:
                 result: Result = ray.get(finished)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from error
             except ray.exceptions.RayError as error:
-                raise WorkerError(lost(items[number])) from error
+                raise WorkerError(lost(item)) from error
             yield number, result

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 from ..errors import WorkerError
-from .runner import TRIES, lost
+from .runner import AHEAD, TRIES, lost
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-AHEAD = 2  # by hand; items for each process that are handed out before it is free
 
 
 @dataclass(frozen=True)
@@ -23,37 +23,40 @@ class Processes:
 
     count: int
 
-    def run(self, task: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
-        """Yield results as they come; when a process dies, all start anew with what is left."""
-        left, deaths = list(range(len(items))), 0
-        while left:
-            done: set[int] = set()
+    def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
+        """Yield results as they come; when a process dies, all start anew with the items that were handed out."""
+        waiting = iter(enumerate(items))
+        out: dict[int, Item] = {}
+        deaths = 0
+        while True:
             try:
-                for number, result in self._once(task, items, left):
-                    done.add(number)
+                for number, result in self._once(task, chain(list(out.items()), waiting), out):
+                    deaths = 0
                     yield number, result
+                return
             except BrokenProcessPool as error:
-                deaths = 1 if done else deaths + 1
+                deaths += 1
                 if deaths == TRIES:
-                    raise WorkerError(lost(items[left[0]])) from error
-            left = [number for number in left if number not in done]
+                    raise WorkerError(lost(next(iter(out.values())))) from error
 
     def _once(
-        self, task: Callable[[Item], Result], items: Sequence[Item], numbers: Sequence[int]
+        self, task: Callable[[Item], Result], items: Iterator[tuple[int, Item]], out: dict[int, Item]
     ) -> Iterator[tuple[int, Result]]:
-        waiting = iter(numbers)
+        """Yield results until a process dies; `out` holds what was handed out and has no result yet."""
         running: dict[Future[Result], int] = {}
-        with ProcessPoolExecutor(self.count, mp_context=multiprocessing.get_context("spawn")) as pool:
-            try:
-                while True:
-                    for number in waiting:
-                        running[pool.submit(task, items[number])] = number
-                        if len(running) >= AHEAD * self.count:
-                            break
-                    if not running:
-                        return
-                    finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in finished:
-                        yield running.pop(future), future.result()
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        pool = ProcessPoolExecutor(self.count, mp_context=multiprocessing.get_context("spawn"))
+        try:
+            while True:
+                while len(running) < AHEAD * self.count and (found := next(items, None)) is not None:
+                    number, item = found
+                    out[number] = item
+                    running[pool.submit(task, item)] = number
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    result = future.result()
+                    number = running.pop(future)
+                    del out[number]
+                    yield number, result
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

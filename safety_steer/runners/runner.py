@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from ..errors import DataError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+AHEAD = 2  # by hand; items for each worker that are handed out before it is free
 TRIES = 4  # by hand: a part whose workers die four times will kill the next one too
 
 
 class Runner(Protocol):
     """Runs a task, a function of a module, on items that can be pickled."""
 
-    def run(self, task: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
-        """Yield the number of every item with its result, in any order.
+    def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
+        """Yield the number of every item with its result, in any order; items are asked for as workers take them.
 
         An item whose worker dies is given to another one. Raises what the task raises, and WorkerError after `TRIES` deaths.
         """
@@ -26,7 +27,7 @@ class Runner(Protocol):
 class Here:
     """Runs everything in this process, one item after the other."""
 
-    def run(self, task: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
+    def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
         """Yield results in order."""
         for number, item in enumerate(items):
             yield number, task(item)

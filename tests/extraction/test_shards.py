@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from safety_steer.extraction.shards import ShardedModel, load_sharded, parts_of
 from safety_steer.extraction.text_model import batches, load_text_model, pooled_activations, token_states
 from safety_steer.runners.processes import Processes
 from safety_steer.runners.runner import Here, Runner
+from safety_steer.storage.kept_parts import KeptParts
 
 PROMPTS = [*builders.sentences(60, seed=3), "a kite", "", "a", " ".join(["a red kite in the park"] * 5)]
 TOKENS = 64
@@ -27,14 +28,14 @@ class Backwards:
     def __init__(self) -> None:
         self.count = 0
 
-    def run(self, task: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        for number in reversed(range(len(items))):
+    def run(self, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        for number, item in reversed(list(enumerate(items))):
             self.count += 1
-            yield number, task(items[number])
+            yield number, task(item)
 
 
 def sharded(folder: Path, runner: Runner, kept: Path | None = None) -> ShardedModel:
-    return load_sharded(str(folder), "cpu", "auto", runner, kept)
+    return load_sharded(str(folder), "cpu", "auto", runner, KeptParts(kept))
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ import pytest
 from safety_steer.errors import DataError, WorkerError
 from safety_steer.runners.processes import Processes
 from safety_steer.runners.runner import Here, Runner, open_runner
-
-FOLDER = Path(__file__).parent
 
 
 def double(item: int) -> int:
@@ -38,28 +35,6 @@ def die_once(item: tuple[str, int]) -> int:
 def die_always(item: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return item
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Runner]:
-    """A Ray cluster of two nodes on this computer, whose workers can import this file."""
-    pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
-    previous = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(FOLDER), *filter(None, [previous])])
-    made: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    made.add_node(num_cpus=1)
-    runner = open_runner(None, made.address)
-    yield runner
-    import ray
-
-    ray.shutdown()
-    made.shutdown()
-    if previous is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = previous
 
 
 @pytest.fixture(params=["here", pytest.param("processes", marks=pytest.mark.slow), pytest.param("ray", marks=pytest.mark.slow)])
