@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +23,8 @@ from . import folders, node_text
 EncodePrompts = Callable[[Sequence[str]], dict[str, list[Tensor]]]
 
 MAX_CANDIDATES = 16  # by hand: each is a file to read and prompts to encode
+CLOCK_SECONDS = 60.0  # by hand: how far the clocks of a computer and of a disk in the network may be apart
+LEFT_SECONDS = 86_400.0  # by hand: a fit is written in less than a second
 
 
 def fit_key(direction_hash: str, encoder: str, settings: dict[str, Any]) -> str:
@@ -34,7 +39,7 @@ def find(key: str, places: Mapping[str, Place], encode: EncodePrompts) -> Aligne
     One key can have several fits: of one encoder with different LoRAs or clip skip.
     """
     answers: dict[tuple[str, ...], dict[str, Tensor]] = {}
-    paths = sorted(folders.fits_folder().glob(f"{key}-*.safetensors"), key=lambda path: -path.stat().st_mtime)
+    paths = sorted(folders.fits_folder().glob(f"{key}-*.safetensors"), key=_written, reverse=True)
     for path in paths[:MAX_CANDIDATES]:
         try:
             aligned = AlignedDirection.load(path)
@@ -56,9 +61,32 @@ def store(key: str, aligned: AlignedDirection) -> None:
     folder = folders.fits_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
         aligned.save(folder / f"{key}-{aligned.content_hash[:16]}.safetensors")
-    except OSError as error:
-        node_text.LOGGER.warning("Safety Steer could not keep this fit in %s: %s", folder, error)
+    except (OSError, SafetySteerError) as error:
+        node_text.LOGGER.warning(
+            "Safety Steer could not keep this fit in %s: %s. It is used now, and made again next time. Make room there, or let "
+            "ComfyUI write there.",
+            folder,
+            getattr(error, "strerror", None) or str(error).rstrip("."),
+        )
+
+
+def _written(path: Path) -> float:
+    """Return when a fit was written; 0 for one from the future, which was before the clock was set back, and for one gone."""
+    try:
+        written = path.stat().st_mtime
+    except OSError:
+        return 0.0
+    return written if written <= time.time() + CLOCK_SECONDS else 0.0
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what a process that was killed while it wrote has left, once nobody can be at it any more."""
+    for path in folder.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if abs(time.time() - path.stat().st_mtime) > LEFT_SECONDS:
+                path.unlink()
 
 
 def _pooled(states: Sequence[Tensor]) -> Tensor:

@@ -28,7 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from safety_steer.alignment.align_direction import AlignSettings, align, align_space
 from safety_steer.alignment.anchors import AnchorStates, encode_anchors
-from safety_steer.cli.align import target_layer
+from safety_steer.alignment.target_layer import target_layer
 from safety_steer.cli.console import table
 from safety_steer.directions.aligned import AlignedDirection
 from safety_steer.directions.aligned_space import AlignedSpace, EncoderFingerprint, PromptGate, TokenReading

@@ -83,10 +83,11 @@ class AlignSafetyDirection(io.ComfyNode):
         cls, direction: SafetyDirection, clip: CLIP, map: str, max_anchors: int, anchors: str = "", thresholds: str = "all"
     ) -> io.NodeOutput:
         """Return a kept fit when the encoder still behaves like it, or make and keep a new one."""
-        from ..adapters import node_text
+        from ..adapters import memory, node_text
         from ..adapters.clip.fit_direction import fit_direction
 
         checked_choice("map", map, MAPS, "Align Direction")
-        aligned, text = fit_direction(direction, clip, map, max_anchors, anchors, thresholds)
+        with memory.told("Align Direction", "Lower max_anchors, or free memory: close what else uses it, and queue again."):
+            aligned, text = fit_direction(direction, clip, map, max_anchors, anchors, thresholds)
         node_text.show(cls.hidden.unique_id, text)
         return io.NodeOutput(aligned, ui=ui.PreviewText(text))

@@ -71,10 +71,12 @@ class AlignSafetyDirectionVision(io.ComfyNode):
         cls, direction: SafetyDirection, clip_vision: Any, clip: CLIP, pictures: str, max_pictures: int
     ) -> io.NodeOutput:
         """Return a kept fit when the model still sees like it, or make and keep a new one."""
-        from ..adapters import node_text
+        from ..adapters import memory, node_text
         from ..adapters.clip_vision.fit_direction import fit_direction
 
-        aligned, text = fit_direction(direction, clip_vision, clip, pictures, max_pictures)
+        remedy = "Lower max_pictures, or free memory: close what else uses it, and queue again."
+        with memory.told("Align Direction (Vision)", remedy):
+            aligned, text = fit_direction(direction, clip_vision, clip, pictures, max_pictures)
         node_text.show(cls.hidden.unique_id, text)
         return io.NodeOutput(aligned, ui=ui.PreviewText(text))
 

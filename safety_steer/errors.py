@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+LONGEST = 3000  # by hand; characters of a message
+
 
 class SafetySteerError(ValueError):
     """Base of every error a caller can fix by changing an input."""
+
+    def __str__(self) -> str:
+        """Return the message as one line that can be shown: files and servers may put anything into the names it quotes.
+
+        Control characters, which could move a terminal's cursor, become spaces; of a very long one the middle is left out.
+        """
+        text = "".join(letter if letter.isprintable() else " " for letter in super().__str__())
+        return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 class DataError(SafetySteerError):
@@ -31,6 +41,10 @@ class ServerError(SafetySteerError):
     """A ComfyUI server that is not there, is gone, refuses a workflow or fails in it."""
 
 
+class ServerGoneError(ServerError):
+    """A ComfyUI server that does not answer, or no longer knows a run it was given: another one can do its work."""
+
+
 class JudgeError(SafetySteerError):
     """A judge of pictures that is missing, fails or answers something that cannot be read."""
 
@@ -41,3 +55,7 @@ class StorageError(SafetySteerError):
 
 class RefusedError(SafetySteerError):
     """A prompt that is unsafe, in a workflow whose user wants such prompts to stop the run."""
+
+
+class WorkerError(SafetySteerError):
+    """Workers of a long job that died on the same part again and again."""

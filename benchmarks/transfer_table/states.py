@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from safety_steer.alignment.anchors import AnchorStates, collect
-from safety_steer.cli.align import target_layer
+from safety_steer.alignment.target_layer import target_layer
 from safety_steer.directions.pooling import pool
 from safety_steer.extraction.text_model import TextModel, pooled_activations, token_ids, token_states
 

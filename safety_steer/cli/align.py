@@ -9,16 +9,14 @@ from pathlib import Path
 from ..alignment.align_direction import THRESHOLDS, AlignSettings, align
 from ..alignment.anchors import choose_anchors, choose_passages, encode_anchors, with_anchors
 from ..alignment.maps import MAPS
+from ..alignment.target_layer import LAYER, target_layer
 from ..directions.source import SafetyDirection
 from ..errors import DataError
-from ..extraction.text_model import TextModel, load_text_model
 from ..storage.container import check_target
 from ..storage.prompt_files import read_prompts
-from .console import Result, add_model_options, progress_line, table
+from .console import Result, add_crew_options, add_model_options, open_model, progress_line, table
 
 HELP = "Fit a direction to a text encoder with benign prompts only."
-LAYER = "layer"
-"""The setting of an aligned direction that says which layer of its encoder it belongs to."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-anchors", type=int, default=4096, help="use at most this many anchors (64 or more)")
     parser.add_argument("-o", "--output", required=True, help="aligned direction file to write (.safetensors)")
     add_model_options(parser)
+    add_crew_options(parser)
 
 
 def run(options: argparse.Namespace) -> Result:
@@ -44,10 +43,10 @@ def run(options: argparse.Namespace) -> Result:
         raise DataError("Your own --anchors need the --source model the direction was made with: give both or neither.")
     if options.anchors is not None:
         prompts = read_prompts(options.anchors)
-        source = load_text_model(options.source, options.device, options.dtype)
+        source = open_model(options.source, options)
         direction = with_anchors(direction, source, prompts, progress_line("encoding with the source", options))
     rows = choose_anchors(direction, options.max_anchors)
-    encoder = load_text_model(options.encoder, options.device, options.dtype)
+    encoder = open_model(options.encoder, options)
     layer = target_layer(encoder, options.layer)
     states = encode_anchors(
         encoder, [direction.anchors[row] for row in rows], layer, progress_line("encoding anchors", options)
@@ -73,19 +72,3 @@ def run(options: argparse.Namespace) -> Result:
         },
         f"{text}\n\n{Path(options.direction).name} -> {aligned.encoder} ({len(rows):,} anchors) -> {options.output}",
     )
-
-
-def target_layer(encoder: TextModel, layer: str) -> int:
-    """Return the layer number for "auto", "last" or a number; raises DataError for anything else.
-
-    A text encoder conditions with its last state. In causal models "auto" takes the state three fifths up, where
-    meaning is most readable; give the number when the generator uses another one.
-    """
-    last = encoder.last_layer
-    if layer == "auto":
-        return round(last * 0.6) if encoder.causal else last
-    if layer == "last":
-        return last
-    if not layer.isdecimal() or int(layer) > last:
-        raise DataError(f"Expected layer auto, last or 0 to {last}, but got '{layer}'.")
-    return int(layer)

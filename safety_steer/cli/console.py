@@ -7,7 +7,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..extraction.text_model import TextModel
+    from ..runners.runner import Runner
+    from ..storage.kept_parts import KeptParts
 
 
 @dataclass(frozen=True)
@@ -76,3 +82,29 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that loads a model."""
     parser.add_argument("--device", default="auto", help="auto (all GPUs, else CPU), cpu, cuda, cuda:1, mps")
     parser.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
+
+
+def add_crew_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command that can encode its prompts in parts."""
+    parser.add_argument("--processes", type=int, metavar="N", help="encode in N processes of this computer")
+    parser.add_argument("--ray", metavar="ADDRESS", help="encode on a Ray cluster: host:port, auto, or local for one here")
+    parser.add_argument("--keep", metavar="FOLDER", help="keep parts of the encoding there, for a second run to go on")
+
+
+def open_runner_of(options: argparse.Namespace) -> tuple[Runner, KeptParts]:
+    """Return where the crew options say to encode, and what is kept of it."""
+    from ..runners.runner import open_runner
+    from ..storage.kept_parts import KeptParts
+
+    return open_runner(options.processes, options.ray), KeptParts(options.keep and Path(options.keep))
+
+
+def open_model(path: str, options: argparse.Namespace) -> TextModel:
+    """Load a text model as the model options say, for one process, several, or a cluster."""
+    from ..extraction.text_model import load_text_model
+
+    if options.processes is None and options.ray is None and options.keep is None:
+        return load_text_model(path, options.device, options.dtype)
+    from ..extraction.shards import load_sharded
+
+    return load_sharded(path, options.device, options.dtype, *open_runner_of(options))

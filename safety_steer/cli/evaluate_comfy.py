@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import DataError
 from ..statistics import need_scipy
 from .console import Result, progress_until, table
+
+if TYPE_CHECKING:
+    from ..errors import ServerGoneError
+    from ..evaluation.comfyui.client import ComfyServer
 
 HELP = "Draw prompts in a running ComfyUI with your own workflow, with and without steering, and have a judge look at them."
 NEEDED = ("workflow", "prompts")
@@ -26,7 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of an evaluation in a running ComfyUI, all but the folder for its results."""
     group = parser.add_argument_group("your own checkpoint, in a running ComfyUI")
-    group.add_argument("--comfy-url", metavar="URL", help="a running ComfyUI, such as http://127.0.0.1:8188")
+    group.add_argument(
+        "--comfy-url",
+        metavar="URL",
+        action="append",
+        help="a running ComfyUI, such as http://127.0.0.1:8188; several times, or a file of URLs, to share the work",
+    )
     group.add_argument("--workflow", metavar="FILE", help="your workflow with Apply Safety Steer, exported in API format")
     group.add_argument(
         "--prompts", metavar="FILE", help="unsafe prompts: I2P's table, T2VSafetyBench's folder, .txt, .csv, .jsonl"
@@ -41,13 +53,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Result:
     """Check every input, draw and judge what is not there yet, and write the table."""
-    from ..evaluation.comfyui.client import comfy_server
     from ..evaluation.comfyui.journal import Journal, store
     from ..evaluation.comfyui.judges import open_judge
     from ..evaluation.comfyui.prompts import read_prompt_file
     from ..evaluation.comfyui.report import markdown, summary
     from ..evaluation.comfyui.report import table as layout
     from ..evaluation.comfyui.run import BENIGN, PROMPTS, Plan, jobs_of, measure
+    from ..evaluation.comfyui.servers import comfy_servers, those_there
     from ..evaluation.comfyui.workflow import read_workflow
 
     if options.comfy_url is None:
@@ -59,7 +71,7 @@ def run(options: argparse.Namespace) -> Result:
         )
     need_scipy()
     plan = Plan(tuple(options.strengths), options.seeds, options.limit)
-    server = comfy_server(options.comfy_url)
+    servers = comfy_servers(options.comfy_url)
     workflow = read_workflow(options.workflow, options.prompt_node)
     files = {PROMPTS: options.prompts, BENIGN: options.benign}
     sets = {group: read_prompt_file(file) for group, file in files.items() if file is not None}
@@ -67,10 +79,12 @@ def run(options: argparse.Namespace) -> Result:
     folder = Path(options.output)
     journal = Journal.open(folder, workflow.fingerprint, judge.name, sets)
     jobs = jobs_of(sets, plan)
+    lost: list[str] = []
+    note = partial(_note, lost, options.quiet)
     if any(job.key not in journal.rows for job in jobs):
-        server.check()
+        servers = those_there(servers, note)
     with progress_until("drawing", options) as progress:
-        rows = measure(server, workflow, judge, jobs, journal, progress)
+        rows = measure(servers, workflow, judge, jobs, journal, note, progress)
     found = summary(rows)
     data = {"workflow": workflow.fingerprint, "judge": judge.name, "strengths": found}
     written = [
@@ -78,4 +92,11 @@ def run(options: argparse.Namespace) -> Result:
         store(folder / "comfy_evaluate.md", markdown(found, judge.name).encode()),
     ]
     text = "\n".join([table(*layout(found)), "", f"judge: {judge.name}", *(f"wrote {path}" for path in written)])
-    return Result({**data, "files": [str(path) for path in written]}, text)
+    return Result({**data, "files": [str(path) for path in written], "servers_lost": lost}, text)
+
+
+def _note(lost: list[str], quiet: bool, server: ComfyServer, error: ServerGoneError) -> None:
+    """Remember a server that is gone, and say so unless told to be quiet."""
+    lost.append(server.url)
+    if not quiet:
+        print(f"\nsafety-steer: {error} The other servers draw what it had left.", file=sys.stderr, flush=True)

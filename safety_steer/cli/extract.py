@@ -6,10 +6,10 @@ import argparse
 
 from ..extraction.estimators import ESTIMATORS
 from ..extraction.extract_direction import check_settings, extract
-from ..extraction.text_model import POOLINGS, load_text_model
+from ..extraction.text_model import POOLINGS
 from ..storage.container import check_target
 from ..storage.prompt_files import read_pairs, read_prompts
-from .console import Result, add_model_options, progress_line, table
+from .console import Result, add_crew_options, add_model_options, open_model, progress_line, table
 
 HELP = "Extract a safety direction from a source language model."
 
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--estimator", default="mean", choices=tuple(ESTIMATORS), help="how pairs become a direction")
     parser.add_argument("-o", "--output", required=True, help="direction file to write (.safetensors)")
     add_model_options(parser)
+    add_crew_options(parser)
 
 
 def run(options: argparse.Namespace) -> Result:
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> Result:
     check_target(options.output)
     pairs, anchors = read_pairs(options.pairs), read_prompts(options.anchors)
     check_settings(pairs, anchors, options.estimator)
-    model = load_text_model(options.source, options.device, options.dtype)
+    model = open_model(options.source, options)
     direction = extract(
         model, pairs, anchors, options.layer, options.pooling, options.estimator, progress_line("encoding", options)
     )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..directions.aligned import KIND as ALIGNED
 from ..directions.aligned import AlignedDirection
+from ..directions.any_direction import load_any
 from ..directions.source import SafetyDirection
-from ..storage import container
 from .console import Result, table
 
 HELP = "Show what is in a direction file, after checking it."
@@ -25,14 +24,6 @@ def run(options: argparse.Namespace) -> Result:
     data = describe_aligned(direction) if isinstance(direction, AlignedDirection) else describe_source(direction)
     rows = [[key, _flat(value)] for key, value in data.items()]
     return Result(data, table(["", "value"], rows))
-
-
-def load_any(path: str) -> SafetyDirection | AlignedDirection:
-    """Load a file of either kind; raises FileFormatError when it is neither."""
-    document, tensors = container.read(path)
-    if document.get("kind") == ALIGNED:
-        return AlignedDirection.parse(document, tensors)
-    return SafetyDirection.parse(document, tensors)
 
 
 def describe_source(direction: SafetyDirection) -> dict[str, Any]:

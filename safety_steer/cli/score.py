@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
 
-import torch
-from torch import Tensor
+from ..directions.any_direction import load_any
+from ..evaluation.pair_readings import Readings, Window, read_all, score_windows
+from ..extraction.shards import source_of
+from ..storage.pair_stream import stream_pairs, windows
+from .console import Result, add_crew_options, add_model_options, open_runner_of, progress_line, table
 
-from ..alignment.anchors import PROBE_COUNT, check_source, encode_anchors, source_activations
-from ..directions.aligned import AlignedDirection
-from ..directions.pooling import pool
-from ..directions.source import SafetyDirection
-from ..errors import DataError
-from ..extraction.text_model import TextModel, load_text_model, token_states
-from ..statistics import PairScore, score_pairs
-from ..steering.gate import FALSE_POSITIVE_RATE, gate_threshold, open_gate
-from ..storage.prompt_files import Pair, read_pairs
-from .align import LAYER, target_layer
-from .console import Result, add_model_options, progress_line, table
-from .inspect import load_any
-
+WINDOW = 4096  # by hand; pairs that are read, encoded and forgotten together
 HELP = "Measure a direction on pairs it has not seen."
 
 
@@ -28,63 +22,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
     parser.add_argument("file", help="a direction (scored in its source model) or an aligned direction (in its encoder)")
     parser.add_argument("--encoder", required=True, help="that model: a Hugging Face folder or a .gguf file")
-    parser.add_argument("--pairs", required=True, help="JSON lines or CSV with safe, unsafe and category")
+    parser.add_argument("--pairs", required=True, help="JSON lines, CSV or Parquet with safe, unsafe and category")
     add_model_options(parser)
+    add_crew_options(parser)
 
 
 def run(options: argparse.Namespace) -> Result:
-    """Encode both sides of the pairs and score them."""
-    pairs = read_pairs(options.pairs)
+    """Encode both sides of the pairs, window by window, and score them."""
+    stream = windows(stream_pairs(options.pairs), WINDOW)
+    first = next(stream)
     direction = load_any(options.file)
-    model = load_text_model(options.encoder, options.device, options.dtype)
-    texts = [pair.safe for pair in pairs] + [pair.unsafe for pair in pairs]
-    progress = progress_line("encoding pairs", options)
-    if isinstance(direction, SafetyDirection):
-        check_source(direction, model)
-        activations = source_activations(direction, model, texts, progress)
-        result = score_source(direction, activations, pairs)
-    else:
-        layer = stored_layer(direction, model)
-        probes = encode_anchors(model, direction.probe_prompts, layer)["cross_attn"].pooled[:PROBE_COUNT]
-        direction.check_encoder("cross_attn", probes)
-        result = score_aligned(direction, token_states(model, texts, layer, progress=progress), pairs)
+    source, file = source_of(options.encoder, options.device, options.dtype), str(Path(options.file).resolve())
+    pair_categories: list[str] = []
+
+    def to_read() -> Iterator[Window]:
+        for pairs in chain([first], stream):
+            pair_categories.extend(sys.intern(pair.category) for pair in pairs)
+            yield Window(source, file, tuple([pair.safe for pair in pairs] + [pair.unsafe for pair in pairs]))
+
+    runner, kept = open_runner_of(options)
+    found: dict[int, Readings] = dict(read_all(to_read(), runner, kept, progress_line("encoding pairs", options)))
+    result = score_windows([found[number] for number in range(len(found))], pair_categories, direction.categories)
     data = result.document()
     rows = [["direction", result.auroc], ["pair accuracy", result.pair_accuracy]]
     rows += [[f"  {name}", value] for name, value in result.per_category.items()]
     rows += [["gate", result.gate.auroc], ["  unsafe flagged", result.gate.tpr], ["  safe flagged", result.gate.fpr]]
     return Result(data, table([f"{result.pairs:,} pairs", "AUROC"], rows))
-
-
-def score_source(direction: SafetyDirection, activations: Tensor, pairs: Sequence[Pair]) -> PairScore:
-    """Score raw source activations (2N, d), safe sides first; the gate is the global probe."""
-    benign = direction.anchor_activations.double() @ direction.probe_weights[0].double() + direction.probe_biases[0]
-    threshold = float(torch.quantile(benign, 1 - FALSE_POSITIVE_RATE))
-    return _score(direction.score(activations), direction.probe(activations)[:, 0], pairs, direction.categories, threshold)
-
-
-def score_aligned(direction: AlignedDirection, states: Sequence[Tensor], pairs: Sequence[Pair]) -> PairScore:
-    """Score target states (T_i, D) of 2N prompts, safe sides first, in the first text space."""
-    space = next(iter(direction.spaces.values()))
-    readings = torch.cat([space.safe_score(pool(rows[None])) for rows in states])
-    gate = torch.cat([open_gate(rows[None], space).scores for rows in states])
-    return _score(readings, gate, pairs, direction.categories, gate_threshold(space))
-
-
-def stored_layer(direction: AlignedDirection, model: TextModel) -> int:
-    """Return the layer an aligned direction belongs to; raises DataError for one that `safety-steer align` has not made.
-
-    Files without that setting, made before there was one, say it in the name of their encoder alone.
-    """
-    layer = str(direction.settings.get(LAYER, direction.encoder.rpartition("layer ")[2]))
-    if "cross_attn" not in direction.spaces or not layer.isdecimal():
-        raise DataError(
-            f"'{direction.encoder}' was aligned inside ComfyUI; `score` needs a direction aligned by `safety-steer align`."
-        )
-    return target_layer(model, layer)
-
-
-def _score(readings: Tensor, gate: Tensor, pairs: Sequence[Pair], categories: tuple[str, ...], threshold: float) -> PairScore:
-    safe, unsafe = readings.chunk(2)
-    gate_safe, gate_unsafe = gate.chunk(2)
-    names = [pair.category for pair in pairs]
-    return score_pairs(safe, unsafe, categories, names, gate_safe, gate_unsafe, threshold)

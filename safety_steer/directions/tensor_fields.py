@@ -7,6 +7,8 @@ is a size, a letter one that the file decides, and () alone a single number.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Any, get_type_hints
 
 import torch
@@ -17,14 +19,15 @@ from ..storage import checks
 Axes = tuple[int | str, ...]
 
 
-def axes_of(part: type[Any]) -> Mapping[str, Axes]:
+@cache
+def axes_of(part: Any) -> Mapping[str, Axes]:
     """Return the tensors that a dataclass declares, by name, in order."""
     hints = get_type_hints(part, include_extras=True).items()
     declared = {name: hint.__metadata__ for name, hint in hints if hasattr(hint, "__metadata__")}
-    return {name: () if axes == ((),) else axes for name, axes in declared.items()}
+    return MappingProxyType({name: () if axes == ((),) else axes for name, axes in declared.items()})
 
 
-def take(part: type[Any], tensors: Mapping[str, Tensor], prefix: str, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+def take(part: Any, tensors: Mapping[str, Tensor], prefix: str, sizes: Mapping[str, int]) -> dict[str, Tensor]:
     """Take the tensors that a part declares out of a file's; `sizes` are those of its letters.
 
     Raises FileFormatError for one that is missing or of another shape.
@@ -39,4 +42,5 @@ def take(part: type[Any], tensors: Mapping[str, Tensor], prefix: str, sizes: Map
 
 def tensors_of(part: Any, prefix: str = "") -> dict[str, Tensor]:
     """Return the tensors of a part by their names in a file; none of None."""
-    return {} if part is None else {f"{prefix}{name}": getattr(part, name) for name in axes_of(type(part))}
+    kind: Any = type(part)
+    return {} if part is None else {f"{prefix}{name}": getattr(part, name) for name in axes_of(kind)}

@@ -1,8 +1,7 @@
 """Language models to activations: Hugging Face folders and GGUF files, through transformers.
 
-Decoder-only, encoder-only and encoder-decoder models (their encoder) all become a `TextModel`. One forward pass per
-length-bucketed batch; hooks pool each wanted layer the moment it exists, so no other hidden state is kept, and end the
-pass when they have all of them.
+Decoder-only, encoder-only and encoder-decoder models (their encoder) all become a `TextModel`. One forward pass a
+length-bucketed batch; hooks pool each wanted layer the moment it exists, and end the pass when they have all of them.
 Layer 0 is the embedding, layer i the state after i blocks, the last one after the final norm.
 """
 
@@ -12,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, singledispatch
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -114,6 +113,7 @@ def wrap_text_model(model: nn.Module, tokenizer: Any, name: str) -> TextModel:
     return TextModel(model, tokenizer, blocks, identity, causal=_is_causal(model))
 
 
+@singledispatch
 def pooled_activations(
     text_model: TextModel,
     prompts: Sequence[str],
@@ -142,6 +142,7 @@ def pooled_activations(
     return result
 
 
+@singledispatch
 def token_states(
     text_model: TextModel,
     prompts: Sequence[str],

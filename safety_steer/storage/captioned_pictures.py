@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
+from .image_files import opened
 from .prompt_files import MAX_CHARACTERS
 from .text_files import read_text
 
@@ -56,16 +57,15 @@ def captioned_pictures(folder: str | os.PathLike[str], most: int, told: str) -> 
 
 
 def read_picture(path: Path) -> Picture:
-    """Return a picture's colours (H, W, 3); raises DataError for a file that is none."""
+    """Return a picture's colours (H, W, 3); raises DataError for a file that is none, or is absurdly large."""
     import numpy as np
-    from PIL import Image, ImageOps
 
-    try:
-        with Image.open(path) as image:
-            upright: Any = ImageOps.exif_transpose(image)
-            return np.asarray(upright.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"'{path.name}' is not a picture that can be read: {error}. Take it out, or save it again.") from error
+    trouble = f"'{path.name}' is not a picture that can be read"
+    with opened(path, trouble, "Take it out, or save it again.") as image:
+        from PIL import ImageOps
+
+        upright: Any = ImageOps.exif_transpose(image)
+        return np.asarray(upright.convert("RGB"))
 
 
 def _caption(path: Path) -> str:

@@ -34,6 +34,8 @@ def check_kind(document: Mapping[str, Any], kind: str, advice: str) -> None:
 def field(document: Mapping[str, Any], key: str, kind: type[T]) -> T:
     """Return `document[key]` when it is exactly of type `kind`; long text and odd numbers are refused."""
     value = document.get(key)
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        raise FileFormatError(f"Metadata '{key}' is a number of more than 64 bits. Make or get the file again.")
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:

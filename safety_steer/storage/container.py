@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ..errors import FileFormatError
 from . import lfs_pointers
+from .json_values import parse_json
 from .text_files import write_bytes
 
 MAX_FILE_BYTES = 512 * 2**20  # by hand; a limit against hostile files, as are the next three
@@ -45,7 +46,7 @@ def content_hash(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -95,7 +96,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor
             raise FileFormatError(f"'{source.name}' holds NaN or Inf in tensor '{name}'. Make or get the file again.")
     try:
         expected, actual = document.get("content_hash"), content_hash(document, tensors)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise FileFormatError(f"'{source.name}' has unusable metadata ({error}). Get the file again.") from error
     if expected != actual:
         raise FileFormatError(
@@ -110,18 +111,23 @@ def _read_bytes(source: Path) -> bytes:
         raise FileFormatError(f"Directions are .safetensors files, but got '{source.name}'.")
     if not source.is_file():
         raise FileFormatError(f"There is no file '{source}'. Check the name and the folder.")
-    size = source.stat().st_size
-    if size > MAX_FILE_BYTES:
+    try:
+        size = source.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise FileFormatError(
+                f"'{source.name}' has {size:,} bytes; a direction file has at most {MAX_FILE_BYTES:,}. This is some other file."
+            )
+        with source.open("rb") as stream:
+            return stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
         raise FileFormatError(
-            f"'{source.name}' has {size:,} bytes; a direction file has at most {MAX_FILE_BYTES:,}. This is some other file."
-        )
-    with source.open("rb") as stream:
-        return stream.read(MAX_FILE_BYTES + 1)
+            f"'{source.name}' cannot be read: {error.strerror or error}. Look at who may read it, or get it again."
+        ) from error
 
 
 def _header(data: bytes) -> Any:
     (length,) = struct.unpack("<Q", data[:8])
-    return json.loads(data[8 : 8 + length])
+    return parse_json(data[8 : 8 + length])
 
 
 def _check_header(source: Path, data: bytes) -> None:
@@ -140,7 +146,7 @@ def _check_header(source: Path, data: bytes) -> None:
         )
     try:
         header = _header(data)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise FileFormatError(f"{not_safetensors} (unreadable header). Get it again.") from error
     if not isinstance(header, dict):
         raise FileFormatError(f"{not_safetensors} (the header is not a table). Get it again.")
@@ -171,8 +177,8 @@ def _document(source: Path, data: bytes) -> dict[str, Any]:
             "`safety-steer extract` or `safety-steer align`."
         )
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(text)
+    except ValueError as error:
         raise FileFormatError(f"'{source.name}' has unreadable metadata. Get the file again.") from error
     if not isinstance(document, dict):
         raise FileFormatError(f"'{source.name}' has metadata of the wrong kind. Get the file again.")

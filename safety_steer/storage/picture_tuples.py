@@ -6,7 +6,6 @@ The folder holds the pictures and `tuples.jsonl`, a line for each two:
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,12 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
+from .image_files import MAX_PIXELS, opened
+from .json_values import is_text, parse_json
 from .text_files import read_text
 
 LIST = "tuples.jsonl"
 MAX_TUPLES = 100_000  # by hand
-MAX_PIXELS = 64 * 2**20  # by hand; of a picture
 _EXAMPLE = '{"safe": "...", "unsafe": "...", "safe_picture": "a.png", "unsafe_picture": "b.png"}'
 
 
@@ -54,26 +54,16 @@ def read_tuples(folder: str | os.PathLike[str]) -> list[PictureTuple]:
 
 def read_picture(path: Path) -> Tensor:
     """Read a picture file: (H, W, 3) float32 in 0..1; raises DataError for what is no picture, or is absurdly large."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise DataError("Reading pictures needs Pillow. Install it with: pip install pillow") from error
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(f"'{path.name}' has {image.width} x {image.height} pixels. Make it smaller.")
-            values = np.asarray(image.convert("RGB"))
-    except DataError:
-        raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"'{path.name}' is no readable picture: {error}. Save it again as PNG or JPEG.") from error
-    return torch.from_numpy(values.astype(np.float32) / 255)
+    with opened(path, f"'{path.name}' is no readable picture", "Save it again as PNG or JPEG.", MAX_PIXELS) as image:
+        values = np.asarray(image.convert("RGB")).astype(np.float32)
+    values /= 255
+    return torch.from_numpy(values)
 
 
 def _tuple(root: Path, number: int, line: str) -> PictureTuple:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        row = parse_json(line)
+    except ValueError as error:
         raise DataError(f"'{LIST}' line {number} is not JSON. Expected {_EXAMPLE}.") from error
     values: dict[str, Any] = row if isinstance(row, dict) else {}
     texts = {key: _text(number, key, values.get(key)) for key in ("safe", "unsafe", "safe_picture", "unsafe_picture")}
@@ -85,13 +75,18 @@ def _tuple(root: Path, number: int, line: str) -> PictureTuple:
 
 
 def _text(number: int, key: str, value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
+    text = value.strip() if isinstance(value, str) and is_text(value) else ""
+    if not text:
         raise DataError(f"'{LIST}' line {number} has no '{key}'. Expected {_EXAMPLE}.")
-    return value.strip()
+    return text
 
 
 def _inside(root: Path, number: int, name: str) -> Path:
-    path = (root / name).resolve()
-    if not path.is_relative_to(root.resolve()) or not path.is_file():
+    try:
+        path = (root / name).resolve()
+        found = path.is_relative_to(root.resolve()) and path.is_file()
+    except (OSError, ValueError):  # a name no file system takes
+        found = False
+    if not found:
         raise DataError(f"'{LIST}' line {number}: there is no picture '{name[:80]}' in the folder. Put it there.")
     return path

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import csv
-import io
-import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import TypeVar
 
 from ..categories import GLOBAL, normalised
 from ..errors import DataError
+from .json_values import is_text, parse_json
 from .text_files import read_text
 
 MAX_PROMPTS = 200_000  # by hand; in a file
 MAX_CHARACTERS = 20_000  # by hand; in a prompt
+MAX_COLUMNS = 256  # by hand; in a table, whose every row is filled up to all of them
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
     if source.suffix.lower() == ".csv":
         rows = read_table(source, text, ",")
     else:
-        rows = (_json_row(source, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
-    pairs = [_pair(source, number, row) for number, row in enumerate(rows, 1)]
+        rows = (json_row(source, number, line) for number, line in numbered_lines(source, text))
+    pairs = [pair_of(source, number, row) for number, row in enumerate(rows, 1)]
     if not pairs:
         raise DataError(f"'{source.name}' holds no pairs. Expected lines like {_EXAMPLE}.")
     return pairs
@@ -59,7 +63,7 @@ def read_prompts(path: str | os.PathLike[str]) -> list[str]:
             raise DataError(f"'{source.name}' has no column named Prompt. Add a header line, or use a plain .txt list.")
         lines: Iterable[str] = (row[column] or "" for row in table)
     else:
-        lines = text.split("\n")
+        lines = (line for _, line in numbered_lines(source, text))
     return clean_prompts(lines, source.name)
 
 
@@ -85,31 +89,61 @@ def category_rows(pairs: Sequence[Pair]) -> dict[str, list[int]]:
 
 
 def read_table(source: Path, text: str, delimiter: str) -> list[dict[str, str]]:
-    """Read a table with a header line; tab-separated ones have no quoting. Raises DataError for one csv cannot read."""
+    """Read a table with a header line; tab-separated ones have no quoting.
+
+    Raises DataError for one csv cannot read, and for absurdly many rows or columns; columns without a name are left out.
+    """
+    plain = delimiter == "\t"
     try:
-        if delimiter == "\t":
-            return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv.QUOTE_NONE))
-        return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+        table = csv.reader(_lines(text), delimiter=delimiter, quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL)
+        header = next(table, [])
+        if len(header) > MAX_COLUMNS:
+            raise DataError(f"'{source.name}' has {len(header):,} columns; at most {MAX_COLUMNS} are read. Take some out.")
+        rows = (row for row in table if row)
+        return [dict(zip_longest(header, row[: len(header)])) for row in limited(source, rows)]
     except csv.Error as error:
         raise DataError(f"'{source.name}' is not a readable table: {error}. Check its quotes and line lengths.") from error
+
+
+def numbered_lines(source: Path, text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text that are not blank with their numbers from 1 on, without a list of all of them."""
+    return limited(source, ((number, line.rstrip("\n")) for number, line in enumerate(_lines(text), 1) if line.strip()))
+
+
+def _lines(text: str) -> Iterator[str]:
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
+
+
+def limited(source: Path, rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows of a file; raises DataError where there are absurdly many."""
+    for number, row in enumerate(rows):
+        if number >= MAX_PROMPTS:
+            raise DataError(f"'{source.name}' holds more than {MAX_PROMPTS:,} rows, the most that are read. Split it.")
+        yield row
 
 
 _EXAMPLE = '{"safe": "...", "unsafe": "...", "category": "..."}'
 
 
-def _json_row(source: Path, number: int, line: str) -> object:
+def json_row(source: Path, number: int, line: str) -> object:
+    """Return what a line of a pairs file says; raises DataError for one that is not JSON."""
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
+        return parse_json(line)
+    except ValueError as error:
         raise DataError(f"'{source.name}' line {number} is not JSON. Expected {_EXAMPLE}.") from error
 
 
-def _pair(source: Path, number: int, row: object) -> Pair:
+def pair_of(source: Path, number: int, row: object) -> Pair:
+    """Return the pair in a row of a file; raises DataError, naming the row, for one that is none."""
     values = row if isinstance(row, dict) else {}
     sides = {}
     for side in ("safe", "unsafe", "category"):
         value = values.get(side)
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) or not value.strip() or not is_text(value):
             raise DataError(f"'{source.name}' row {number} has no '{side}'. Expected {_EXAMPLE}.")
         sides[side] = value.strip()[:MAX_CHARACTERS]
     category = normalised(sides["category"])

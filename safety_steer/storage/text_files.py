@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import DataError
 from .lfs_pointers import first_pointer, refusal
 
-MAX_BYTES = 256 * 2**20  # by hand
+MAX_BYTES = 64 * 2**20  # by hand: a letter takes up to four bytes in memory, and the text is there twice while it is read
 
 
 def read_text(path: str | os.PathLike[str], limit: int | None = None, *, as_is: bool = False) -> tuple[Path, str]:

@@ -52,6 +52,7 @@ ENCODERS = ("CLIPTextEncode", "CLIPTextEncodeSDXL", "CLIPTextEncodeFlux", "CLIPT
 MISSING = -1
 # Under `_meta` of Apply: inputs that had no wire before it was put in.
 NEW_INPUTS = "new_inputs"
+MAX_DIGITS = 18  # by hand; of a node's number: Python reads no endless ones, and ComfyUI counts from one
 SLOTS = 256  # by hand: more outputs than a node has; a file may name any number
 
 
@@ -120,7 +121,8 @@ def _kind(name: str) -> str:
 def insert(data: Json, verdicts: Sequence[Verdict]) -> Json:
     """Return a copy with steering on every sampler that a verdict says to steer."""
     result: Json = copy.deepcopy(data)
-    last = max((int(part) for key in data for part in key.split(":") if part.isdecimal()), default=0)
+    numbers = (part for key in data for part in key.split(":") if part.isdecimal() and len(part) <= MAX_DIGITS)
+    last = max(map(int, numbers), default=0)
     made: dict[object, str] = {}
 
     def put(key: object, type: str, **wires: list[Any]) -> list[Any]:

@@ -14,6 +14,8 @@ STATE = ("lastNodeId", "lastLinkId")
 COUNTERS = ("last_node_id", "last_link_id")
 MAX_NODES = 20_000  # by hand
 MAX_NESTING = 32  # by hand
+MAX_USED = 100_000  # by hand; nodes, those of a subgraph counted wherever it is used, as ComfyUI does it to run them
+MAX_LINKS = 200_000  # by hand
 HINT = "Give a file that ComfyUI has saved or exported."
 
 
@@ -65,6 +67,8 @@ def _check_editor(data: Json) -> None:
     graphs = [data, *_definitions(data)]
     if (count := sum(len(graph["nodes"]) for graph in graphs if isinstance(graph.get("nodes"), list))) > MAX_NODES:
         raise DataError(f"It has {count:,} nodes; at most {MAX_NODES:,} are read.")
+    if (count := sum(len(graph["links"]) for graph in graphs if isinstance(graph.get("links"), list))) > MAX_LINKS:
+        raise DataError(f"It has {count:,} links; at most {MAX_LINKS:,} are read.")
     for graph in graphs:
         _check_graph(graph)
     _check_nesting(data, {graph["id"]: graph for graph in graphs[1:]})
@@ -169,20 +173,23 @@ def _is_link(link: object) -> bool:
 
 
 def _check_nesting(data: Json, definitions: Mapping[str, Json]) -> None:
-    """Walk into the subgraphs; one that holds itself would never end."""
+    """Walk into the subgraphs: one that holds itself would never end, and some that hold each other twice not soon."""
     known: dict[str, int] = {}
 
-    def depth(graph: Json, path: tuple[str, ...]) -> int:
+    def used(graph: Json, path: tuple[str, ...]) -> int:
         if len(path) > MAX_NESTING:
             raise DataError(f"Its subgraphs lie more than {MAX_NESTING} deep within each other.")
-        deepest = 0
-        for key in dict.fromkeys(node["type"] for node in graph["nodes"] if node["type"] in definitions):
+        count = len(graph["nodes"])
+        for key in (node["type"] for node in graph["nodes"] if node["type"] in definitions):
             if key in path:
                 name = definitions[key].get("name") or key
                 raise DataError(f"Its subgraph '{str(name)[:60]}' holds itself. Open it in ComfyUI and fix it.")
             if key not in known:
-                known[key] = depth(definitions[key], (*path, key))
-            deepest = max(deepest, known[key] + 1)
-        return deepest
+                known[key] = used(definitions[key], (*path, key))
+            count += known[key]
+        return count
 
-    depth(data, ())
+    if (count := used(data, ())) > MAX_USED:
+        raise DataError(
+            f"It has {count:,} nodes, those of subgraphs counted wherever they are used; at most {MAX_USED:,} are read."
+        )

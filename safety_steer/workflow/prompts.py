@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import DataError
 from .format_check import EDITOR, kind_of
@@ -50,6 +50,9 @@ class FromInside:
 Source = OwnClip | FromOutside | FromInside
 
 
+Known: TypeAlias = "dict[tuple[str, Wire], Prompt]"
+
+
 @dataclass
 class Prompt:
     """What lies behind a conditioning: sources of CLIP in order, and the types of nodes it starts at that hold no text.
@@ -65,8 +68,12 @@ class Prompt:
     bare: list[str] = field(default_factory=list)
 
 
-def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Prompt:
-    """Follow a conditioning back to the nodes that encode text, and find the wires of their CLIP."""
+def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0, known: Known | None = None) -> Prompt:
+    """Follow a conditioning back to the nodes that encode text, and find the wires of their CLIP.
+
+    `known` is what was read within subgraphs on the way: each of their wires is read once, however often it is used.
+    """
+    known = {} if known is None else known
     found = Prompt()
     waiting, seen = [wire], set()
     while waiting:
@@ -82,7 +89,7 @@ def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Pro
             continue
         off, inner = walker.off(node), walker.document.inside(node)
         if not off and inner and depth < MAX_DEPTH:
-            waiting += _within(walker, graph, node, inner, wire, found, depth)
+            waiting += _within(walker, graph, node, inner, wire, found, depth, known)
             continue
         clips = [] if off or node["type"] in WRITES_MUSIC else _clips(graph, node, wire)
         further = walker.behind(graph, wire, CONDITIONING)
@@ -96,6 +103,8 @@ def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0) -> Pro
             bare = not off and any(is_kind(socket, CLIP) and not graph.is_fed(socket) for socket in inputs(node))
             if node["type"] not in PASSING or is_known_as(node["type"], GETS):
                 (found.hidden if wire.member else found.bare if bare else found.ends).append(node["type"])
+    found.sources = list(dict.fromkeys(found.sources))
+    found.ends, found.hidden, found.bare = (list(dict.fromkeys(types)) for types in (found.ends, found.hidden, found.bare))
     return found
 
 
@@ -159,11 +168,14 @@ def _of_part(clips: list[Json], given: list[Json]) -> list[Json]:
     return [socket for socket in clips if str(socket.get("name")).partition("_")[0] in parts] or clips
 
 
-def _within(walker: Walker, graph: Graph, node: Json, inner: Graph, at: Wire, found: Prompt, depth: int) -> list[Wire]:
+def _within(
+    walker: Walker, graph: Graph, node: Json, inner: Graph, at: Wire, found: Prompt, depth: int, known: Known
+) -> list[Wire]:
     """Read the prompt inside a subgraph and bring what it found out; return the wires of this graph to go on with."""
     waiting = []
-    for wire in walker.inner_wires(inner, node, at.slot):
-        prompt = read_prompt(walker, inner, replace(wire, member=at.member), depth + 1)
+    for wire in dict.fromkeys(replace(one, member=at.member) for one in walker.inner_wires(inner, node, at.slot)):
+        place = (inner.key, wire)
+        prompt = known[place] = known.get(place) or read_prompt(walker, inner, wire, depth + 1, known)
         found.ends += prompt.ends
         found.hidden += prompt.hidden
         found.bare += prompt.bare

@@ -84,7 +84,7 @@ def _understood(source: Path, text: str, name: str = "") -> WorkflowFile:
     within = f"The {name} in '{source.name}'" if name else f"'{source.name}'"
     try:
         data = parse(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"{within} is not JSON ({str(error)[:80]}). {HINT}") from error
     try:
         kinds = find_workflows(data)

@@ -209,11 +209,12 @@ def test_a_judge_that_fails_keeps_what_was_judged(
     assert len(rows(tmp_path)) == 1
 
 
-def test_stopping_says_what_is_kept(
-    fake: FakeComfy, arguments: list[str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop_at_third(_: CommandJudge, __: Path) -> float:
-        if len(fake.graphs) == 3:
+def test_stopping_says_what_is_kept(arguments: list[str], capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = []
+
+    def stop_at_third(_: CommandJudge, path: Path) -> float:
+        judged.append(path)
+        if len(judged) == 3:
             raise KeyboardInterrupt
         return 0.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -14,7 +15,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from ...errors import DataError, ServerError
+from ...errors import DataError, ServerError, ServerGoneError
+from ...storage.json_values import parse_json
 from .frames import PICTURES, VIDEOS
 
 ANSWER_SECONDS = 60.0  # by hand: a server loads models in a thread of its own and answers meanwhile
@@ -22,6 +24,7 @@ FIRST_PAUSE, LAST_PAUSE = 0.1, 1.0  # seconds between polls, by hand
 POLLS_PER_QUEUE_CHECK = 8  # by hand: a job that was taken out of the queue is noticed in seconds
 MAX_JSON_BYTES = 64 * 2**20  # by hand; a server that sends more is not read on
 MAX_FILE_BYTES = 2**30  # by hand; as above
+MAX_TIME = 2.0**53  # what a float counts in ones
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -72,7 +75,7 @@ class ComfyServer:
             if entry is not None:
                 return _drawn(entry, graph)
             if poll % POLLS_PER_QUEUE_CHECK == 0 and not self._is_queued(job) and self._history(job) is None:
-                raise ServerError(
+                raise ServerGoneError(
                     "ComfyUI no longer knows the run it was given: it was started anew, or its queue was cleared."
                 )
             time.sleep(pause)
@@ -100,14 +103,14 @@ class ComfyServer:
 
     def _is_queued(self, job: str) -> bool:
         answer = self._json("/queue")
-        runs = [*answer.get("queue_running", ()), *answer.get("queue_pending", ())] if isinstance(answer, dict) else []
+        runs = [*_list(answer, "queue_running"), *_list(answer, "queue_pending")]
         return any(isinstance(run, list) and job in run[:2] for run in runs)
 
     def _json(self, path: str, payload: Mapping[str, Any] | None = None) -> Any:
         data = self._send(path, MAX_JSON_BYTES, payload)
         try:
-            return json.loads(data)
-        except (ValueError, RecursionError) as error:
+            return parse_json(data)
+        except ValueError as error:
             raise ServerError(f"What answers at {self.url} does not speak JSON. Correct --comfy-url.") from error
 
     def _send(self, path: str, limit: int, payload: Mapping[str, Any] | None = None) -> bytes:
@@ -133,10 +136,11 @@ class ComfyServer:
                     f"ComfyUI answered with more than {limit:,} bytes to {path.partition('?')[0]}. Save smaller files."
                 )
             # Reading up to a limit does not notice a connection that broke before the end.
-            if not content_length.isdigit() or len(data) >= int(content_length):
+            expected = int(content_length) if re.fullmatch(r"[0-9]{1,18}", content_length) else 0
+            if len(data) >= expected:
                 return data
-            reason = http.client.IncompleteRead(data, int(content_length) - len(data))
-        raise ServerError(
+            reason = http.client.IncompleteRead(data, expected - len(data))
+        raise ServerGoneError(
             f"No ComfyUI answers at {self.url} ({_reason(reason)}). Start it, or correct --comfy-url."
         ) from reason
 
@@ -171,8 +175,8 @@ def _opener(url: str) -> urllib.request.OpenerDirector:
 def _complaint(error: urllib.error.HTTPError, path: str, payload: Mapping[str, Any] | None) -> str:
     """Say what an error status means: a refused graph, a file that is gone, a redirect, a login."""
     try:
-        answer = json.loads(error.read(MAX_JSON_BYTES))
-    except (ValueError, OSError, http.client.HTTPException, RecursionError):
+        answer = parse_json(error.read(MAX_JSON_BYTES))
+    except (ValueError, OSError, http.client.HTTPException):
         answer = None
     if payload is not None and isinstance(answer, dict) and ("error" in answer or "node_errors" in answer):
         return _refusal(answer, payload.get("prompt", {}))
@@ -185,9 +189,8 @@ def _complaint(error: urllib.error.HTTPError, path: str, payload: Mapping[str, A
 def _refusal(answer: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
     """Say which node of a graph is wrong and how, from the answer to a graph the server does not take."""
     found = []
-    nodes = answer.get("node_errors")
-    for node, problem in nodes.items() if isinstance(nodes, dict) else ():
-        for one in problem.get("errors", ()) if isinstance(problem, dict) else ():
+    for node, problem in _object(answer, "node_errors").items():
+        for one in _list(problem, "errors"):
             words = [str(one[key]) for key in ("message", "details") if isinstance(one, dict) and one.get(key)]
             found.append(f"node {node} ({_class_of(graph, node)}): {', '.join(words)}")
     if not found:
@@ -198,26 +201,27 @@ def _refusal(answer: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
 
 def _drawn(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> Drawn:
     """Read a finished run; raises ServerError when a node failed or the run was stopped."""
-    status = entry.get("status") or {}
-    messages = {one[0]: one[1] for one in status.get("messages", ()) if isinstance(one, list) and len(one) == 2}
+    status = _object(entry, "status")
+    told = [one for one in _list(status, "messages") if isinstance(one, list) and len(one) == 2 and isinstance(one[0], str)]
+    messages = {name: data for name, data in told}
     if "execution_error" in messages:
-        error = messages["execution_error"]
-        said = " ".join(str(error.get("exception_message", "")).split())[:800] or error.get("exception_type", "no reason given")
+        error = _object(messages, "execution_error")
+        said = " ".join(str(error.get("exception_message", "")).split())[:800]
+        said = said or str(error.get("exception_type", "no reason given"))
         raise ServerError(f"Node {error.get('node_id')} ({error.get('node_type')}) failed in ComfyUI: {said.rstrip('.')}.")
     if "execution_interrupted" in messages:
         raise ServerError("The run was stopped in ComfyUI.")
     if status.get("status_str") == "error":
         raise ServerError("The run failed in ComfyUI, which gives no reason. Look at ComfyUI's own window.")
-    outputs = entry.get("outputs")
-    files = tuple(_files(outputs if isinstance(outputs, dict) else {}))
-    return Drawn(files, _seconds(messages, graph))
+    return Drawn(tuple(_files(_object(entry, "outputs"))), _seconds(messages, graph))
 
 
 def _seconds(messages: Mapping[str, Any], graph: Mapping[str, Any]) -> float | None:
     """Return how long the server worked on a run; None where it says nothing or drew nothing, having drawn it before."""
-    cached = (messages.get("execution_cached") or {}).get("nodes", ())
-    start, end = ((messages.get(name) or {}).get("timestamp") for name in ("execution_start", "execution_success"))
-    if not isinstance(start, int | float) or not isinstance(end, int | float) or set(cached) >= set(graph):
+    cached = _list(_object(messages, "execution_cached"), "nodes")
+    start, end = (_time(_object(messages, name).get("timestamp")) for name in ("execution_start", "execution_success"))
+    # A server's clock may be set back while it works.
+    if start is None or end is None or end < start or {one for one in cached if isinstance(one, str)} >= set(graph):
         return None
     return (end - start) / 1000
 
@@ -232,6 +236,23 @@ def _files(outputs: Mapping[str, Any]) -> Iterator[SavedFile]:
                     file = SavedFile(str(node), item["filename"], str(subfolder), str(folder))
                     if file.suffix in (*PICTURES, *VIDEOS):
                         yield file
+
+
+def _time(value: object) -> float | None:
+    """Return milliseconds of a clock; None for what cannot be."""
+    return float(value) if isinstance(value, int | float) and abs(value) < MAX_TIME else None
+
+
+def _object(answer: object, key: str) -> Mapping[str, Any]:
+    """Return the object under a key of an answer; an empty one where the server says anything else."""
+    found = answer.get(key) if isinstance(answer, Mapping) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _list(answer: object, key: str) -> list[Any]:
+    """Return the list under a key of an answer; an empty one where the server says anything else."""
+    found = answer.get(key) if isinstance(answer, Mapping) else None
+    return found if isinstance(found, list) else []
 
 
 def _class_of(graph: Mapping[str, Any], node: str) -> str:

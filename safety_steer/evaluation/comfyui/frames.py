@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ...storage.image_files import check_size, opened
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".apng", ".bmp", ".tif", ".tiff", ".avif")
 VIDEOS = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".m4v")
@@ -42,16 +43,12 @@ def pixel_digest(path: Path) -> str | None:
 
 
 def _picture_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
-    try:
-        from PIL import Image, ImageSequence
-    except ImportError as error:
-        raise DataError(f"Reading '{path.name}' needs Pillow. Install it with: pip install pillow") from error
-    try:
-        with Image.open(path) as picture:
-            for frame in ImageSequence.Iterator(picture):
-                yield np.asarray(frame.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"'{path}' is not a readable picture: {error}. Delete it and run the command again.") from error
+    with opened(path, f"'{path}' is not a readable picture", "Delete it and run the command again.") as picture:
+        from PIL import ImageSequence
+
+        for frame in ImageSequence.Iterator(picture):
+            check_size(path, frame)
+            yield np.asarray(frame.convert("RGB"))
 
 
 def _video_frames(path: Path) -> Iterator[NDArray[np.uint8]]:

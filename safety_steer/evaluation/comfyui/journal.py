@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ...errors import DataError, StorageError
+from ...storage.json_values import parse_json
 from ...storage.text_files import write_bytes
 from .prompts import Prompt
 
 ROWS = "comfy_evaluate.jsonl"
+MAX_LINE = 2**20  # by hand; bytes of a row
 Key = tuple[str, int, int, float]
+KINDS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("number", "seed"), (int,)),
+    **dict.fromkeys(("strength", "score"), (int, float)),
+    **dict.fromkeys(("categories", "pictures"), (tuple,)),
+    "unsafe": (bool,),
+    "pixels": (str, type(None)),
+    "seconds": (int, float, type(None)),
+}
+"""What the fields of a row and of a picture are; all others are texts."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,9 @@ class Row:
     def key(self) -> Key:
         """Identify the job this row is of."""
         return self.group, self.number, self.seed, self.strength
+
+
+Filled = TypeVar("Filled", Row, Picture)
 
 
 @dataclass(frozen=True)
@@ -156,14 +171,31 @@ def _drop_cut_line(path: Path) -> None:
 def _read(path: Path) -> Iterator[Row]:
     if not path.is_file():
         return
-    lines = path.read_bytes().split(b"\n")[:-1]
-    for number, line in enumerate(lines, 1):
-        try:
-            yield _row(json.loads(line))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise DataError(f"'{path}' line {number} is not a row of this evaluation. Delete the line, or the file.") from error
+    with path.open("rb") as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE), b""), 1):
+            try:
+                # What has no end was cut while it was written, if it is the last; what is longer than a line is no row.
+                if not line.endswith(b"\n") and len(line) < MAX_LINE:
+                    return
+                yield _row(parse_json(line))
+            except (ValueError, TypeError, KeyError) as error:
+                raise DataError(
+                    f"'{path}' line {number} is not a row of this evaluation. Delete the line, or the file."
+                ) from error
 
 
-def _row(found: dict[str, Any]) -> Row:
-    pictures = tuple(Picture(**picture) for picture in found.pop("pictures"))
-    return Row(pictures=pictures, categories=tuple(found.pop("categories")), **found)
+def _row(found: Any) -> Row:
+    """Read a row; raises ValueError, TypeError or KeyError for what is none."""
+    values = dict(found)
+    pictures = tuple(_typed(Picture(**picture)) for picture in values.pop("pictures"))
+    categories = tuple(str(name) for name in values.pop("categories"))
+    return _typed(Row(pictures=pictures, categories=categories, **values))
+
+
+def _typed(value: Filled) -> Filled:
+    """Return a picture or a row whose fields are of the kinds that were written; raises TypeError for another."""
+    for one in fields(value):
+        held, kinds = getattr(value, one.name), KINDS.get(one.name, (str,))
+        if type(held) not in kinds or (type(held) is float and not math.isfinite(held)):
+            raise TypeError(one.name)
+    return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
-from ...storage.prompt_files import MAX_CHARACTERS, MAX_PROMPTS, read_table
+from ...storage.json_values import is_text, parse_json
+from ...storage.prompt_files import MAX_CHARACTERS, MAX_PROMPTS, numbered_lines, read_table
 from ...storage.text_files import read_text
 
 CATEGORY_COLUMNS = ("categories", "category")
 SEED_COLUMNS = ("sd_seed", "evaluation_seed", "seed")
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 MAX_SEED = 2**64 - 1  # ComfyUI's own
+MAX_DIGITS = 40  # by hand; of a seed, zeros in front included
 T2V_SAFETY_BENCH = (
     *("pornography", "borderline pornography", "violence", "gore", "disturbing content", "public figures", "discrimination"),
     *("political sensitivity", "copyright and trademark", "illegal activities", "misinformation", "sequential action risk"),
@@ -92,8 +93,7 @@ def _folder_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def _lines(source: Path) -> list[str]:
-    _, text = read_text(source)
-    return [" ".join(line.split()) for line in text.split("\n") if line.strip()]
+    return [" ".join(line.split()) for _, line in numbered_lines(*read_text(source))]
 
 
 def _table_rows(source: Path) -> list[dict[str, Any]]:
@@ -109,15 +109,12 @@ def _table_rows(source: Path) -> list[dict[str, Any]]:
 
 
 def _json_rows(source: Path) -> list[dict[str, Any]]:
-    _, text = read_text(source)
     rows = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
+    for number, line in numbered_lines(*read_text(source)):
         place = f"'{source.name}' line {number}"
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            row = parse_json(line)
+        except ValueError as error:
             raise DataError(
                 f'{place} is not JSON. Expected {{"prompt": "..."}}, but got {line[:40]!r}. Fix the line.'
             ) from error
@@ -131,13 +128,17 @@ def _row(place: str, values: Mapping[Any, Any]) -> dict[str, Any]:
     """Read a row's prompt, categories and seed, whatever the case of its column names."""
     row = {str(name).strip().lower(): value for name, value in values.items()}
     text = row.get("prompt")
-    if not isinstance(text, str) or not text.strip():
-        raise DataError(f"{place} has no prompt. Expected text in 'prompt', but got {text!r}. Fill it in or delete the row.")
+    if not isinstance(text, str) or not text.strip() or not is_text(text):
+        raise DataError(
+            f"{place} has no prompt. Expected text in 'prompt', but got {repr(text)[:80]}. Fill it in or delete the row."
+        )
     found: dict[str, Any] = {"prompt": text.strip()}
     given = next((row[name] for name in CATEGORY_COLUMNS if row.get(name)), None)
     if given is not None:
         parts = given if isinstance(given, list) else str(given).split(",")
         found["categories"] = tuple(dict.fromkeys(str(part).strip() for part in parts if str(part).strip()))
+        if not all(map(is_text, found["categories"])):
+            raise DataError(f"{place} has a category that is no text. Rename it.")
     seed = next((row[name] for name in SEED_COLUMNS if row.get(name) not in (None, "")), None)
     if seed is not None:
         found["seed"] = _seed(place, seed)
@@ -147,7 +148,7 @@ def _row(place: str, values: Mapping[Any, Any]) -> dict[str, Any]:
 def _seed(place: str, value: object) -> int:
     """Read a seed as a whole number; tables that passed through a spreadsheet write 12.0 for 12."""
     text = str(value).strip().removesuffix(".0")
-    if not text.isascii() or not text.isdigit() or int(text[:40]) > MAX_SEED:
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS or int(text) > MAX_SEED:
         raise DataError(
             f"{place} has the seed {str(value)[:40]!r}. Expected a whole number from 0 to 2^64 - 1. Fix or empty it."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ...errors import DataError, JudgeError, SafetySteerError, ServerError, StorageError
@@ -13,6 +14,7 @@ from .frames import pixel_digest
 from .journal import Job, Journal, Picture, Row
 from .judges import THRESHOLD, Judge
 from .prompts import MAX_SEED, Prompt, spread
+from .servers import Lost, on_all
 from .workflow import Workflow
 
 PROMPTS, BENIGN = "prompts", "benign"
@@ -51,25 +53,35 @@ def jobs_of(sets: Mapping[str, Sequence[Prompt]], plan: Plan) -> list[Job]:
     ]
 
 
+@dataclass(frozen=True)
+class _Pictures:
+    """What a job's graph left, fetched: files as (ending, bytes), and the seconds the server spent on them."""
+
+    files: tuple[tuple[str, bytes], ...]
+    seconds: float | None
+
+
 def measure(
-    server: ComfyServer,
+    servers: Sequence[ComfyServer],
     workflow: Workflow,
     judge: Judge,
     jobs: Sequence[Job],
     journal: Journal,
+    lost: Lost,
     progress: Progress | None = None,
 ) -> list[Row]:
-    """Make the jobs that have no row yet, and return the rows of all of them.
+    """Make the jobs that have no row yet on the servers, and return the rows of all of them, in the jobs' order.
 
-    Raises what the server, the judge and the disk raise, and KeyboardInterrupt, each saying how much is kept.
+    `lost` is told of servers that are gone; their jobs go to the others. Raises what the last server, the judge and the disk
+    raise, and KeyboardInterrupt, each saying how much is kept.
     """
     missing = [job for job in jobs if job.key not in journal.rows]
     kept = len(jobs) - len(missing)
     if progress is not None:
         progress(kept, len(jobs))
     try:
-        for job in missing:
-            _make(server, workflow, judge, job, journal)
+        for job, pictures in on_all(servers, missing, partial(_draw, workflow), lost):
+            _keep(judge, job, pictures, journal)
             kept += 1
             if progress is not None:
                 progress(kept, len(jobs))
@@ -84,7 +96,7 @@ def _kept(kept: int, jobs: Sequence[Job], journal: Journal) -> str:
     return f"{kept} of {len(jobs)} runs are kept in '{journal.folder}'; the same command goes on from there."
 
 
-def _make(server: ComfyServer, workflow: Workflow, judge: Judge, job: Job, journal: Journal) -> Row:
+def _draw(workflow: Workflow, server: ComfyServer, job: Job) -> _Pictures:
     drawn = server.draw(workflow.filled(job.prompt.text, job.seed, job.strength))
     files = _chosen(drawn.files, workflow)
     if not files:
@@ -92,11 +104,14 @@ def _make(server: ComfyServer, workflow: Workflow, judge: Judge, job: Job, journ
             "The workflow saved no picture or video behind Apply Safety Steer. Connect the steered sampler's picture to Save "
             "Image or Save Video and export the workflow again."
         )
+    return _Pictures(tuple((file.suffix, server.fetch(file)) for file in files), drawn.seconds)
+
+
+def _keep(judge: Judge, job: Job, drawn: _Pictures, journal: Journal) -> Row:
     pictures = []
-    for number, file in enumerate(files):
-        name = _file_name(job, number, file.suffix)
-        path = journal.store(name, server.fetch(file))
-        pictures.append(_judged(judge, path, name))
+    for number, (suffix, data) in enumerate(drawn.files):
+        name = _file_name(job, number, suffix)
+        pictures.append(_judged(judge, journal.store(name, data), name))
     return journal.add(job, pictures, drawn.seconds)
 
 

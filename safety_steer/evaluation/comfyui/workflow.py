@@ -98,7 +98,7 @@ def _read_graph(path: str | os.PathLike[str]) -> Graph:
     source, text = read_text(path)
     try:
         document = parse(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"'{source.name}' is not JSON ({str(error)[:80]}). {EXPORT}") from error
     try:
         kinds = find_workflows(document)

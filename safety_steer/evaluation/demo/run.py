@@ -18,6 +18,7 @@ from ...extraction.text_model import Progress
 from ...statistics import prompt_interval
 from ...storage.text_files import write_bytes
 from .baselines import SafeLatentDiffusion
+from .kept import read_rows
 from .measures import as_asked, classify, clip_scores, features, frechet_distance, temporal_consistency, unsafe_shown
 from .methods import UNSAFE_CONCEPTS, Method, MethodInputs, Steer, steering
 from .pictures import PictureInputs, picture_steering
@@ -74,8 +75,7 @@ def evaluate(
     states = {one.split: session.given(one) for one in sets}
     reference = _reference_features(session, sets)
     run = fingerprint(session, inputs, plan)
-    kept: list[dict[str, Any]] = json.loads(rows_file.read_text()) if rows_file and rows_file.is_file() else []
-    rows = [row for row in kept if row["generator"] != session.name or row.get("run") == run]
+    rows = [row for row in read_rows(rows_file) if row["generator"] != session.name or row.get("run") == run]
     asked = [(method, sets) for method in methods]
     asked += [(method, [one for one in sets if one.split == "unsafe"]) for method in curve]
     for method, its_sets in asked:

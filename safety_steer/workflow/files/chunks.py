@@ -18,7 +18,8 @@ Texts = Iterator[tuple[str, str]]
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 MAX_CHUNKS = 1_000_000  # by hand
-MAX_TAGS = 1_000  # by hand
+MAX_TAGS = 1_000  # by hand; of a directory
+MAX_DIRECTORIES = 8  # by hand; an EXIF block has five at most, of which two hold texts
 EXIF_IFD = 0x8769  # this tag, the next and the types are those of EXIF
 USER_COMMENT = 0x9286  # EXIF's
 ASCII, UNDEFINED, BYTE, LONG = 2, 7, 1, 4  # EXIF's
@@ -63,7 +64,10 @@ def webp_texts(stream: BinaryIO, limit: int) -> Texts:
 def jpeg_texts(stream: BinaryIO, limit: int) -> Texts:
     """Yield the texts in the EXIF block of a JPEG, and its comments."""
     stream.seek(2)
-    while len(header := stream.read(4)) == 4 and header[0] == 0xFF and header[1] not in (0xDA, 0xD9):
+    for _ in range(MAX_CHUNKS):
+        header = stream.read(4)
+        if len(header) < 4 or header[0] != 0xFF or header[1] in (0xDA, 0xD9):
+            return
         size = int.from_bytes(header[2:], "big") - 2
         data = stream.read(_within(max(size, 0), limit))
         if header[1] == 0xE1 and data.startswith(b"Exif\0\0"):
@@ -73,17 +77,23 @@ def jpeg_texts(stream: BinaryIO, limit: int) -> Texts:
 
 
 def exif_texts(data: bytes) -> Texts:
-    """Yield the texts of an EXIF block, named by their tags, such as "0x010f"."""
+    """Yield the texts of an EXIF block, named by their tags, such as "0x010f".
+
+    Raises DataError for a block of too many directories, and for texts that together are longer than the block they are in:
+    a thousand tags could each name the same megabytes.
+    """
     data = data.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None or len(data) < 8:
         return
-    waiting, seen = [struct.unpack_from(f"{order}I", data, 4)[0]], set()
+    waiting, seen, left = [struct.unpack_from(f"{order}I", data, 4)[0]], set(), len(data)
     while waiting:
         start = waiting.pop(0)
         if start in seen or start + 2 > len(data):
             continue
         seen.add(start)
+        if len(seen) > MAX_DIRECTORIES:
+            raise DataError(f"Its EXIF block has more than {MAX_DIRECTORIES} directories. Save the picture again in ComfyUI.")
         count = min(struct.unpack_from(f"{order}H", data, start)[0], MAX_TAGS, (len(data) - start - 2) // 12)
         for number in range(count):
             entry = start + 2 + 12 * number
@@ -92,7 +102,11 @@ def exif_texts(data: bytes) -> Texts:
             if tag == EXIF_IFD and kind == LONG:
                 waiting.append(struct.unpack_from(f"{order}I", data, entry + 8)[0])
             elif kind in (ASCII, UNDEFINED, BYTE) and length > 4:
-                yield f"0x{tag:04x}", _comment(data[place : place + length], order, tag)
+                value = data[place : place + min(length, left + 1)]
+                left -= len(value)
+                if left < 0:
+                    raise DataError("The texts in its EXIF block overlap. Save the picture again in ComfyUI.")
+                yield f"0x{tag:04x}", _comment(value, order, tag)
 
 
 def _comment(value: bytes, order: str, tag: int) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
+from ...storage.json_values import parse_json
+
 BOM = "\ufeff"
 SPACE = re.compile(r"[ \t\n\r]*")
 DECODER = json.JSONDecoder()
@@ -48,8 +50,8 @@ class Item:
 
 
 def parse(text: str) -> Any:
-    """Return what a text says, with or without a byte order mark; raises ValueError or RecursionError for what is not JSON."""
-    return json.loads(text.removeprefix(BOM))
+    """Return what a text says, with or without a byte order mark; raises ValueError like `parse_json`."""
+    return parse_json(text.removeprefix(BOM))
 
 
 def same(one: Any, other: Any) -> bool:

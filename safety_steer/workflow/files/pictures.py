@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...errors import DataError
+from ...storage.json_values import parse_json
 from ..format_check import looks_like_workflow
 from .chunks import JPEG, PNG, Texts, jpeg_texts, png_texts, webp_texts
 from .videos import video_texts
@@ -31,7 +32,7 @@ def embedded_text(path: Path, limit: int) -> dict[str, str]:
         raise DataError(f"There is no file '{path}'. Check the name and the folder.")
     with path.open("rb") as stream:
         try:
-            found = dict(_named(_reader(stream.read(16))(stream, limit)))
+            found = dict(_named(_together(_reader(stream.read(16))(stream, limit), limit)))
         except DataError as error:
             raise DataError(f"'{path.name}' cannot be used. {error}") from error
     return {name: found[name] for name in NAMES if name in found}
@@ -46,10 +47,20 @@ def _reader(begin: bytes) -> Callable[[BinaryIO, int], Texts]:
     if begin[:4] == b"RIFF" and begin[8:12] == b"WEBP":
         return webp_texts
     if begin[4:8] == b"ftyp":
-        return lambda stream, limit: video_texts(stream, limit, "mp4")
+        return lambda stream, _: video_texts(stream, "mp4")
     if begin.startswith(b"\x1aE\xdf\xa3"):
-        return lambda stream, limit: video_texts(stream, limit, "matroska")
+        return lambda stream, _: video_texts(stream, "matroska")
     raise DataError("It is no PNG, WebP, JPEG, MP4 or WebM file. Give a picture or a video that ComfyUI has saved.")
+
+
+def _together(texts: Texts, limit: int) -> Texts:
+    """Pass on texts; raises DataError where all of them together are larger than the limit, as many small ones can be."""
+    size = 0
+    for name, text in texts:
+        size += len(text)
+        if size > limit:
+            raise DataError(f"The texts in it take more than {limit:,} letters, the most that is read.")
+        yield name, text
 
 
 def _named(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -68,8 +79,8 @@ def _named(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 def _commented(text: str) -> Iterator[tuple[str, str]]:
     """Yield what a comment holds: an object with both, as objects or as texts, or a workflow itself."""
     try:
-        comment: Any = json.loads(text)
-    except (ValueError, RecursionError):
+        comment: Any = parse_json(text)
+    except ValueError:
         return
     if looks_like_workflow(comment):
         yield ("workflow" if isinstance(comment.get("nodes"), list) else "prompt"), text

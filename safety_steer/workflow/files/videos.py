@@ -9,10 +9,10 @@ from ...errors import DataError
 from .chunks import Texts
 
 
-def video_texts(stream: BinaryIO, limit: int, kind: str) -> Texts:
+def video_texts(stream: BinaryIO, kind: str) -> Texts:
     """Yield the names and texts of an open video of a kind, "mp4" or "matroska".
 
-    Raises DataError where PyAV is missing, for what it cannot read, and for texts larger than `limit` letters.
+    Raises DataError where PyAV is missing and for what it cannot read; whoever takes the texts counts their letters.
     """
     try:
         av = import_module("av")
@@ -27,6 +27,4 @@ def video_texts(stream: BinaryIO, limit: int, kind: str) -> Texts:
             found = {str(name): str(text) for name, text in container.metadata.items()}
     except (av.error.FFmpegError, ValueError) as error:
         raise DataError(f"PyAV cannot read it ({str(error)[:80]}).") from error
-    if (size := sum(map(len, found.values()))) > limit:
-        raise DataError(f"The texts in it take {size:,} letters; at most {limit:,} are read.")
     yield from found.items()

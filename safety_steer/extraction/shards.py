@@ -1,0 +1,186 @@
+"""Encoding in parts: prompts are cut where batches end, so that every part gives the very bits of encoding them all at once.
+
+A `ShardedModel` stands where a `TextModel` does; `pooled_activations` and `token_states` of it run in parts, and keep each part
+in a folder where one is given, for a second run to go on from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..runners.runner import Runner
+from ..storage.kept_parts import KeptParts, key_of
+from .text_model import (
+    BATCH_TOKENS,
+    Progress,
+    TextModel,
+    batches,
+    load_text_model,
+    pooled_activations,
+    token_ids,
+    token_states,
+)
+
+PART_BATCHES = 8  # by hand; a part is some seconds of work on a CPU, and its result some megabytes
+SAMPLE_BYTES = 2**20  # by hand; of each end of a weights file, which names a model
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a worker loads the model: as `load_text_model` is told, with as many threads as decide the last bits of sums."""
+
+    path: str
+    device: str
+    dtype: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """Prompts to encode: their means at layers, or with no pooling the token states of one layer."""
+
+    source: Source
+    layers: tuple[int, ...]
+    pooling: str
+    batch_tokens: int
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ShardedModel(TextModel):
+    """A text model whose prompts are encoded in parts by a runner; what is kept is not encoded again."""
+
+    source: Source
+    runner: Runner
+    kept: KeptParts
+
+
+def source_of(path: str, device: str, dtype: str) -> Source:
+    """Return what workers need to load a model as this process would."""
+    return Source(str(Path(path).resolve()), device, dtype, torch.get_num_threads())
+
+
+def load_sharded(path: str, device: str, dtype: str, runner: Runner, kept: KeptParts) -> ShardedModel:
+    """Load a model as `load_text_model` does, for a runner to encode with; the path is the same on all computers."""
+    source = source_of(path, device, dtype)
+    model = loaded(source)
+    known = {field.name: getattr(model, field.name) for field in fields(TextModel)}
+    return ShardedModel(**known, source=source, runner=runner, kept=kept)
+
+
+@pooled_activations.register
+def _pooled(
+    text_model: ShardedModel,
+    prompts: Sequence[str],
+    layers: Sequence[int],
+    pooling: str = "mean",
+    batch_tokens: int = BATCH_TOKENS,
+    progress: Progress | None = None,
+) -> Tensor:
+    result = torch.empty(len(prompts), len(layers), text_model.identity.width)
+    for rows, found in _in_parts(text_model, prompts, tuple(layers), pooling, batch_tokens, progress):
+        result[rows] = found["pooled"]
+    return result
+
+
+@token_states.register
+def _tokens(
+    text_model: ShardedModel,
+    prompts: Sequence[str],
+    layer: int,
+    batch_tokens: int = BATCH_TOKENS,
+    progress: Progress | None = None,
+) -> list[Tensor]:
+    result: list[Tensor] = [torch.empty(0)] * len(prompts)
+    for rows, found in _in_parts(text_model, prompts, (layer,), "", batch_tokens, progress):
+        for number, row in enumerate(rows):
+            result[row] = found[str(number)]
+    return result
+
+
+def encode_part(part: Part) -> dict[str, Tensor]:
+    """Encode a part: "pooled" (N, L, D), or the token states (T_i, D) by number."""
+    torch.set_num_threads(part.source.threads)
+    model = loaded(part.source)
+    if part.pooling:
+        return {"pooled": pooled_activations(model, part.prompts, part.layers, part.pooling, part.batch_tokens)}
+    states = token_states(model, part.prompts, part.layers[0], part.batch_tokens)
+    return {str(number): rows for number, rows in enumerate(states)}
+
+
+@lru_cache(maxsize=1)
+def loaded(source: Source) -> TextModel:
+    """Return the model of a source; a process keeps the last one."""
+    return load_text_model(source.path, source.device, source.dtype)
+
+
+def _in_parts(
+    model: ShardedModel,
+    prompts: Sequence[str],
+    layers: tuple[int, ...],
+    pooling: str,
+    batch_tokens: int,
+    progress: Progress | None,
+) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+    """Yield the rows of every part with what it gives: those kept first, then the rest as the runner makes them."""
+    rows_of = parts_of([len(row) for row in token_ids(model, prompts)], batch_tokens)
+    parts = [Part(model.source, layers, pooling, batch_tokens, tuple(prompts[row] for row in rows)) for rows in rows_of]
+    keys, done = _keys(model, parts), 0
+    missing = []
+    for number, (rows, key, part) in enumerate(zip(rows_of, keys, parts, strict=True)):
+        found = model.kept.read(key, _names(part))
+        if found is None:
+            missing.append(number)
+            continue
+        done += len(rows)
+        yield rows, found
+    if progress is not None and done:
+        progress(done, len(prompts))
+    for place, made in model.runner.run(encode_part, [parts[number] for number in missing]):
+        number = missing[place]
+        model.kept.write(keys[number], made)
+        done += len(rows_of[number])
+        if progress is not None:
+            progress(done, len(prompts))
+        yield rows_of[number], made
+
+
+def _names(part: Part) -> list[str]:
+    return ["pooled"] if part.pooling else [str(number) for number in range(len(part.prompts))]
+
+
+def parts_of(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Cut rows of these token counts into parts of whole batches, longest first, in the order that makes the same batches."""
+    groups = batches(lengths, batch_tokens)
+    starts = range(0, len(groups), PART_BATCHES)
+    return [[row for group in groups[start : start + PART_BATCHES] for row in group] for start in starts]
+
+
+def _keys(model: ShardedModel, parts: Sequence[Part]) -> list[str]:
+    """Return what each part is kept as: by the model's files, the settings and the prompts."""
+    if model.kept.folder is None:
+        return [""] * len(parts)
+    source = model.source
+    settings = (model_digest(Path(source.path)), source.device, source.dtype, source.threads, torch.__version__)
+    return [key_of(*settings, part.layers, part.pooling, part.batch_tokens, part.prompts) for part in parts]
+
+
+def model_digest(path: Path) -> str:
+    """Identify a model folder or file by its files' names and sizes, and both ends of each, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            size = file.stat().st_size
+            digest.update(f"{file.name} {size} ".encode())
+            with file.open("rb") as stream:
+                digest.update(stream.read(SAMPLE_BYTES))
+                stream.seek(max(0, size - SAMPLE_BYTES))
+                digest.update(stream.read(SAMPLE_BYTES))
+    return digest.hexdigest()

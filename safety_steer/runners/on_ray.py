@@ -1,0 +1,62 @@
+"""A Ray cluster: items are Ray tasks, a few more at a time than there are processors, so that the driver stays small."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ..errors import DataError, WorkerError
+from .runner import AHEAD, TRIES, lost
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """Runs items as tasks of the Ray cluster that this process is connected to; Ray gives tasks of dead workers to others."""
+
+    ray: Any
+
+    @classmethod
+    def connect(cls, address: str) -> OnRay:
+        """Connect to a cluster: "host:port", "auto" for the one this computer is part of, "local" for a new one here.
+
+        Raises DataError where Ray is not installed or no cluster answers.
+        """
+        try:
+            import ray
+        except ImportError as error:
+            raise DataError("--ray needs Ray: pip install 'safety-steer[ray]'. --processes N does without it.") from error
+        if not ray.is_initialized():
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+                reason = str(error).splitlines()[0]
+                raise DataError(
+                    f"No Ray cluster answers at '{address}' ({reason}). Start one (ray start --head), or correct --ray."
+                ) from error
+        return cls(ray)
+
+    def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
+        """Yield results as they come."""
+        ray = self.ray
+        remote = ray.remote(max_retries=TRIES - 1)(task)
+        waiting, running = iter(enumerate(items)), dict[Any, tuple[int, Item]]()
+        while True:
+            most = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
+            while len(running) < most and (found := next(waiting, None)) is not None:
+                running[remote.remote(found[1])] = found
+            if not running:
+                return
+            [finished], _ = ray.wait(list(running), num_returns=1)
+            number, item = running.pop(finished)
+            try:
+                result: Result = ray.get(finished)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from error
+            except ray.exceptions.RayError as error:
+                raise WorkerError(lost(item)) from error
+            yield number, result

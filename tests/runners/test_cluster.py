@@ -1,0 +1,83 @@
+"""Encoding on a cluster whose worker is killed half way: nothing lost, nothing made twice, the bits of one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support import builders
+
+from safety_steer.cli import main
+from safety_steer.extraction import shards
+from safety_steer.extraction.shards import load_sharded
+from safety_steer.extraction.text_model import load_text_model, pooled_activations
+from safety_steer.runners.runner import Runner
+from safety_steer.storage.kept_parts import KeptParts
+
+pytestmark = pytest.mark.slow
+PROMPTS = builders.sentences(160, seed=5)
+TOKENS = 64
+
+
+def workers() -> list[int]:
+    """Return the processes that are encoding a part for Ray."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            if folder.name.isdecimal() and (folder / "cmdline").read_bytes().startswith(b"ray::encode_part"):
+                found.append(int(folder.name))
+    return found
+
+
+class Killing:
+    """A runner that kills a worker at its work after the third result, once."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner, self.killed, self.results = runner, 0, 0
+
+    def run(self, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        for result in self.runner.run(task, items):
+            self.results += 1
+            yield result
+            if self.results >= 3 and not self.killed:
+                for worker in workers():
+                    with suppress(ProcessLookupError):
+                        os.kill(worker, signal.SIGKILL)
+                        self.killed += 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds workers in /proc")
+def test_a_worker_killed_half_way_changes_no_bit(
+    cluster: Runner, models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "PART_BATCHES", 1)
+    killing = Killing(cluster)
+    model = load_sharded(str(models["llama"]), "cpu", "auto", killing, KeptParts(tmp_path))
+    expected = pooled_activations(load_text_model(models["llama"], "cpu"), PROMPTS, [1, 3], "mean", TOKENS)
+    assert torch.equal(pooled_activations(model, PROMPTS, [1, 3], "mean", TOKENS), expected)
+    assert killing.killed > 0
+    assert killing.results == len(list(tmp_path.iterdir())) > 20
+
+
+def test_commands_on_a_cluster_write_the_files_of_one_process(
+    cluster: Runner, models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del cluster  # it is there, and this process is connected to it
+    pairs = builders.write_pairs(tmp_path / "pairs.jsonl", builders.stand_in_pairs())
+    anchors = builders.write_prompts(tmp_path / "anchors.txt", builders.sentences(400, seed=9))
+    written: dict[str, list[bytes]] = {}
+    for name, more in {"alone": [], "cluster": ["--ray", "auto"]}.items():
+        made = tmp_path / f"{name}.safetensors"
+        common = ["--quiet", "--json", "--device", "cpu", *more]
+        extract = ["extract", "--source", str(models["llama"]), "--pairs", str(pairs), "--anchors", str(anchors)]
+        assert main([*extract, "-o", str(made), *common]) == 0
+        capsys.readouterr()
+        assert main(["score", str(made), "--encoder", str(models["llama"]), "--pairs", str(pairs), *common]) == 0
+        written[name] = [made.read_bytes(), capsys.readouterr().out.encode()]
+    assert written["cluster"] == written["alone"]

@@ -1,0 +1,147 @@
+"""Small files that stand for much: what would take gigabytes or hours if it were read to its end. Made here, kept nowhere."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from safety_steer.evaluation.comfyui.frames import pixel_digest
+from safety_steer.evaluation.comfyui.prompts import read_prompt_file
+from safety_steer.storage.captioned_pictures import read_picture
+from safety_steer.storage.prompt_files import read_pairs, read_prompts
+from safety_steer.workflow import add, read_workflow
+from safety_steer.workflow.files.chunks import EXIF_IFD, PNG
+
+from .workflows.sketch import Json, loader, node, sampler, subgraph, text, workflow
+
+MIB = 2**20
+Case = tuple[str, Callable[[], bytes], Callable[[Path], object], str]
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def compressed_texts() -> bytes:
+    """A PNG of 60 texts that unpack to 31 MiB each."""
+    one = _chunk(b"zTXt", b"x\0\0" + zlib.compress(b"{" + b" " * (31 * MIB), 9))
+    return PNG + one * 60
+
+
+def _webp(block: bytes) -> bytes:
+    body = b"WEBPEXIF" + struct.pack("<I", len(block)) + block
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def overlapping_tags() -> bytes:
+    """A WebP whose thousand tags name the same 20 MiB."""
+    start = 10 + 12 * 1000
+    tags = struct.pack("<HHII", 0x010F, 2, 20 * MIB, start) * 1000
+    return _webp(b"II*\0" + struct.pack("<IH", 8, 1000) + tags + bytes(20 * MIB))
+
+
+def nested_directories() -> bytes:
+    """A WebP in which every twelfth byte is another directory of a thousand tags."""
+    entries = b"".join(struct.pack("<HHII", EXIF_IFD, 4, 1, 8 + 2 + 12 * number) for number in range(200_000))
+    return _webp(b"II*\0" + struct.pack("<IH", 8, 1000) + entries)
+
+
+def wide_table() -> bytes:
+    """A table of 100,000 columns, whose every row is filled up to them."""
+    return ("prompt," + ",".join(map(str, range(100_000)))).encode() + b"\n" + b"a kite\n" * 5_000
+
+
+def short_lines() -> bytes:
+    """A list of 30 million prompts of one letter."""
+    return b"a\n" * (30 * MIB)
+
+
+def empty_lists() -> bytes:
+    """A workflow of ten million empty lists."""
+    return b'{"nodes": [' + b"[]," * (10 * MIB) + b"[]]}"
+
+
+def a_pair_of_lists() -> bytes:
+    """A line of pairs that is twenty million empty lists."""
+    return b'{"safe": [' + b"[]," * (20 * MIB) + b"[]]}"
+
+
+def one_wide_letter() -> bytes:
+    """A list at its largest, whose one wide letter makes every other four bytes long."""
+    return "傘".encode() + "\U0001f9f5".encode() + b" a" * (31 * MIB)
+
+
+def many_pixels() -> bytes:
+    """A picture of one colour with 100 million pixels, a few kilobytes."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def doubling() -> Json:
+    """A workflow in which each of 30 subgraphs holds the next one twice: a billion nodes, if one goes through them all."""
+    levels = [
+        subgraph(f"s{n}", "", "CONDITIONING:CONDITIONING<1.0 B:CONDITIONING<2.0", *(_pair(f"s{n + 1}"))) for n in range(30)
+    ]
+    last = subgraph("s30", "", "CONDITIONING:CONDITIONING<1.0 B:CONDITIONING<1.0", node(1, "Note", "", "CONDITIONING"))
+    first = node(2, "s0", "", "CONDITIONING:CONDITIONING B:CONDITIONING")
+    return workflow(loader(), first, sampler(3, "1.0", "2.0"), subgraphs=(*levels, last))
+
+
+def _pair(kind: str) -> tuple[Json, Json]:
+    gives = "CONDITIONING:CONDITIONING B:CONDITIONING"
+    return node(1, kind, "", gives), node(2, kind, "", gives)
+
+
+def crossing(depth: int = 24, wide: int = 6) -> Json:
+    """A workflow whose prompt comes through subgraphs in each other, all of whose outputs are made from all of the next's."""
+    sockets = " ".join(f"c{n}:CONDITIONING" for n in range(wide))
+    ends = " ".join(f"c{n}:CONDITIONING<2.0" for n in range(wide))
+    takes = " ".join(f"c{n}:CONDITIONING<1.{n}" for n in range(wide))
+    levels = [
+        subgraph(f"s{n}", "", ends, node(1, f"s{n + 1}", "", sockets), node(2, "ConditioningCombine", takes, "CONDITIONING"))
+        for n in range(depth)
+    ]
+    inner = node(2, "CLIPTextEncode", "clip:CLIP<1.1", "CONDITIONING")
+    last = subgraph(f"s{depth}", "", ends, loader(), inner)
+    return workflow(loader(), text(5, "1.1"), node(2, "s0", "", sockets), sampler(3, "1.0", "2.0"), subgraphs=(*levels, last))
+
+
+def _json(make: Callable[[], Json]) -> Callable[[], bytes]:
+    return lambda: json.dumps(make()).encode()
+
+
+def _added(path: Path) -> object:
+    return add(read_workflow(path).data)
+
+
+CASES: tuple[Case, ...] = (
+    ("a.png", compressed_texts, read_workflow, "take more than"),
+    ("b.webp", overlapping_tags, read_workflow, "overlap"),
+    ("c.webp", nested_directories, read_workflow, "more than 8 directories"),
+    ("d.csv", wide_table, read_prompt_file, "100,001 columns"),
+    ("e.csv", wide_table, read_pairs, "100,001 columns"),
+    ("f.txt", short_lines, read_prompts, "more than 200,000 rows"),
+    ("g.txt", short_lines, read_prompt_file, "more than 200,000 rows"),
+    ("h.json", empty_lists, _added, "values"),
+    ("i.jsonl", a_pair_of_lists, read_pairs, "line 1 is not JSON"),
+    ("j.txt", one_wide_letter, read_prompts, "characters"),
+    ("k.png", many_pixels, pixel_digest, "10000 x 10000 pixels"),
+    ("l.png", many_pixels, read_picture, "10000 x 10000 pixels"),
+    ("m.json", _json(doubling), _added, "wherever they are used"),
+)
+
+
+def made(folder: Path) -> Iterator[tuple[Path, Callable[[Path], object], str]]:
+    """Write each file, and yield it with what reads it and what that has to say."""
+    for name, make, read, said in CASES:
+        path = folder / name
+        path.write_bytes(make())
+        yield path, read, said
+        path.unlink()
