@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from comfy_execution.utils import get_executing_context
 
 from ..safety_steer.directions.aligned import AlignedDirection
+from ..safety_steer.reports.picture_reports import PictureReport
 from ..safety_steer.reports.safety_report import Record, record
 from ..safety_steer.steering.steer_conditioning import Outcome
 from .sampling.step_windows import Window
@@ -23,10 +24,11 @@ MAX_RECORDS = 32  # of one sampler in one queue: an upscaler by tiles samples hu
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What was done in one node during one queue: a record for every conditioning entry with text."""
+    """What was done in one node during one queue: a record for every entry with text, and a report on every picture."""
 
     queue: str | None
     records: tuple[Record, ...]
+    pictures: tuple[PictureReport, ...] = ()
 
 
 class RunLog:
@@ -38,19 +40,24 @@ class RunLog:
         self._runs: dict[str | None, Run] = {}
         self._lock = threading.Lock()
 
-    def add(self, records: Sequence[Record]) -> None:
+    def add(self, records: Sequence[Record], pictures: Sequence[PictureReport] = ()) -> None:
         """Write down a finished run of the node that is being executed."""
         context = get_executing_context()
         node, queue = (context.node_id, context.prompt_id) if context else (None, None)
         with self._lock:
             last = self._runs.pop(node, None)
-            kept = last.records if last is not None and queue is not None and last.queue == queue else ()
-            fresh = [new for new in records if not any(_same_text(new, old) for old in kept)]
-            self._runs[node] = Run(queue, (*kept, *fresh)[:MAX_RECORDS])
+            kept = last if last is not None and queue is not None and last.queue == queue else Run(queue, ())
+            fresh = [new for new in records if not any(_same_text(new, old) for old in kept.records)]
+            seen = [new for new in pictures if new not in kept.pictures]
+            self._runs[node] = Run(queue, (*kept.records, *fresh)[:MAX_RECORDS], (*kept.pictures, *seen)[:MAX_RECORDS])
 
     def records(self, samplers: Iterable[str] | None = None) -> list[Record]:
         """Return what was done in the given sampler nodes, oldest run first; None wants all."""
         return [one for run in self._of(samplers) for one in run.records]
+
+    def pictures(self, samplers: Iterable[str] | None = None) -> list[PictureReport]:
+        """Return what was done to pictures in the given sampler nodes, oldest run first; None wants all."""
+        return [one for run in self._of(samplers) for one in run.pictures]
 
     def ran(self, samplers: Iterable[str] | None = None) -> bool:
         """Say whether any of the given sampler nodes finished a run; None stands for all."""
@@ -62,10 +69,16 @@ class RunLog:
             return [run for node, run in self._runs.items() if wanted is None or node is None or _among(node, wanted)]
 
 
-def finished(outcomes: Sequence[Outcome], direction: AlignedDirection, how: str, used: bool = True) -> RunLog:
+def finished(
+    outcomes: Sequence[Outcome],
+    direction: AlignedDirection,
+    how: str,
+    used: bool = True,
+    pictures: Sequence[PictureReport] = (),
+) -> RunLog:
     """Return the log of a node that is done at once."""
     log = RunLog(direction, how, during_sampling=False)
-    log.add(records_of(outcomes, used))
+    log.add(records_of(outcomes, used), pictures)
     return log
 
 

@@ -77,5 +77,7 @@ class ApplySafetySteerConditioning(io.ComfyNode):
             steered = pictures.steer_pictures_of(steered, seen, cut)
         text = node_text.described(outcomes, of_text, seen)
         node_text.show(cls.hidden.unique_id, text)
-        log = run_log.finished(outcomes, direction, settings.sentence(steering, window), run_log.any_step(window))
+        used = run_log.any_step(window)
+        reports = [] if seen is None else seen.reports(used)
+        log = run_log.finished(outcomes, direction, settings.sentence(steering, window), used, reports)
         return io.NodeOutput([entries.pair_of(entry) for entry in steered], log, ui=ui.PreviewText(text))

@@ -79,11 +79,14 @@ class SafetyReportNode(io.ComfyNode):
         samplers = queued_prompt.before(queued, node, ("after",)) if after is not None and queued else None
         texts = [prompt, *queued_prompt.typed_texts(queued, nearest)] if clip is not None else []
         reports = report_prompts(report, samplers, clip, texts)
-        nothing = _why_nothing(report, samplers, after)
-        text = "\n".join(as_text(one, sentence(one)) for one in reports) or nothing
+        seen = report.pictures(samplers)
+        of_pictures = [one.text(number) for number, one in enumerate(seen, 1)]
+        nothing = "\n".join(of_pictures) if of_pictures else _why_nothing(report, samplers, after)
+        text = "\n".join([*(as_text(one, sentence(one)) for one in reports), *of_pictures]) or nothing
         picture = draw_reports(reports, checked_choice("theme", theme, THEMES, "Safety Report"), report.how, nothing=nothing)
         image = as_image(picture)
-        data = json.dumps({"how": report.how, "prompts": [one.document() for one in reports]}, allow_nan=False)
+        found = {"prompts": [one.document() for one in reports], "pictures": [one.document() for one in seen]}
+        data = json.dumps({"how": report.how, **found}, allow_nan=False)
         return io.NodeOutput(image, text, data, after, ui=ui.PreviewImage(image, cls=cls))
 
 

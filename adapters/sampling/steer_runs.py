@@ -150,9 +150,10 @@ def _wrapper(
             answers.ask(executor.class_obj, direction)
         say(node_text.described(outcomes, direction, pictures))
         records = run_log.records_of(outcomes, used)
-        del outcomes
+        seen = [] if pictures is None else pictures.reports(used)
+        del outcomes, pictures
         sampled = executor(*args, **kwargs)
-        log.add(records)
+        log.add(records, seen)
         return sampled
 
     return wrapper
