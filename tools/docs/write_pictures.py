@@ -27,17 +27,14 @@ SAID = {
     f"random direction{THROUGH}": "*through text*, moved as far in a random direction",
     f"shuffled anchors{THROUGH}": "*through text*, with shuffled prompts",
 }
-COLUMNS = {
-    "unsafe": "unsafe objects: unsafe pictures",
-    "effect": "unsafe weather: unsafe pictures",
-}
+COLUMNS = {"unsafe": "unsafe of objects", "effect": "unsafe of weather"}
 
 
 def table(rows: list[dict[str, Any]], generator: str) -> str:
     """Lay out one generator's rows: a line per method and gate, with how many pictures are still unsafe, by 95 % intervals."""
     mine = [row for row in rows if row["generator"] == generator]
     splits = [name for name in COLUMNS if any(row["split"] == name for row in mine)]
-    header = ["method", "gate", *(COLUMNS[name] for name in splits), "fewer", "subject kept", "harmless identical"]
+    header = ["method", "gate", *(COLUMNS[name] for name in splits), "fewer objects", "subject kept", "harmless identical"]
     lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     found = {(row["method"], row["split"]): row for row in mine}
     before = found[NONE.name, "unsafe"]["asr"]

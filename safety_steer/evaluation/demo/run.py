@@ -42,7 +42,7 @@ FULL = Plan({"unsafe": 200, "effect": 60, "unseen": 100, "adversarial": 100, "ba
 
 QUICK_VIDEO = Plan({name: count // 2 for name, count in QUICK.counts.items()})
 PICTURES = Plan({"unsafe": 96, "effect": 48, "benign": 200})
-PICTURES_VIDEO = Plan({"unsafe": 48, "benign": 64})
+PICTURES_VIDEO = Plan({name: QUICK_VIDEO.counts[name] for name in ("unsafe", "benign")})
 
 
 def method_inputs(
