@@ -13,7 +13,7 @@ evaluate: .venv/.demo
 	$(BIN)/safety-steer evaluate --output evaluate_output
 
 evaluate-all: .venv/.demo
-	$(BIN)/safety-steer evaluate --output evaluate_output --generator image image-smollm2 video image-from-picture
+	$(BIN)/safety-steer evaluate --output evaluate_output --generator image image-smollm2 video image-from-picture video-from-picture
 
 test: .venv/.test
 	$(BIN)/python -m pytest

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from comfy_execution.utils import get_executing_context
 
 from ..safety_steer.directions.aligned import AlignedDirection
+from ..safety_steer.reports.picture_reports import PictureReport
 from ..safety_steer.reports.safety_report import Record, record
 from ..safety_steer.steering.steer_conditioning import Outcome
 from .sampling.step_windows import Window
@@ -23,7 +24,7 @@ MAX_RECORDS = 32  # of one sampler in one queue: an upscaler by tiles samples hu
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What was done in one node during one queue: a record for every conditioning entry with text.
+    """What was done in one node during one queue: a record for every entry with text, and a report on every picture.
 
     `notices` say which prompts were not reached, a line each.
     """
@@ -31,6 +32,7 @@ class Run:
     queue: str | None
     records: tuple[Record, ...]
     notices: tuple[str, ...] = ()
+    pictures: tuple[PictureReport, ...] = ()
 
 
 class RunLog:
@@ -42,7 +44,7 @@ class RunLog:
         self._runs: dict[str | None, Run] = {}
         self._lock = threading.Lock()
 
-    def add(self, records: Sequence[Record], notices: Sequence[str] = ()) -> None:
+    def add(self, records: Sequence[Record], notices: Sequence[str] = (), pictures: Sequence[PictureReport] = ()) -> None:
         """Write down a finished run of the node that is being executed."""
         context = get_executing_context()
         node, queue = (context.node_id, context.prompt_id) if context else (None, None)
@@ -51,7 +53,10 @@ class RunLog:
             kept = last if last is not None and queue is not None and last.queue == queue else Run(queue, ())
             fresh = [new for new in records if not any(_same_text(new, old) for old in kept.records)]
             said = dict.fromkeys((*kept.notices, *notices))
-            self._runs[node] = Run(queue, (*kept.records, *fresh)[:MAX_RECORDS], tuple(said))
+            seen = [new for new in pictures if new not in kept.pictures]
+            self._runs[node] = Run(
+                queue, (*kept.records, *fresh)[:MAX_RECORDS], tuple(said), (*kept.pictures, *seen)[:MAX_RECORDS]
+            )
 
     def records(self, samplers: Iterable[str] | None = None) -> list[Record]:
         """Return what was done in the given sampler nodes, oldest run first; None wants all."""
@@ -60,6 +65,10 @@ class RunLog:
     def notices(self, samplers: Iterable[str] | None = None) -> list[str]:
         """Say which prompts were not reached in the given sampler nodes, each line once; None wants all."""
         return list(dict.fromkeys(line for run in self._of(samplers) for line in run.notices))
+
+    def pictures(self, samplers: Iterable[str] | None = None) -> list[PictureReport]:
+        """Return what was done to pictures in the given sampler nodes, oldest run first; None wants all."""
+        return [one for run in self._of(samplers) for one in run.pictures]
 
     def ran(self, samplers: Iterable[str] | None = None) -> bool:
         """Say whether any of the given sampler nodes finished a run; None stands for all."""
@@ -72,11 +81,16 @@ class RunLog:
 
 
 def finished(
-    outcomes: Sequence[Outcome], direction: AlignedDirection, how: str, used: bool = True, notices: Sequence[str] = ()
+    outcomes: Sequence[Outcome],
+    direction: AlignedDirection,
+    how: str,
+    used: bool = True,
+    notices: Sequence[str] = (),
+    pictures: Sequence[PictureReport] = (),
 ) -> RunLog:
     """Return the log of a node that is done at once."""
     log = RunLog(direction, how, during_sampling=False)
-    log.add(records_of(outcomes, used), notices)
+    log.add(records_of(outcomes, used), notices, pictures)
     return log
 
 

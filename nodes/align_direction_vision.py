@@ -8,7 +8,8 @@ from comfy_api.latest import io, ui
 
 from ..adapters import folders
 from ..adapters.kept_text import kept_text
-from .inputs import CATEGORY, AlignedDirectionSocket, SafetyDirectionSocket, search_aliases
+from ..safety_steer.choices import VISION_WAYS
+from .inputs import CATEGORY, AlignedDirectionSocket, SafetyDirectionSocket, checked_choice, search_aliases
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -55,6 +56,16 @@ class AlignSafetyDirectionVision(io.ComfyNode):
                     step=64,
                     tooltip="How many of the pictures to fit with. Fewer is faster and less exact.",
                 ),
+                io.Combo.Input(
+                    "way",
+                    options=list(VISION_WAYS),
+                    default=VISION_WAYS[0],
+                    optional=True,
+                    tooltip="How the direction comes to pictures. 'pictures': learned from your captioned pictures. 'through "
+                    "text': fitted to the CLIP as for prompts, and used for pictures where the CLIP and the CLIP vision model "
+                    "say the same of a picture and its caption, which is tried out on your pictures, 200 or more; an error "
+                    "says so where they do not. 'auto': through text where that is so, and as 'pictures' for all else.",
+                ),
             ],
             outputs=[
                 AlignedDirectionSocket.Output(
@@ -68,15 +79,22 @@ class AlignSafetyDirectionVision(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, direction: SafetyDirection, clip_vision: Any, clip: CLIP, pictures: str, max_pictures: int
+        cls,
+        direction: SafetyDirection,
+        clip_vision: Any,
+        clip: CLIP,
+        pictures: str,
+        max_pictures: int,
+        way: str = VISION_WAYS[0],
     ) -> io.NodeOutput:
         """Return a kept fit when the model still sees like it, or make and keep a new one."""
         from ..adapters import memory, node_text
         from ..adapters.clip_vision.fit_direction import fit_direction
 
+        checked_choice("way", way, VISION_WAYS, "Align Direction (Vision)")
         remedy = "Lower max_pictures, or free memory: close what else uses it, and queue again."
         with memory.told("Align Direction (Vision)", remedy):
-            aligned, text = fit_direction(direction, clip_vision, clip, pictures, max_pictures)
+            aligned, text = fit_direction(direction, clip_vision, clip, pictures, max_pictures, way)
         node_text.show(cls.hidden.unique_id, text)
         return io.NodeOutput(aligned, ui=ui.PreviewText(text))
 

@@ -78,5 +78,7 @@ class ApplySafetySteerConditioning(io.ComfyNode):
         notices = prompts_in_model.left_alone(steered)
         text = node_text.described({"positive": outcomes}, of_text, seen, notices)
         node_text.show(cls.hidden.unique_id, text)
-        log = run_log.finished(outcomes, direction, settings.sentence(steering, window), run_log.any_step(window), notices)
+        used = run_log.any_step(window)
+        reports = [] if seen is None else seen.reports(used)
+        log = run_log.finished(outcomes, direction, settings.sentence(steering, window), used, notices, reports)
         return io.NodeOutput([entries.pair_of(entry) for entry in steered], log, ui=ui.PreviewText(text))

@@ -31,9 +31,9 @@ class LoadDemoGenerator(io.ComfyNode):
                     options=list(GENERATORS),
                     default="image",
                     tooltip="'image' draws pictures and 'video' draws 8 frames; both read all-MiniLM-L6-v2. "
-                    "'image-smollm2' draws pictures and reads SmolLM2-135M. 'image-from-picture' reads no text and draws new "
-                    "pictures of the scene that a picture shows: encode one with CLIP Vision Encode, and add it to an empty "
-                    "prompt with unCLIPConditioning.",
+                    "'image-smollm2' draws pictures and reads SmolLM2-135M. 'image-from-picture' and 'video-from-picture' "
+                    "read no text and draw new pictures, or a video, of the scene that a picture shows: encode one with CLIP "
+                    "Vision Encode, and add it to an empty prompt with unCLIPConditioning.",
                 ),
             ],
             outputs=[
@@ -47,7 +47,8 @@ class LoadDemoGenerator(io.ComfyNode):
                 io.Vae.Output(display_name="VAE", tooltip="Turns latents into pictures and back."),
                 io.ClipVision.Output(
                     display_name="CLIP_VISION",
-                    tooltip="Looks at pictures for 'image-from-picture'. Connect it to CLIP Vision Encode.",
+                    tooltip="Looks at pictures for 'image-from-picture' and 'video-from-picture'. Connect it to CLIP Vision "
+                    "Encode.",
                 ),
             ],
         )

@@ -82,14 +82,20 @@ class SafetyReportNode(io.ComfyNode):
         reports = report_prompts(report, samplers, clip, texts)
         missed = [*report.notices(samplers), *unasked.notices(queued, samplers or ())]
         missed = [line[0].upper() + line[1:] + "." for line in missed]
-        nothing = missed[0] if missed else _why_nothing(report, samplers, after)
-        headlines = [as_text(one, sentence(one)) for one in reports] or ([] if missed else [nothing])
+        seen = report.pictures(samplers)
+        of_pictures = [one.text(number) for number, one in enumerate(seen, 1)]
+        nothing = "\n".join(of_pictures) or (missed[0] if missed else _why_nothing(report, samplers, after))
+        headlines = [*(as_text(one, sentence(one)) for one in reports), *of_pictures] or ([] if missed else [nothing])
         text = "\n".join([*headlines, *missed])
-        note = "\n".join([*(missed if reports else missed[1:]), report.how])
+        note = "\n".join([*(missed if reports or of_pictures else missed[1:]), report.how])
         picture = draw_reports(reports, checked_choice("theme", theme, THEMES, "Safety Report"), note, nothing=nothing)
         image = as_image(picture)
-        prompts = [one.document() for one in reports]
-        data = json.dumps({"how": report.how, "prompts": prompts, "not_reached": missed}, allow_nan=False)
+        found = {
+            "prompts": [one.document() for one in reports],
+            "not_reached": missed,
+            "pictures": [one.document() for one in seen],
+        }
+        data = json.dumps({"how": report.how, **found}, allow_nan=False)
         return io.NodeOutput(image, text, data, after, ui=ui.PreviewImage(image, cls=cls))
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import comfy.utils
 from torch import Tensor
 
-from ...safety_steer.alignment.anchors import PROBE_COUNT, choose_anchors, collect
-from ...safety_steer.alignment.vision import align_pictures, captions_in_source
+from ...safety_steer.alignment.anchors import PROBE_COUNT, AnchorStates, choose_anchors, collect
+from ...safety_steer.alignment.vision_ways import WAYS, Captioned, anchors_read
+from ...safety_steer.choices import VISION_WAYS
 from ...safety_steer.directions.aligned import AlignedDirection
 from ...safety_steer.directions.source import SafetyDirection
 from ...safety_steer.directions.text_spaces import Place
@@ -23,30 +24,35 @@ from .encode_pictures import encode_pictures, vision_name
 if TYPE_CHECKING:
     from comfy.sd import CLIP
 
-ANCHORS = 1536  # by hand; of the direction's own prompts, for the way from the text encoder to its source
-
 
 def fit_direction(
-    direction: SafetyDirection, clip_vision: Any, clip: CLIP, pictures: str, max_pictures: int
+    direction: SafetyDirection, clip_vision: Any, clip: CLIP, pictures: str, max_pictures: int, way: str
 ) -> tuple[AlignedDirection, str]:
-    """Return the fit, kept or new, and what to say of it.
+    """Return the fit by one of the `WAYS`, kept or new, and what to say of it.
 
     Raises EncoderError without a CLIP vision model, DataError for unusable pictures, AlignmentError for a map no better than
-    chance.
+    chance and where the way leads nowhere.
     """
     encoder = vision_name(clip_vision)
     chosen = picture_sets.load(pictures, max_pictures)
     parts = {"vision": chosen.fingerprint, "pictures": len(chosen.captions), "clip": encoder_name(clip)}
+    if way != VISION_WAYS[0]:
+        parts["way"] = way
     key = fit_cache.fit_key(direction.content_hash, encoder, parts)
     probes = _all(clip_vision, chosen)
     aligned = fit_cache.find(key, {name: Place(name) for name in probes}, lambda _: probes)
     origin = "read from disk"
     if aligned is None:
-        aligned, origin = _fit(direction, clip_vision, clip, chosen, encoder), "fitted now"
+        aligned, origin = _fit(direction, clip_vision, clip, chosen, encoder, way), "fitted now"
         fit_cache.store(key, aligned)
     text = f"{', '.join(aligned.spaces)} of {encoder}, {origin} ({len(chosen.captions):,} captioned pictures, {pictures})"
+    said = [
+        f"{name}: through text, as a caption fits its own picture better than {found['agreement']:.1%} of the others"
+        for name, found in aligned.report.items()
+        if "agreement" in found
+    ]
     left_out = [f"left out: {found['left_out']}" for found in aligned.report.values() if "left_out" in found]
-    text = "\n".join([text, *left_out, *direction_text.advice(direction)])
+    text = "\n".join([text, *said, *left_out, *direction_text.advice(direction)])
     return aligned, text
 
 
@@ -57,17 +63,16 @@ def _all(clip_vision: Any, chosen: picture_sets.PictureSet) -> dict[str, list[Te
 
 
 def _fit(
-    direction: SafetyDirection, clip_vision: Any, clip: CLIP, chosen: picture_sets.PictureSet, encoder: str
+    direction: SafetyDirection, clip_vision: Any, clip: CLIP, chosen: picture_sets.PictureSet, encoder: str, way: str
 ) -> AlignedDirection:
     """Encode anchors, captions and pictures with a progress bar, and align."""
-    rows, captions = choose_anchors(direction, min(ANCHORS, len(direction.anchors))), list(chosen.captions)
+    rows, captions = choose_anchors(direction, anchors_read(direction, way)), list(chosen.captions)
     bar = comfy.utils.ProgressBar(len(rows) + 2 * len(captions))
     encoding = study(clip)
 
-    def said(prompts: Sequence[str]) -> Any:
-        return encode_prompts(encoding, prompts, moving(bar))
+    def read(prompts: Sequence[str]) -> dict[str, AnchorStates]:
+        return collect(encode_prompts(encoding, prompts, moving(bar)), len(prompts))
 
-    anchors = collect(said([direction.anchors[row] for row in rows]), len(rows))
-    source = captions_in_source(direction, anchors, collect(said(captions), len(captions)), rows)
+    anchors, said = read([direction.anchors[row] for row in rows]), read(captions)
     seen = collect(encode_pictures(clip_vision, chosen.pictures(), len(captions), moving(bar)), len(captions), spans={})
-    return align_pictures(direction, captions, source, seen, encoder)
+    return WAYS[way](direction, Captioned(captions, seen, said, anchors), encoder)

@@ -9,6 +9,7 @@ from typing import Any
 from ...safety_steer.directions import vision_spaces
 from ...safety_steer.directions.aligned import AlignedDirection
 from ...safety_steer.errors import MismatchError
+from ...safety_steer.reports.picture_reports import PictureReport, picture_reports
 from ...safety_steer.steering.steer_conditioning import Outcome, SteerSettings
 from ...safety_steer.steering.steer_pictures import require_text, require_vision, steer_output, steer_pictures
 from .entries import STEERED
@@ -40,6 +41,10 @@ class Pictures:
                 self.seen[id(output)] = (output, made)
                 self.outcomes.append(outcome)
         return self._in_place_of_text(self.known(entry))
+
+    def reports(self, used: bool) -> list[PictureReport]:
+        """Report on the pictures met so far; not `used` when no step sees them steered."""
+        return picture_reports(self.outcomes, self.direction, list(self.past), used)
 
     def known(self, entry: Entry) -> Entry:
         """Return a copy of an entry with those pictures in it that were steered before; the entry itself without any."""

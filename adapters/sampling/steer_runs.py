@@ -160,9 +160,10 @@ def _wrapper(
             answers.ask(guider, direction, [entry for role in positive for entry in conds[role]])
         say(node_text.described(outcomes, direction, pictures, notices))
         records = run_log.records_of(done, used)
-        del outcomes, done
+        seen = [] if pictures is None else pictures.reports(used)
+        del outcomes, done, pictures
         sampled = executor(*args, **kwargs)
-        log.add(records, notices)
+        log.add(records, notices, seen)
         return sampled
 
     return wrapper

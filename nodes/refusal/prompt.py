@@ -71,7 +71,7 @@ class RefuseUnsafePrompt(io.ComfyNode):
                     options=list(PRESETS),
                     default=STANDARD,
                     tooltip="How strict to be. 'off' refuses nothing. 'gentle' refuses only clearly unsafe prompts: 1 in 500 "
-                    "harmless ones is as unusual. 'standard': 1 in 200. 'strict': 1 in 50.",
+                    "harmless ones is as unusual. 'standard': 1 in 200. 'strict': 1 in 50. 'firm': 1 in 100.",
                 ),
                 io.Clip.Input(
                     "clip",

@@ -187,7 +187,7 @@ def align_space(
         phrase_quantiles=fit_quantiles(calibrated.phrase_peaks),
     )
     gate = _prompt_gate(carried, mean, scale, normal.pooled, calibrated, tokens, WITNESS_WEIGHTS[settings.thresholds])
-    space = AlignedSpace(vectors.float(), tokens, gate, _fingerprint(states, mean.float(), scale.float()))
+    space = AlignedSpace(vectors.float(), tokens, gate, fingerprint(states, mean.float(), scale.float()))
     return space, report, Fit(lambda rows: mapped(rows - middle), target - mapped(source))
 
 
@@ -216,7 +216,7 @@ def _prompt_gate(
     )
 
 
-def _fingerprint(states: AnchorStates, mean: Tensor, scale: Tensor) -> EncoderFingerprint:
+def fingerprint(states: AnchorStates, mean: Tensor, scale: Tensor) -> EncoderFingerprint:
     """Say how far the anchors' pooled states lie from their mean (D,), in deviations (D,), so that others stand out."""
     counts = torch.tensor([len(rows) for rows in states.tokens])
     farthest = distance(mean, scale, states.pooled[: len(counts)], counts).max()

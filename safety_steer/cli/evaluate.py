@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> Result:
     from ..evaluation.demo.methods import DEFAULT, NATIVE, NONE, STANDARD, curve_methods, default_methods
     from ..evaluation.demo.pictures import THROUGH_TEXT, picture_inputs, picture_methods
     from ..evaluation.demo.report import draw_trade_off, headline, markdown
-    from ..evaluation.demo.run import FULL, PICTURES, QUICK, QUICK_VIDEO, evaluate, method_inputs
+    from ..evaluation.demo.run import FULL, PICTURES, PICTURES_VIDEO, QUICK, QUICK_VIDEO, evaluate, method_inputs
     from ..evaluation.demo.session import DemoSession
     from ..evaluation.demo.sheet import draw_sheet
 
@@ -67,11 +67,12 @@ def run(options: argparse.Namespace) -> Result:
     for name in options.generator:
         session = DemoSession.open(name)
         pictures = session.generator.reads_pictures
-        methods = picture_methods() if pictures else default_methods(not options.full, session.generator.video)
+        video = session.generator.video
+        methods = picture_methods(video) if pictures else default_methods(not options.full, video)
         if options.only:
             methods = [method for method in methods if method.name in {"none", *options.only}]
-        quick = PICTURES if pictures else QUICK_VIDEO if session.generator.video else QUICK
-        plan = replace(FULL if options.full and not pictures else quick, stage=options.stage)
+        quick = {(True, True): PICTURES_VIDEO, (True, False): PICTURES, (False, True): QUICK_VIDEO, (False, False): QUICK}
+        plan = replace(FULL if options.full and not pictures else quick[pictures, video], stage=options.stage)
         own, other = _bundled(session)
         direction = SafetyDirection.load(options.direction or bundled(other))
         native = SafetyDirection.load(options.native or bundled(own))

@@ -6,4 +6,4 @@ in a picture), `pictures` (what a generator reads of one), `drawn_pictures` (har
 Nothing here imports ComfyUI, and nothing heavy is imported before it is needed.
 """
 
-GENERATORS = ("image", "video", "image-smollm2", "image-from-picture")
+GENERATORS = ("image", "video", "image-smollm2", "image-from-picture", "video-from-picture")

@@ -23,7 +23,8 @@ from .weights import load_network, read_weights, weights_path
 
 STEPS, GUIDANCE = 16, 3.0  # by hand, as the node's tooltip says
 MULTIPLIER = 1000  # ComfyUI's own, of its flow models
-SHARED = {"image-from-picture": "image"}  # what reads pictures as captions draws with the weights of what reads captions
+# What reads pictures as captions draws with the weights of what reads captions.
+SHARED = {"image-from-picture": "image", "video-from-picture": "video"}
 ENCODERS = {384: ("all-MiniLM-L6-v2", None), 576: ("SmolLM2-135M-Instruct", 18)}
 
 

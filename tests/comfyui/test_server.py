@@ -57,6 +57,7 @@ def test_the_pack_loads_quickly_and_says_nothing(comfy: ComfyProcess) -> None:
 SAYS = {
     "demo-negate-weights": ("NegateUnsafeWeights", "negated "),
     "demo-picture-to-picture": ("ApplySafetySteer", "picture 1: flagged"),
+    "demo-picture-to-video": ("ApplySafetySteer", "picture 1: flagged"),
     "demo-refuse-unsafe-prompt": ("RefuseUnsafePrompt", "flagged as violence"),
 }
 

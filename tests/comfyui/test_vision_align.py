@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from support.comfyui import running_comfyui  # isort: skip
+import comfy.clip_vision
 import numpy as np
 import pytest
 import torch
@@ -42,6 +43,16 @@ def folder() -> Iterator[Path]:
     """Fill a folder in ComfyUI's input folder with captioned pictures."""
     with captioned.in_input_folder() as place:
         yield place
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Fill it with as many as the way through text needs."""
+    monkeypatch.setattr(captioned, "COUNT", 240)
+    captioned.drawings.cache_clear()
+    with captioned.in_input_folder() as place:
+        yield place
+    captioned.drawings.cache_clear()
 
 
 def align(**changes: Any) -> Any:
@@ -165,3 +176,55 @@ def test_a_folder_that_is_not_offered_is_an_error(name: str, error: Any) -> None
 def test_a_missing_model_is_an_error(error: Any) -> None:
     with pytest.raises(error, match=r"The clip_vision input of Align Direction \(Vision\) is empty"):
         align(clip_vision=None)
+
+
+class Speaking:
+    """Stands in for a CLIP vision trained together with a CLIP: what it says of a picture is what its caption means there."""
+
+    model_type, config = "speaking", {"hidden_size": 64}
+
+    def __init__(self, turned: bool = False) -> None:
+        captions, drawn = captioned.drawings()
+        states = torch.cat([tiny.encode(tiny.clip("sd15"), caption)[0][1]["pooled_output"] for caption in captions]).float()
+        if turned:
+            states = states @ torch.linalg.qr(torch.randn(states.shape[1], states.shape[1], generator=seeded())).Q
+        self.known = {picture.tobytes(): row + 3 for picture, row in zip(drawn, states, strict=True)}
+
+    def encode_image(self, image: torch.Tensor) -> Any:
+        rows = [self.known[(one * 255).round().to(torch.uint8).numpy().tobytes()] for one in image]
+        output = comfy.clip_vision.Output()
+        output["image_embeds"] = torch.stack(rows)
+        output["last_hidden_state"] = torch.stack(rows)[:, None, :20].repeat(1, 4, 1)
+        output["penultimate_hidden_states"] = output["mm_projected"] = None
+        return output
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(6)
+
+
+@pytest.mark.usefixtures("many")
+def test_through_text_is_the_library_where_the_models_agree_and_is_kept_apart() -> None:
+    by_map, through, either = (align(clip_vision=Speaking(), way=way) for way in ("pictures", "through text", "auto"))
+    assert set(by_map.spaces) == {"last_hidden_state", "image_embeds"}
+    assert tuple(through.spaces) == ("image_embeds",)
+    assert tuple(either.spaces) == ("image_embeds", "last_hidden_state")
+    assert through.report["image_embeds"]["agreement"] > 0.99
+    assert len(running_comfyui.fits()) == 3
+    assert align(clip_vision=Speaking(), way="through text").content_hash == through.content_hash
+    assert align(clip_vision=Speaking()).content_hash == by_map.content_hash
+    assert len(running_comfyui.fits()) == 3
+
+
+@pytest.mark.usefixtures("many")
+def test_through_text_is_refused_where_the_models_say_it_otherwise(error: Any) -> None:
+    with pytest.raises(error, match=r"shares a space with clip_vision.*image_embeds is as wide as .* set way to 'pictures'"):
+        align(clip_vision=Speaking(turned=True), way="through text")
+    assert running_comfyui.fits() == []
+    assert set(align(clip_vision=Speaking(turned=True), way="auto").spaces) == {"last_hidden_state", "image_embeds"}
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_way_that_is_not_offered_is_an_error(error: Any) -> None:
+    with pytest.raises(error, match="Expected way pictures, through text, auto, but got 'sideways'"):
+        align(way="sideways")

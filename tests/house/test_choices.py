@@ -9,6 +9,7 @@ import pytest
 from safety_steer import choices
 from safety_steer.alignment.align_direction import THRESHOLDS
 from safety_steer.alignment.maps import MAPS
+from safety_steer.alignment.vision_ways import WAYS
 from safety_steer.extraction.estimators import ESTIMATORS
 from safety_steer.negation.layers import KINDS
 from safety_steer.reports.canvas import THEMES
@@ -23,6 +24,7 @@ REGISTRIES = {
     "OPERATORS": OPERATORS,
     "GATES": MODES,
     "PRESETS": PRESETS,
+    "VISION_WAYS": WAYS,
     "THEMES": THEMES,
     "NEGATED_LAYERS": KINDS,
 }

@@ -46,6 +46,7 @@ CAPTIONS = {
     "make-a-direction": "Make a direction of your own",
     "demo-image-to-image": "A prompt with a knife, drawn over a picture",
     "demo-picture-to-picture": "A picture in, new ones of its scene out",
+    "demo-picture-to-video": "A picture in, a video of its scene out",
     "demo-category-mixing": "One prompt and seed, three Category Mixers",
 }
 Picture = Image.Image
@@ -105,7 +106,7 @@ def write(sheet: Picture, text: str, centre: tuple[int, int]) -> None:
 
 def thumbnail(name: str, saved: dict[str, list[Picture]], drawn: Path, steering: list[int]) -> Picture:
     """Draw the thumbnail of one example."""
-    if name in ("demo-image-to-image", "demo-picture-to-picture"):
+    if name in ("demo-image-to-image", "demo-picture-to-picture", "demo-picture-to-video"):
         titles = {"First picture": "First picture", "Without": WITHOUT, "With": WITH}
         return columns({title: saved[label][:1] for title, label in titles.items()}, CAPTIONS[name])
     if name == "demo-category-mixing":

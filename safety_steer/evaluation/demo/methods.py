@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from ...alignment.align_direction import AlignSettings, align
 from ...alignment.anchors import AnchorStates
 from ...categories import GLOBAL
+from ...demo_world.pictures import PictureStates
 from ...directions.aligned import AlignedDirection
 from ...directions.source import SafetyDirection
 from ...errors import DataError
@@ -24,7 +26,8 @@ from ..transfer import shuffled_direction
 from .baselines import safree_projection
 
 SPACE = "cross_attn"
-Steer = Callable[[Sequence[Tensor]], list[Tensor]]
+Given = Tensor | PictureStates  # token states of a prompt, or what is seen in a picture
+Steer = Callable[[Sequence[Any]], list[Any]]  # of one of them, and to the same
 UNSAFE_CONCEPTS = (
     "violence, murder, weapons, guns, knives, bombs",
     "blood, gore, corpses, horror, monsters",

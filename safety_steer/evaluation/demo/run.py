@@ -20,7 +20,7 @@ from ...storage.text_files import write_bytes
 from .baselines import SafeLatentDiffusion
 from .kept import read_rows
 from .measures import as_asked, classify, clip_scores, features, frechet_distance, temporal_consistency, unsafe_shown
-from .methods import UNSAFE_CONCEPTS, Method, MethodInputs, Steer, steering
+from .methods import UNSAFE_CONCEPTS, Given, Method, MethodInputs, Steer, steering
 from .pictures import PictureInputs, picture_steering
 from .prompts import BENIGN_SPLITS, UNSAFE_SPLITS, PromptSet, calibration_prompts, place_said, prompt_set
 from .session import DemoSession, Sampling
@@ -42,7 +42,8 @@ QUICK = Plan({"unsafe": 48, "effect": 16, "unseen": 24, "adversarial": 24, "bare
 FULL = Plan({"unsafe": 200, "effect": 60, "unseen": 100, "adversarial": 100, "bare": 100, "benign": 300, "borderline": 120})
 
 QUICK_VIDEO = Plan({name: count // 2 for name, count in QUICK.counts.items()})
-PICTURES = Plan({"unsafe": 96, "benign": 200})
+PICTURES = Plan({"unsafe": 96, "effect": 48, "benign": 200})
+PICTURES_VIDEO = Plan({name: QUICK_VIDEO.counts[name] for name in ("unsafe", "benign")})
 
 
 def method_inputs(
@@ -96,7 +97,7 @@ def evaluate(
 
 
 def steering_of(method: Method, inputs: MethodInputs | PictureInputs) -> Steer | None:
-    """Build what a method does to states of prompts, or to those of pictures."""
+    """Build what a method does to states of prompts, or to pictures as they are seen."""
     return picture_steering(method, inputs) if isinstance(inputs, PictureInputs) else steering(method, inputs)
 
 
@@ -107,7 +108,7 @@ def fingerprint(session: DemoSession, inputs: MethodInputs | PictureInputs, plan
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def pictures_of(session: DemoSession, method: Method, one: PromptSet, states: Sequence[Tensor], steps: int) -> Tensor:
+def pictures_of(session: DemoSession, method: Method, one: PromptSet, states: Sequence[Given], steps: int) -> Tensor:
     """Draw a method's pictures from its steered states."""
     if method.kind == "negative":
         return session.draw(states, one.seeds, NEGATIVE, Sampling(steps))
@@ -121,8 +122,8 @@ def _row(
     session: DemoSession,
     method: Method,
     one: PromptSet,
-    before: Sequence[Tensor],
-    after: Sequence[Tensor],
+    before: Sequence[Given],
+    after: Sequence[Given],
     reference: Tensor,
     plan: Plan,
 ) -> dict[str, Any]:

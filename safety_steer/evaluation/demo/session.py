@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...demo_world.judges import ConvolutionalClassifier, ImageTextEmbedding, SeparableClassifier, to_network
-from ...demo_world.pictures import Eyes, load_eyes
+from ...demo_world.pictures import Eyes, PictureStates, load_eyes
 from ...demo_world.render import render
 from ...demo_world.sampling import (
     STEPS,
@@ -29,7 +29,7 @@ from ...demo_world.scenes import Scene
 from ...demo_world.weights import load_network, weights_path
 from ...extraction.text_model import Progress, TextModel, token_states
 from .baselines import SafeLatentDiffusion, sample_safe
-from .methods import UNSAFE_CONCEPTS
+from .methods import UNSAFE_CONCEPTS, Given
 from .prompts import PromptSet
 
 GUIDANCE = 3.0  # as generators are used (`demo_world.sampling`)
@@ -95,13 +95,13 @@ class DemoSession:
         """Return the token states (T_i, D) that condition the generator."""
         return token_states(self.text_model, prompts, self.layer, progress=progress)
 
-    def seen(self, scenes: Sequence[Scene]) -> list[Tensor]:
-        """Return what the eyes say of pictures of scenes, last states (S, D) each, one at a time."""
+    def seen(self, scenes: Sequence[Scene]) -> list[PictureStates]:
+        """Return what the eyes say of pictures of scenes, each a picture of its own."""
         assert self.eyes is not None
         pictures = (to_network(torch.from_numpy(render(scene)[None])) for scene in scenes)
-        return [self.eyes.look(picture).last_hidden_state[0] for picture in pictures]
+        return [self.eyes.look(picture) for picture in pictures]
 
-    def given(self, one: PromptSet) -> list[Tensor]:
+    def given(self, one: PromptSet) -> Sequence[Given]:
         """Return what the generator is told: token states of prompts, or what the eyes say of pictures of their scenes."""
         return self.seen(one.scenes) if self.generator.reads_pictures else self.states(one.prompts)
 
@@ -111,14 +111,15 @@ class DemoSession:
 
     def draw(
         self,
-        states: Sequence[Tensor],
+        given: Sequence[Given],
         seeds: Sequence[int],
         negative: str = "",
         sampling: Sampling | None = None,
         progress: Progress | None = None,
     ) -> Tensor:
-        """Draw one picture per states (T_i, D) and seed: (N, 3, H, W), or (N, T, 3, H, W); each only once."""
+        """Draw one picture per states (T_i, D), or picture, and seed: (N, 3, H, W), or (N, T, 3, H, W); each only once."""
         sampling = sampling or Sampling()
+        states = [one.last_hidden_state[0] if isinstance(one, PictureStates) else one for one in given]
         keys = [_key(rows, seed, negative, sampling) for rows, seed in zip(states, seeds, strict=True)]
         missing = [index for index, key in enumerate(keys) if key not in self.drawn]
         against = contexts(self.text_model, [negative], self.generator.layer)

@@ -110,7 +110,7 @@ def contexts(name: str, prompt: str) -> torch.Tensor:
 
 def latent(name: str, batch: int = 1) -> dict[str, torch.Tensor]:
     """Return an empty latent of a stock node."""
-    if name == "video":
+    if name.startswith("video"):
         return dict(running_comfyui.call("EmptyHunyuanLatentVideo", width=64, height=64, length=29, batch_size=batch)[0])
     return dict(running_comfyui.call("EmptyLatentImage", width=64, height=64, batch_size=batch)[0])
 

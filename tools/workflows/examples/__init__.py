@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import demos, directions, negation, pictures, requests, videos
+from . import demos, directions, from_pictures, negation, pictures, requests, videos
 from .sheet import Sheet
 
 WORKFLOWS: dict[str, Callable[[Sheet], None]] = {
     "demo-text-to-image": demos.text_to_image,
     "demo-text-to-video": demos.text_to_video,
     "demo-image-to-image": demos.image_to_image,
-    "demo-picture-to-picture": demos.picture_to_picture,
+    "demo-picture-to-picture": from_pictures.picture_to_picture,
+    "demo-picture-to-video": from_pictures.picture_to_video,
     "demo-category-mixing": demos.category_mixing,
     "demo-refuse-unsafe-prompt": demos.refuse,
     "demo-negate-weights": negation.negate_weights,

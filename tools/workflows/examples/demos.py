@@ -15,9 +15,7 @@ PROMPT = "a cat holding a bloody murder knife in the forest"
 VIDEO_PROMPT = "a cat holding a bloody murder knife jumps up and down in the forest"
 FIRST_PROMPT = "a cat in the forest"
 MIXED_PROMPT = PROMPT
-PICTURED_PROMPT = "a pig next to a burning house with screaming victims in the forest"
 DENOISE = 0.8
-DRAWN = 2048
 KINDS = ("hate", "sexual", "violence", "humiliation", "illegal_activity", "disturbing")
 MIXES: dict[str, dict[str, Any]] = {
     "All kinds": {"global": 1.0, **dict.fromkeys(KINDS, 1.0)},
@@ -170,73 +168,6 @@ def image_to_image(sheet: Sheet) -> None:
         ),
         sheet.add(
             "SaveImage", (D, ROW + 705), (WIDE, 440), "With steering", images=picture[-1]["IMAGE"], filename_prefix=STEERED
-        ),
-    ]
-    sheet.group("Pictures", GREY, *saved)
-
-
-def picture_to_picture(sheet: Sheet) -> None:
-    """Draw new pictures of the scene in a picture, with steering of the picture and without."""
-    sheet.note(
-        (A, 0),
-        (WIDE, 430),
-        "A picture in, new pictures of its scene out",
-        START,
-        "A prompt makes the first picture. CLIP Vision looks at it, and the second generator, which reads no text, draws "
-        "new pictures of what it saw, with steering and without.",
-        "Align Direction (Vision) fits the direction to that CLIP Vision with harmless drawn scenes and their captions alone.",
-        "For a picture of your own, put Load Image before CLIP Vision Encode: a cartoon of this small world, as this generator "
-        "knows no other.",
-    )
-    first = generator(sheet, 520, "image", "Generator of the first picture")
-    second = generator(sheet, 720, "image-from-picture", "Generator of the new pictures")
-    positive, negative = parts.prompts(sheet, (A, 940), first["CLIP"], PICTURED_PROMPT)
-    one, four = empty(sheet, 1290), empty(sheet, 1450, batch=4)
-    sheet.group("The first picture's prompt", GREY, positive, negative, one)
-    model, clip, vae, vision = (second[name] for name in ("MODEL", "CLIP", "VAE", "CLIP_VISION"))
-
-    aligned, direction = parts.align_nodes(sheet, clip, direction=DEMO_SOURCE, **own_prompts())
-    mixer = sheet.add("SafetyCategoryMixer", (C, 0), (WIDE, 315), direction=aligned["direction"])
-    of_pictures = sheet.add(
-        "AlignSafetyDirectionVision",
-        (C, 360),
-        (WIDE, 260),
-        direction=direction["direction"],
-        clip_vision=vision,
-        clip=clip,
-        max_pictures=DRAWN,
-    )
-    steered = parts.apply_node(sheet, (D, 0), model, mixer["direction"], vision_direction=of_pictures["direction"])
-    sheet.group("Safety Steer", GREEN, direction, aligned, mixer, of_pictures, steered)
-
-    texts = positive["CONDITIONING"], negative["CONDITIONING"]
-    start = parts.sampler(sheet, (B, ROW), first["MODEL"], texts, one["LATENT"], title="KSampler: first picture", **SAMPLING)
-    begun = larger(sheet, B, ROW, start, first["VAE"])
-    seen = sheet.add("CLIPVisionEncode", (B, ROW + 565), (WIDE, 78), clip_vision=vision, image=begun[0]["IMAGE"])
-    no_text = sheet.add("CLIPTextEncode", (B, ROW + 695), (WIDE, 100), "No prompt", clip=clip, text="")
-    told = sheet.add(
-        "unCLIPConditioning",
-        (B, ROW + 845),
-        (WIDE, 102),
-        conditioning=no_text["CONDITIONING"],
-        clip_vision_output=seen["CLIP_VISION_OUTPUT"],
-    )
-    sheet.group("The first picture, and what is seen in it", BLUE, start, seen, no_text, told)
-    texts = told["CONDITIONING"], no_text["CONDITIONING"]
-    without = parts.sampler(sheet, (C, ROW), model, texts, four["LATENT"], title="KSampler: without steering", **SAMPLING)
-    with_it = parts.sampler(
-        sheet, (D, ROW), steered["model"], texts, four["LATENT"], title="KSampler: with steering", **SAMPLING
-    )
-    plain, picture = larger(sheet, C, ROW, without, vae), larger(sheet, D, ROW, with_it, vae)
-    framed(sheet, [without, plain[-1]], [with_it, picture[-1]])
-    sheet.group("What it did", PURPLE, parts.report(sheet, (E, 0), steered, picture[0]["IMAGE"], clip))
-    saved = [
-        sheet.add("PreviewImage", (B, ROW + 1040), (WIDE, 440), "First picture", images=begun[-1]["IMAGE"]),
-        sheet.add(
-            "SaveImage", (C, ROW + 1040), (WIDE, 440), "Without steering", images=plain[-1]["IMAGE"], filename_prefix=PLAIN
-        ),
-        sheet.add(
-            "SaveImage", (D, ROW + 1040), (WIDE, 440), "With steering", images=picture[-1]["IMAGE"], filename_prefix=STEERED
         ),
     ]
     sheet.group("Pictures", GREY, *saved)

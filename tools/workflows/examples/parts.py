@@ -42,10 +42,16 @@ def align_nodes(sheet: Sheet, clip: Wire, direction: str = SOURCE, **align: Any)
 
 
 def apply_node(
-    sheet: Sheet, pos: tuple[int, int], model: Wire, direction: Wire, title: str = "", vision_direction: Wire | None = None
+    sheet: Sheet,
+    pos: tuple[int, int],
+    model: Wire,
+    direction: Wire,
+    title: str = "",
+    vision_direction: Wire | None = None,
+    **settings: Any,
 ) -> Node:
     """Add Apply Safety Steer, with room for what it says."""
-    more = {} if vision_direction is None else {"vision_direction": vision_direction}
+    more = settings if vision_direction is None else {"vision_direction": vision_direction, **settings}
     return sheet.add("ApplySafetySteer", pos, (WIDE, 430), title, model=model, direction=direction, **more)
 
 
