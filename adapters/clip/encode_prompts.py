@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
@@ -38,11 +39,11 @@ SAME_COSINE = 0.9999
 ALIKE = (("a cat", "a dog"), ("red", "blue"), ("a", "b"))
 
 
-def encoder_name(clip: CLIP | None) -> str:
+def encoder_name(clip: CLIP | None, node: str = "Align Direction") -> str:
     """Name a CLIP's encoder for people; raises EncoderError when there is none."""
     if clip is None:
         raise EncoderError(
-            "The clip input of Align Direction is empty: this checkpoint file has no text encoder. Load one with Load CLIP."
+            f"The clip input of {node} is empty: this checkpoint file has no text encoder. Load one with Load CLIP."
         )
     return type(clip.cond_stage_model).__name__.strip("_")
 
@@ -134,6 +135,12 @@ def encode_prompts(
             if progress is not None:
                 progress(done, len(prompts))
         yield {space: [texts[space] for texts in encoded] for space in text.places}
+
+
+def encode_all(text: ClipText, prompts: Sequence[str]) -> dict[str, list[Tensor]]:
+    """Return the text spaces (T_i, D) of all prompts at once, by name."""
+    batches = list(encode_prompts(text, prompts))
+    return {space: list(chain.from_iterable(batch[space] for batch in batches)) for space in batches[0]}
 
 
 def _windows(text: ClipText, prompts: Iterable[Tokens]) -> Iterator[list[Tokens]]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import comfy.utils
-from torch import Tensor
 
 from ...safety_steer.alignment.align_direction import AlignSettings, align
 from ...safety_steer.alignment.anchors import choose_anchors, choose_passages, collect, collect_passages, spans_of
@@ -21,7 +19,7 @@ from ...safety_steer.storage.prompt_files import clean_prompts
 from .. import direction_text, fit_cache
 from ..progress import moving
 from . import image_tokens
-from .encode_prompts import ClipText, encode_prompts, encoder_name, study
+from .encode_prompts import ClipText, encode_all, encode_prompts, encoder_name, study
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -46,18 +44,22 @@ def fit_direction(
     if image_tokens.takes_pictures(clip):
         parts["pictures"] = image_tokens.PROMPTS
     key = fit_cache.fit_key(direction.content_hash, encoder, parts)
-    aligned = fit_cache.find(key, encoding.places, lambda prompts: _encode_all(encoding, prompts))
+    aligned = fit_cache.find(key, encoding.places, lambda prompts: encode_all(encoding, prompts))
     origin = "read from disk"
     if aligned is None:
         aligned, origin = _fit(direction, encoding, encoder, settings, rows, passages, typed), "fitted now"
         fit_cache.store(key, aligned)
     used = f"{len(rows):,} harmless prompts" + (f" and {len(passages)} long ones" if passages else "")
     text = f"{', '.join(aligned.spaces)} of {encoder}, {origin} ({used}, {map})"
+    return aligned, "\n".join([text, *said_of_fit(aligned, encoding), *direction_text.advice(direction)])
+
+
+def said_of_fit(aligned: AlignedDirection, encoding: ClipText) -> list[str]:
+    """Say what of an encoder's text a fit does not reach, and why; nothing where it reaches all."""
     left_out = [found["left_out"] for found in aligned.report.values() if "left_out" in found]
     left_out = [f"left out: {reason}" for reason in left_out]
     left_out += [partly_reached(encoding.beside)] if encoding.beside else []
-    text = "\n".join([text, *left_out, *_untold(aligned), *direction_text.advice(direction)])
-    return aligned, text
+    return [*left_out, *_untold(aligned)]
 
 
 def _typed_prompts(text: str) -> list[str]:
@@ -70,11 +72,6 @@ def _typed_prompts(text: str) -> list[str]:
             "Keep those most like what you make."
         )
     return prompts
-
-
-def _encode_all(encoding: ClipText, prompts: Sequence[str]) -> dict[str, list[Tensor]]:
-    batches = list(encode_prompts(encoding, prompts))
-    return {space: list(chain.from_iterable(batch[space] for batch in batches)) for space in batches[0]}
 
 
 def _fit(

@@ -24,9 +24,9 @@ export const STEERING = {
   "RefuseUnsafePrompt": ["conditioning", 0],
 };
 /** Nodes that only serve steering. */
-export const SUPPLYING = ["LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer"];
+export const SUPPLYING = ["LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer", "LoadAlignedDirection"];
 /** All nodes of this pack. */
-export const OWN_NODES = ["LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer", "ApplySafetySteer", "ApplySafetySteerConditioning", "LoadDemoGenerator", "ExtractSafetyDirection", "SaveSafetyDirection", "ApplySafetySteerWanVideo", "SafetyReport", "SafetyScore", "RefuseUnsafePrompt", "NegateUnsafeWeights", "NegateUnsafeWeightsVision", "RefuseUnsafeRequests", "AlignSafetyDirectionVision", "ApplySafetySteerVisionOutput"];
+export const OWN_NODES = ["LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer", "ApplySafetySteer", "ApplySafetySteerConditioning", "LoadDemoGenerator", "ExtractSafetyDirection", "SaveSafetyDirection", "ApplySafetySteerWanVideo", "SafetyReport", "SafetyScore", "RefuseUnsafePrompt", "NegateUnsafeWeights", "NegateUnsafeWeightsVision", "RefuseUnsafeRequests", "AlignSafetyDirectionVision", "ApplySafetySteerVisionOutput", "SaveAlignedDirection", "LoadAlignedDirection"];
 /** The type of a direction that fits a CLIP. */
 export const ALIGNED = "ALIGNED_DIRECTION";
 /** The types of directions. */
