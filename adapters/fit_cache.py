@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -62,8 +63,10 @@ def store(key: str, aligned: AlignedDirection) -> None:
 
 
 def same_places(aligned: AlignedDirection, places: Mapping[str, Place]) -> bool:
-    """Say whether an encoder has all text spaces of an alignment where that found them."""
-    return all(places.get(space) == place for space, place in aligned.places.items())
+    """Say whether an encoder has all text spaces of an alignment where that found them; some say no width, which is any."""
+    return all(
+        space in places and place in (places[space], replace(places[space], width=0)) for space, place in aligned.places.items()
+    )
 
 
 def pooled_answers(states: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:

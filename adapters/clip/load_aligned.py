@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...safety_steer.directions.aligned import AlignedDirection
+from ...safety_steer.directions.text_spaces import Place
 from ...safety_steer.directions.vision_spaces import is_vision
 from ...safety_steer.errors import MismatchError
 from .. import direction_text, fit_cache, folders, trusted_keys
@@ -48,11 +50,15 @@ def _checked(name: str, aligned: AlignedDirection, encoder: str, encoding: ClipT
     """Return how alike the probe prompts are in the space where they are least; raises MismatchError for another encoder."""
     if not fit_cache.same_places(aligned, encoding.places):
         raise MismatchError(
-            f"'{name[:80]}' was aligned to '{aligned.encoder[:80]}', whose text lies in {', '.join(aligned.spaces)}, but this "
-            f"CLIP is {encoder}, whose text lies in {', '.join(encoding.places)}. Connect the CLIP it was made for, or use "
-            "Align Direction."
+            f"'{name[:80]}' was aligned to '{aligned.encoder[:80]}', whose text lies in {_listed(aligned.places)}, but this "
+            f"CLIP is {encoder}, whose text lies in {_listed(encoding.places)}. Connect the CLIP it was made for, or use Align "
+            "Direction."
         )
     answers = fit_cache.pooled_answers(encode_all(encoding, aligned.probe_prompts))
     for space in aligned.spaces:
         aligned.check_encoder(space, answers[space])
     return min(found.encoder.agreement(answers[space]) for space, found in aligned.spaces.items())
+
+
+def _listed(places: Mapping[str, Place]) -> str:
+    return ", ".join(f"{name[:40]} ({place.width or 'any'} wide)" for name, place in list(places.items())[:4])

@@ -35,7 +35,7 @@ def _of_source(direction: SafetyDirection, verdict: Verdict) -> dict[str, str]:
     made = direction.report.get(MADE)
     return {
         "model": _short(f"{direction.source.name}, layers {', '.join(map(str, direction.layers))}"),
-        "version": _short(made.get("version", UNKNOWN)) if isinstance(made, Mapping) else UNKNOWN,
+        "version": _short(made.get("version")) if isinstance(made, Mapping) else UNKNOWN,
         "pairs": pairs_of(direction, verdict) or UNKNOWN,
         "harmless prompts": prompts_hash([*direction.anchors, *direction.passages]),
     }
@@ -45,11 +45,14 @@ def _of_aligned(aligned: AlignedDirection) -> dict[str, str]:
     return {
         "model": _short(aligned.source.name),
         "encoder": _short(aligned.encoder),
-        "version": _short(aligned.settings.get("version", UNKNOWN)),
+        "version": _short(aligned.settings.get("version")),
         "direction": _short(aligned.direction_hash),
     }
 
 
 def _short(value: Any) -> str:
-    text = str(value)[:MAX_SHOWN]
+    """Return a text of a stranger's file as it can be shown; UNKNOWN for what is no text."""
+    if not isinstance(value, str):
+        return UNKNOWN
+    text = value[:MAX_SHOWN]
     return text if text.isprintable() else ascii(text)

@@ -175,6 +175,15 @@ def test_text_that_the_file_does_not_reach_is_told() -> None:
     assert "\nnot in the file, and left alone: pooled_output\n" in text
 
 
+def test_a_file_that_names_no_width_is_checked_by_behaviour_alone(error: Any) -> None:
+    aligned = align("sd15")
+    anywhere = replace(aligned, places={name: replace(place, width=0) for name, place in aligned.places.items()})
+    path = save(anywhere)
+    assert same_values(load(path, tiny.clip("sd15")), aligned)
+    with pytest.raises(error, match="gives different states"):
+        load(path, tiny.clip("sd15", seed=1))
+
+
 def test_a_direction_for_clip_vision_is_neither_saved_nor_loaded(error: Any) -> None:
     aligned = align("sd15")
     space = aligned.spaces["cross_attn"]
