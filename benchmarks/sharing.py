@@ -1,6 +1,6 @@
 """Measure shared alignments: what loading one costs beside making it, and which stored weights still count as the same encoder.
 
-    python -m benchmarks.sharing [--targets MODEL ...] [--anchors N] [-o results/sharing.json]
+    python -m benchmarks.sharing [--targets MODEL ...] [--anchors N] [--only-probes] [-o results/sharing.json]
 
 The linear weights of each target are stored in fewer bits and read back, as text encoders are shared. Then probe prompts of an
 alignment to the unchanged target are compared, and pairs of the bundled harmless stand-ins and unseen harmless prompts are
@@ -59,16 +59,26 @@ def four_bits(weight: Tensor) -> Tensor:
     return ((blocks / step).round().clamp(-8, 7) * step).reshape(weight.shape)
 
 
+def low_rank(weight: Tensor) -> Tensor:
+    """Add a random change of rank 4 and a tenth of the weights' norm, as a LoRA might."""
+    generator = torch.Generator().manual_seed(0)
+    rows, columns = (torch.randn(size, 4, generator=generator) for size in weight.shape)
+    change = rows @ columns.T
+    changed: Tensor = weight + change * (0.1 * weight.norm() / change.norm())
+    return changed
+
+
 STORED: dict[str, Callable[[Tensor], Tensor]] = {
     "as it is": lambda weight: weight,
     "bfloat16": lambda weight: weight.bfloat16().float(),
     "int8": eight_bits,
     "float8_e4m3": float_eight,
     "4 bits": four_bits,
+    "a LoRA": low_rank,
 }
 
 
-def measured(target: str, direction: SafetyDirection, anchors: int, unseen: Sequence[str]) -> dict[str, Any]:
+def measured(target: str, direction: SafetyDirection, anchors: int, unseen: Sequence[str], only_probes: bool) -> dict[str, Any]:
     """Align to a target, load that again, and read with both what differently stored targets say."""
     model = load_text_model(target, "cpu", "float32")
     layer, rows = target_layer(model, "auto"), choose_anchors(direction, anchors)
@@ -103,13 +113,14 @@ def measured(target: str, direction: SafetyDirection, anchors: int, unseen: Sequ
             for module, weight in zip(linear, kept, strict=True):
                 module.weight.copy_(change(weight))
         cosine = shared.spaces[SPACE].encoder.agreement(probes(shared))
+        found: dict[str, Any] = {"stored": name, "cosine": cosine, "loads": cosine >= MATCH_COSINE}
+        stored.append(found)
+        if only_probes:
+            continue
         own = made if name == "as it is" else aligned()
         states = [token_states(model, texts, layer) for texts in (*sides(), unseen)]
-        stored.append(
-            {"stored": name, "cosine": cosine, "loads": cosine >= MATCH_COSINE}
-            | {f"shared {key}": value for key, value in scored(shared, states).items()}
-            | {f"own {key}": value for key, value in scored(own, states).items()}
-        )
+        for whose, alignment in (("shared", shared), ("own", own)):
+            found.update({f"{whose} {key}": value for key, value in scored(alignment, states).items()})
     return {
         "target": Path(target).name,
         "anchors": len(rows),
@@ -145,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--targets", nargs="+", default=[str(packaged_model("all-MiniLM-L6-v2"))])
     parser.add_argument("--anchors", type=int, default=1024)
+    parser.add_argument("--only-probes", action="store_true", help="compare probe prompts and read nothing else")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -152,7 +164,8 @@ def main() -> None:
     unseen = direction.anchors[-UNSEEN:]
     results = []
     for target in options.targets:
-        results.append(measured(target, direction, min(options.anchors, len(direction.anchors) - UNSEEN), unseen))
+        anchors = min(options.anchors, len(direction.anchors) - UNSEEN)
+        results.append(measured(target, direction, anchors, unseen, options.only_probes))
         one = results[-1]
         print(f"{one['target']}: aligned in {one['align_seconds']:.1f} s, loaded and checked in {one['load_seconds']:.2f} s")
         print(table(list(one["stored"][0]), [list(row.values()) for row in one["stored"]]), flush=True)
