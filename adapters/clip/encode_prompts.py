@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
@@ -135,12 +134,6 @@ def encode_prompts(
             if progress is not None:
                 progress(done, len(prompts))
         yield {space: [texts[space] for texts in encoded] for space in text.places}
-
-
-def encode_all(text: ClipText, prompts: Sequence[str]) -> dict[str, list[Tensor]]:
-    """Return the text spaces (T_i, D) of all prompts at once, by name."""
-    batches = list(encode_prompts(text, prompts))
-    return {space: list(chain.from_iterable(batch[space] for batch in batches)) for space in batches[0]}
 
 
 def _windows(text: ClipText, prompts: Iterable[Tokens]) -> Iterator[list[Tokens]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import comfy.utils
+from torch import Tensor
 
 from ...safety_steer.alignment.align_direction import AlignSettings, align
 from ...safety_steer.alignment.anchors import choose_anchors, choose_passages, collect, collect_passages, spans_of
@@ -19,7 +21,7 @@ from ...safety_steer.storage.prompt_files import clean_prompts
 from .. import direction_text, fit_cache
 from ..progress import moving
 from . import image_tokens
-from .encode_prompts import ClipText, encode_all, encode_prompts, encoder_name, study
+from .encode_prompts import ClipText, encode_prompts, encoder_name, study
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -72,6 +74,12 @@ def _typed_prompts(text: str) -> list[str]:
             "Keep those most like what you make."
         )
     return prompts
+
+
+def encode_all(encoding: ClipText, prompts: Sequence[str]) -> dict[str, list[Tensor]]:
+    """Return the text spaces (T_i, D) of all prompts at once, by name."""
+    batches = list(encode_prompts(encoding, prompts))
+    return {space: list(chain.from_iterable(batch[space] for batch in batches)) for space in batches[0]}
 
 
 def _fit(

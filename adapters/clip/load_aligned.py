@@ -10,8 +10,8 @@ from ...safety_steer.directions.text_spaces import Place
 from ...safety_steer.directions.vision_spaces import is_vision
 from ...safety_steer.errors import MismatchError
 from .. import direction_text, fit_cache, folders, trusted_keys
-from .encode_prompts import ClipText, encode_all, encoder_name, study
-from .fit_direction import said_of_fit
+from .encode_prompts import ClipText, encoder_name, study
+from .fit_direction import encode_all, said_of_fit
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP

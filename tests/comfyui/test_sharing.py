@@ -90,14 +90,14 @@ def test_a_shared_alignment_steers_as_the_one_it_came_from_bit_for_bit(kind: str
 def test_loading_encodes_the_probe_prompts_only_and_keeps_no_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(align("sd15"))
     running_comfyui.forget_fits()
-    encoding, counts = running_comfyui.module("adapters.clip.encode_prompts"), []
-    original = encoding.encode_prompts
+    fitting, counts = running_comfyui.module("adapters.clip.fit_direction"), []
+    original = fitting.encode_prompts
 
     def counted(text: Any, prompts: Any, progress: Any = None) -> Any:
         counts.append(len(prompts))
         return original(text, prompts, progress)
 
-    monkeypatch.setattr(encoding, "encode_prompts", counted)
+    monkeypatch.setattr(fitting, "encode_prompts", counted)
     load(path, tiny.clip("sd15"))
     assert counts == [8]
     assert running_comfyui.fits() == []
