@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from ..safety_steer.categories import GLOBAL
+from ..safety_steer.directions.aligned import AlignedDirection
+from ..safety_steer.directions.provenance import provenance
 from ..safety_steer.directions.source import SafetyDirection
 from ..safety_steer.storage.bundled import NEWEST
+from ..safety_steer.storage.signature import Verdict
+
+HASHES = ("pairs", "harmless prompts", "direction", "content")
+SHORT = 12  # by hand; digits of a hash
 
 
 def is_older(direction: SafetyDirection) -> bool:
@@ -19,6 +25,13 @@ def described(name: str, direction: SafetyDirection) -> str:
     prompts = f"{anchors:,} harmless prompts" + (f" and {passages} long ones" if passages else "")
     text = f"{name.removesuffix('.safetensors')}: {kinds} {'category' if kinds == 1 else 'categories'}, {prompts}"
     return "\n".join([text, *advice(direction)])
+
+
+def origin(direction: SafetyDirection | AlignedDirection, verdict: Verdict) -> str:
+    """Say where a direction comes from and who signed it, with the first digits of the hashes, which `verify` has in full."""
+    known = provenance(direction, verdict)
+    hashes = ", ".join(f"{name} {known[name][:SHORT]}" for name in HASHES if name in known)
+    return f"from {known['model']}; Safety Steer version {known['version']}\n{hashes}\n{known['signature']}"
 
 
 def advice(direction: SafetyDirection) -> list[str]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,11 @@ def find(key: str, places: Mapping[str, Place], encode: EncodePrompts) -> Aligne
         except SafetySteerError as error:
             node_text.LOGGER.warning("Safety Steer makes a new fit, because a kept one cannot be used: %s", error)
             continue
-        if any(places.get(space) != place for space, place in aligned.places.items()):
+        if not same_places(aligned, places):
             continue
         prompts = aligned.probe_prompts
         if prompts not in answers:
-            answers[prompts] = {space: _pooled(states) for space, states in encode(prompts).items()}
+            answers[prompts] = pooled_answers(encode(prompts))
         if _same_encoder(aligned, answers[prompts]):
             return aligned
     return None
@@ -89,8 +90,16 @@ def _sweep(folder: Path) -> None:
                 path.unlink()
 
 
-def _pooled(states: Sequence[Tensor]) -> Tensor:
-    return torch.cat([pool(rows[None]) for rows in states]).cpu()
+def same_places(aligned: AlignedDirection, places: Mapping[str, Place]) -> bool:
+    """Say whether an encoder has all text spaces of an alignment where that found them; some say no width, which is any."""
+    return all(
+        space in places and place in (places[space], replace(places[space], width=0)) for space, place in aligned.places.items()
+    )
+
+
+def pooled_answers(states: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
+    """Return the pooled states (N, D) of N prompts' token states (T_i, D), by text space."""
+    return {space: torch.cat([pool(rows[None]) for rows in found]).cpu() for space, found in states.items()}
 
 
 def _same_encoder(aligned: AlignedDirection, answers: dict[str, Tensor]) -> bool:

@@ -12,25 +12,35 @@ from ..safety_steer.errors import DataError
 from ..safety_steer.storage import bundled
 
 DIRECTIONS, PAIRS, PATCHES, REFUSALS = "safety_directions", "safety_pairs", "safety_patches", "safety_refusals"
+ALIGNED = "safety_aligned"
 BUNDLED = (DIRECTIONS, PAIRS)
 EXTENSIONS = {
     DIRECTIONS: {".safetensors"},
     PAIRS: {".jsonl", ".csv"},
     PATCHES: {".safetensors"},
     REFUSALS: {".safetensors"},
+    ALIGNED: {".safetensors"},
 }
 NODES = {
     DIRECTIONS: "Load Safety Direction",
     PAIRS: "Extract Safety Direction",
     PATCHES: "Negate Unsafe Weights",
     REFUSALS: "Refuse Unsafe Requests",
+    ALIGNED: "Load Aligned Direction",
 }
 ADVICE = {
     REFUSALS: "None comes with Safety Steer: make one for your language model with the command safety-steer refuse train, put "
     "it in {folder}, press R in ComfyUI, and choose it in {node}."
 }
-NOUNS = {DIRECTIONS: "direction file", PAIRS: "file of pairs", PATCHES: "patch file", REFUSALS: "refusal file"}
-KINDS = {DIRECTIONS: "direction", PAIRS: "pair", PATCHES: "patch", REFUSALS: "refusal"}
+NOUNS = {
+    DIRECTIONS: "direction file",
+    PAIRS: "file of pairs",
+    PATCHES: "patch file",
+    REFUSALS: "refusal file",
+    ALIGNED: "aligned direction file",
+}
+KINDS = {DIRECTIONS: "direction", PAIRS: "pair", PATCHES: "patch", REFUSALS: "refusal", ALIGNED: "aligned direction"}
+SAVING = {DIRECTIONS: "Save Safety Direction", ALIGNED: "Save Aligned Direction"}
 DRAWN = "drawn scenes"  # listed with the folders of pictures; a name in saved workflows
 MODEL_FOLDERS = ("LLM", "text_encoders")
 # A file system takes 255, and while a file is written its name is longer.
@@ -38,8 +48,8 @@ MAX_NAME_BYTES = 200
 
 
 def register() -> None:
-    """Add `models/safety_directions` with the bundled directions, and those of pairs, patches and refusals, to the model
-    folders of ComfyUI.
+    """Add `models/safety_directions` with the bundled directions, and those of pairs, patches, refusals and aligned
+    directions, to the model folders of ComfyUI.
 
     Paths a user has set in extra_model_paths.yaml are there already and stay first.
     """
@@ -97,6 +107,16 @@ def no_refusal(name: str) -> str:
     return _absent(REFUSALS, name)
 
 
+def aligned_names() -> list[str]:
+    """List the aligned direction files in all registered folders."""
+    return list(folder_paths.get_filename_list(ALIGNED))
+
+
+def aligned_path(name: str) -> str:
+    """Return the path of a listed aligned direction file; raises DataError for any other name."""
+    return _listed(ALIGNED, name)
+
+
 def picture_folders() -> list[str]:
     """List the folders in ComfyUI's input folder, by name."""
     root = Path(folder_paths.get_input_directory())
@@ -124,8 +144,8 @@ def language_model_path(name: str) -> Path:
     return Path(folder_paths.models_dir) / name
 
 
-def new_direction_path(name: str) -> Path:
-    """Return a path in models/safety_directions under a name that no listed direction has yet.
+def new_path(kind: str, name: str) -> Path:
+    """Return a path in models/safety_directions or models/safety_aligned under a name that no listed file there has yet.
 
     Raises DataError for a name that is no file name.
     """
@@ -133,11 +153,11 @@ def new_direction_path(name: str) -> Path:
     if not re.fullmatch(r"[^\W_][\w. -]{0,79}", stem) or len(os.fsencode(stem)) > MAX_NAME_BYTES:
         raise DataError(
             f"Expected a file name of at most 80 letters, digits, spaces, dots and dashes, but got '{name[:80]}'. Change "
-            "filename on Save Safety Direction."
+            f"filename on {SAVING[kind]}."
         )
-    folder = Path(folder_paths.models_dir) / DIRECTIONS
+    folder = Path(folder_paths.models_dir) / kind
     folder.mkdir(parents=True, exist_ok=True)
-    taken = set(direction_names())  # also those of other folders, which this one would hide
+    taken = set(folder_paths.get_filename_list(kind))  # also those of other folders, which this one would hide
     path, number = folder / f"{stem}.safetensors", 2
     while path.name in taken or os.path.lexists(path):
         path, number = folder / f"{stem}-{number}.safetensors", number + 1
@@ -150,9 +170,21 @@ def fingerprint(path: str) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
+def state_of_keys() -> str:
+    """Return a text that changes when a trusted key comes, goes or is another."""
+    folder = trusted_keys_folder()
+    found = sorted(folder.glob("*.pub")) if folder.is_dir() else []
+    return "".join(f" {path.name} {fingerprint(str(path))}" for path in found)
+
+
 def fits_folder() -> Path:
     """Return the folder that keeps fits between sessions, inside ComfyUI's user folder."""
     return Path(folder_paths.get_user_directory()) / "__safety_steer" / "fits"
+
+
+def trusted_keys_folder() -> Path:
+    """Return the folder of the public keys whose signatures this user trusts, inside ComfyUI's user folder."""
+    return Path(folder_paths.get_user_directory()) / "__safety_steer" / "trusted_keys"
 
 
 def _listed(kind: str, name: str) -> str:

@@ -21,6 +21,8 @@ from .refusal.requests import RefuseUnsafeRequests
 from .safety_report import SafetyReportNode
 from .safety_score import SafetyScoreNode
 from .save_direction import SaveSafetyDirection
+from .sharing.load_aligned import LoadAlignedDirection
+from .sharing.save_aligned import SaveAlignedDirection
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadSafetyDirection,
@@ -40,4 +42,6 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     RefuseUnsafeRequests,
     AlignSafetyDirectionVision,
     ApplySafetySteerVisionOutput,
+    SaveAlignedDirection,
+    LoadAlignedDirection,
 )

@@ -46,17 +46,19 @@ class LoadSafetyDirection(io.ComfyNode):
     @classmethod
     def execute(cls, direction_name: str) -> io.NodeOutput:
         """Load the file, and say what is in it."""
-        from ..adapters import direction_text, node_text
+        from ..adapters import direction_text, node_text, trusted_keys
         from ..safety_steer.directions.source import SafetyDirection
 
-        direction = SafetyDirection.load(folders.direction_path(direction_name))
-        text = direction_text.described(direction_name, direction)
+        path, trusted = folders.direction_path(direction_name), trusted_keys.trusted_keys()
+        direction, verdict = SafetyDirection.load_signed(path, trusted)
+        trusted_keys.warn(direction_name, verdict)
+        text = f"{direction_text.described(direction_name, direction)}\n{direction_text.origin(direction, verdict)}"
         node_text.show(cls.hidden.unique_id, text)
         return io.NodeOutput(direction, ui=ui.PreviewText(text))
 
     @classmethod
     def fingerprint_inputs(cls, direction_name: str) -> str:
-        """Change when the file changes, so that ComfyUI loads it again."""
-        return (
-            folders.fingerprint(folders.direction_path(direction_name)) if direction_name in folders.direction_names() else ""
-        )
+        """Change when the file or a trusted key does, so that ComfyUI loads it again."""
+        if direction_name not in folders.direction_names():
+            return ""
+        return folders.fingerprint(folders.direction_path(direction_name)) + folders.state_of_keys()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io, ui
 
 from ..adapters import folders
-from ..safety_steer.errors import DataError
 from .inputs import CATEGORY, SafetyDirectionSocket, search_aliases
 
 if TYPE_CHECKING:
@@ -43,16 +42,8 @@ class SaveSafetyDirection(io.ComfyNode):
     @classmethod
     def execute(cls, direction: SafetyDirection, filename: str) -> io.NodeOutput:
         """Write the file and show its name."""
-        from ..adapters import node_text
+        from ..adapters import node_text, save_file
 
-        try:
-            path = folders.new_direction_path(filename)
-            direction.save(path)
-        except OSError as error:
-            raise DataError(
-                f"Could not write '{filename[:80]}' to models/{folders.DIRECTIONS}: {error.strerror or error}. Make room on "
-                "the disk, or let ComfyUI write there, and run Save Safety Direction again."
-            ) from error
-        text = f"saved as {path.name}, {path.stat().st_size / 2**20:.1f} MB"
+        text = save_file.save(direction, folders.DIRECTIONS, filename)
         node_text.show(cls.hidden.unique_id, text)
         return io.NodeOutput(ui=ui.PreviewText(text))

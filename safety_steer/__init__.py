@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .errors import SafetySteerError
+from .version import __version__
 
 if TYPE_CHECKING:
     from .alignment.align_direction import AlignSettings
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from .steering.steer_conditioning import Outcome, SteerSettings, steer_conditioning
     from .storage.bundled import bundled as bundled_file
     from .storage.prompt_files import Pair, read_pairs, read_prompts
-
-__version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",

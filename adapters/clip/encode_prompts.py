@@ -38,11 +38,11 @@ SAME_COSINE = 0.9999
 ALIKE = (("a cat", "a dog"), ("red", "blue"), ("a", "b"))
 
 
-def encoder_name(clip: CLIP | None) -> str:
+def encoder_name(clip: CLIP | None, node: str = "Align Direction") -> str:
     """Name a CLIP's encoder for people; raises EncoderError when there is none."""
     if clip is None:
         raise EncoderError(
-            "The clip input of Align Direction is empty: this checkpoint file has no text encoder. Load one with Load CLIP."
+            f"The clip input of {node} is empty: this checkpoint file has no text encoder. Load one with Load CLIP."
         )
     return type(clip.cond_stage_model).__name__.strip("_")
 

@@ -46,18 +46,22 @@ def fit_direction(
     if image_tokens.takes_pictures(clip):
         parts["pictures"] = image_tokens.PROMPTS
     key = fit_cache.fit_key(direction.content_hash, encoder, parts)
-    aligned = fit_cache.find(key, encoding.places, lambda prompts: _encode_all(encoding, prompts))
+    aligned = fit_cache.find(key, encoding.places, lambda prompts: encode_all(encoding, prompts))
     origin = "read from disk"
     if aligned is None:
         aligned, origin = _fit(direction, encoding, encoder, settings, rows, passages, typed), "fitted now"
         fit_cache.store(key, aligned)
     used = f"{len(rows):,} harmless prompts" + (f" and {len(passages)} long ones" if passages else "")
     text = f"{', '.join(aligned.spaces)} of {encoder}, {origin} ({used}, {map})"
+    return aligned, "\n".join([text, *said_of_fit(aligned, encoding), *direction_text.advice(direction)])
+
+
+def said_of_fit(aligned: AlignedDirection, encoding: ClipText) -> list[str]:
+    """Say what of an encoder's text a fit does not reach, and why; nothing where it reaches all."""
     left_out = [found["left_out"] for found in aligned.report.values() if "left_out" in found]
     left_out = [f"left out: {reason}" for reason in left_out]
     left_out += [partly_reached(encoding.beside)] if encoding.beside else []
-    text = "\n".join([text, *left_out, *_untold(aligned), *direction_text.advice(direction)])
-    return aligned, text
+    return [*left_out, *_untold(aligned)]
 
 
 def _typed_prompts(text: str) -> list[str]:
@@ -72,7 +76,8 @@ def _typed_prompts(text: str) -> list[str]:
     return prompts
 
 
-def _encode_all(encoding: ClipText, prompts: Sequence[str]) -> dict[str, list[Tensor]]:
+def encode_all(encoding: ClipText, prompts: Sequence[str]) -> dict[str, list[Tensor]]:
+    """Return the text spaces (T_i, D) of all prompts at once, by name."""
     batches = list(encode_prompts(encoding, prompts))
     return {space: list(chain.from_iterable(batch[space] for batch in batches)) for space in batches[0]}
 

@@ -26,6 +26,7 @@ from ..errors import AlignmentError
 from ..extraction.extract_direction import MIN_ANCHORS
 from ..extraction.usable_states import all_alike
 from ..steering.gate import joined_evidence, log_odds, witnesses
+from ..version import __version__
 from . import wide
 from .anchors import PROBE_COUNT, AnchorStates
 from .carry import Carried, calibrate, carry
@@ -117,7 +118,7 @@ def align(
         categories=direction.categories,
         spaces=MappingProxyType(spaces),
         probe_prompts=tuple(direction.anchors[row] for row in rows[:PROBE_COUNT]),
-        settings=asdict(settings) | {"anchors": len(rows)},
+        settings=asdict(settings) | {"anchors": len(rows), "version": __version__},
         report=report,
         places={name: place for name, place in (places or {}).items() if name in spaces},
     )

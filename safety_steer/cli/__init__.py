@@ -25,6 +25,8 @@ COMMANDS = (
     "negate",
     "safeground",
     "refuse",
+    "sign",
+    "verify",
 )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..categories import GLOBAL
 from ..errors import FileFormatError
 from ..storage import checks
+from ..storage.prompt_files import MAX_CHARACTERS
 from ..storage.stored import Stored
 from .aligned_space import AlignedSpace
 from .source import ModelIdentity, pack_text, unpack_text
@@ -23,6 +24,7 @@ from .space_file import parse_space, space_tensors, tensor_names
 from .text_spaces import Place
 
 KIND = "aligned-direction"
+MAX_PROBES = 64  # by hand; prompts, all of which are encoded when a stranger's file is loaded
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +80,11 @@ class AlignedDirection(Stored):
         expected = {f"{space}.{name}" for space in space_names for name in tensor_names(**known[space])}
         checks.check_names(tensors, expected | {"probe_prompts"})
         prompts = unpack_text(checks.take(tensors, "probe_prompts", (None,), torch.uint8))
+        if len(prompts) > MAX_PROBES or max(map(len, prompts)) > MAX_CHARACTERS:
+            raise FileFormatError(
+                f"The file holds {len(prompts):,} probe prompts of up to {max(map(len, prompts)):,} characters; at most "
+                f"{MAX_PROBES} of {MAX_CHARACTERS:,} are allowed. Align the direction again."
+            )
         sizes = {"P": len(prompts), "G": 2 * len(gate_categories(categories)) + 1}
         spaces = {space: parse_space(tensors, f"{space}.", sizes, categories, **known[space]) for space in space_names}
         strengths = checks.field(document, "strengths", dict)
@@ -95,7 +102,7 @@ class AlignedDirection(Stored):
             spaces=MappingProxyType(spaces),
             probe_prompts=prompts,
             settings=checks.field(document, "settings", dict),
-            report=checks.field(document, "report", dict),
+            report=_parse_report(checks.field(document, "report", dict)),
             strengths={name: checks.field(strengths, name, float) for name in strengths},
             places={name: Place.parse(checks.field(places, name, dict)) for name in space_names},
         )
@@ -123,6 +130,15 @@ class AlignedDirection(Stored):
         named = ((space, name, tensor) for space, value in self.spaces.items() for name, tensor in space_tensors(value).items())
         tensors = {f"{space}.{name}": tensor for space, name, tensor in named}
         return {**tensors, "probe_prompts": pack_text(self.probe_prompts)}
+
+
+def _parse_report(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Check that a report says something of each space, and why one was left out in words that can be shown."""
+    for space in document:
+        found = checks.field(document, space, dict)
+        if "left_out" in found:
+            checks.field(found, "left_out", str)
+    return dict(document)
 
 
 def gate_categories(categories: tuple[str, ...]) -> tuple[str, ...]:

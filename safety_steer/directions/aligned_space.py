@@ -94,6 +94,11 @@ class EncoderFingerprint:
                 "conditioning. If that is the one, the prompt repeats the same few words too often: leave some of them out."
             )
 
+    def agreement(self, probes: Tensor) -> float:
+        """Return the cosine of the standardised pooled probe prompts (P, D) and those of the alignment, for the least alike."""
+        found, expected = ((rows.double() - self.mean) / self.scale for rows in (probes, self.probes))
+        return float(torch.nn.functional.cosine_similarity(found, expected, dim=-1).min())
+
     def check_probes(self, encoder: str, probes: Tensor) -> None:
         """Raise MismatchError when an encoder's pooled probe prompts (P, D) are not those of the alignment to `encoder`."""
         if probes.shape != self.probes.shape:
@@ -101,8 +106,7 @@ class EncoderFingerprint:
                 f"This direction was aligned to '{encoder}' (width {self.probes.shape[-1]}), but this encoder has "
                 f"width {probes.shape[-1]}. Align the direction to this encoder."
             )
-        found, expected = ((rows.double() - self.mean) / self.scale for rows in (probes, self.probes))
-        cosine = float(torch.nn.functional.cosine_similarity(found, expected, dim=-1).min())
+        cosine = self.agreement(probes)
         if not cosine >= MATCH_COSINE:
             raise MismatchError(
                 f"This direction was aligned to '{encoder}', and this encoder gives different states for the probe "

@@ -12,7 +12,10 @@ from .source import SafetyDirection
 
 def load_any(path: str | os.PathLike[str]) -> SafetyDirection | AlignedDirection:
     """Load a file of either kind; raises FileFormatError when it is neither."""
-    document, tensors = container.read(path)
-    if document.get("kind") == ALIGNED:
-        return AlignedDirection.parse(document, tensors)
-    return SafetyDirection.parse(document, tensors)
+    return parse_any(container.read_contents(path))
+
+
+def parse_any(contents: container.Contents) -> SafetyDirection | AlignedDirection:
+    """Build a direction of either kind from what a file holds; raises FileFormatError when it is neither."""
+    kind = AlignedDirection if contents.document.get("kind") == ALIGNED else SafetyDirection
+    return kind.parse(contents.document, contents.tensors)

@@ -13,7 +13,8 @@ from ..directions.gate_examples import GateExamples, gate_examples, split_by_len
 from ..directions.source import ModelIdentity, SafetyDirection, rounded
 from ..errors import DataError
 from ..statistics import auroc, mean_pairwise_cosine
-from ..storage.prompt_files import Pair, category_rows
+from ..storage.prompt_files import Pair, category_rows, pairs_hash
+from ..version import __version__
 from .estimators import ESTIMATORS, Estimate, logistic_probe, within_class
 from .text_model import Progress, TextModel, pooled_activations
 from .usable_states import all_alike, check_differing, check_finite
@@ -163,6 +164,7 @@ def fit_direction(
     safe, unsafe, benign = ((states.double() - mean) / scale for states in activations)
     estimates = [ESTIMATORS[estimator](safe[index], unsafe[index]) for index in rows.values()]
     probes = [logistic_probe(unsafe[index], safe) for index in rows.values()]
+    made = {"version": __version__, "pairs": pairs_hash(pairs)}
     return SafetyDirection(
         source=source,
         layers=layers,
@@ -180,7 +182,7 @@ def fit_direction(
         spread=covariance_factor(within_class(safe, unsafe), SPREAD_RANK).half(),
         anchors=tuple(anchors),
         anchor_activations=rounded(benign),
-        report={**report, "pairs": {name: len(index) for name, index in rows.items()}},
+        report={**report, "pairs": {name: len(index) for name, index in rows.items()}, "made": made},
         examples=_rounded_examples(gate_examples(unsafe, pairs, anchors, passages)),
     )
 

@@ -12,6 +12,7 @@ import json
 import os
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,20 @@ DTYPES = {"F64", "F32", "F16", "BF16", "F8_E4M3", "U8", "I64"}
 METADATA_KEY = "safety_steer"
 
 
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a file holds: the document, the tensors, and what else is in its header by name, which nobody has checked."""
+
+    document: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    beside: Mapping[str, str]
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the document and the tensors, as it stands in the file; `read_contents` has compared it."""
+        return str(self.document["content_hash"])
+
+
 def content_hash(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """Compute the SHA-256 of a document and its tensors, independent of their order in a file.
 
@@ -50,16 +65,21 @@ def content_hash(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     return digest.hexdigest()
 
 
-def write(path: str | os.PathLike[str], document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def write(
+    path: str | os.PathLike[str],
+    document: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    beside: Mapping[str, str] | None = None,
+) -> None:
     """Write a document and its tensors to `path` in one step; an interrupted write leaves nothing behind.
 
-    Raises FileFormatError like `check_target`.
+    `beside` are further texts for the header, which no content hash covers. Raises FileFormatError like `check_target`.
     """
     target = check_target(path)
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    signed = {**document, "content_hash": content_hash(document, stored)}
-    text = json.dumps(signed, sort_keys=True, ensure_ascii=True, allow_nan=False)
-    write_bytes(target, save_safetensors(stored, {METADATA_KEY: text}))
+    hashed = {**document, "content_hash": content_hash(document, stored)}
+    text = json.dumps(hashed, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    write_bytes(target, save_safetensors(stored, {**(beside or {}), METADATA_KEY: text}))
 
 
 def check_target(path: str | os.PathLike[str]) -> Path:
@@ -78,7 +98,13 @@ def check_target(path: str | os.PathLike[str]) -> Path:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read a document and its tensors from `path`.
+    """Read a document and its tensors from `path`; raises FileFormatError like `read_contents`."""
+    contents = read_contents(path)
+    return dict(contents.document), dict(contents.tensors)
+
+
+def read_contents(path: str | os.PathLike[str]) -> Contents:
+    """Read all that a file holds, once.
 
     Raises FileFormatError when the file is missing, truncated, oversized, not safetensors, of an unknown dtype,
     holds NaN or Inf, was not written by Safety Steer, or its content hash does not match.
@@ -90,7 +116,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor
         tensors = load_safetensors(data)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise FileFormatError(f"'{source.name}' is not a valid safetensors file: {error}. Get it again.") from error
-    document = _document(source, data)
+    document, beside = _texts(source, data)
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor.half() if tensor.itemsize == 1 else tensor).all()):
             raise FileFormatError(f"'{source.name}' holds NaN or Inf in tensor '{name}'. Make or get the file again.")
@@ -103,7 +129,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor
             f"'{source.name}' is damaged: its content hash should be {str(expected)[:16]}... but is {actual[:16]}... "
             "Get the file again."
         )
-    return document, tensors
+    return Contents(document, tensors, beside)
 
 
 def _read_bytes(source: Path) -> bytes:
@@ -168,7 +194,8 @@ def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_DIMENSION
 
 
-def _document(source: Path, data: bytes) -> dict[str, Any]:
+def _texts(source: Path, data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the document, and the other texts of the header, which safetensors has found to be texts."""
     metadata = _header(data).get("__metadata__")
     text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
@@ -182,4 +209,4 @@ def _document(source: Path, data: bytes) -> dict[str, Any]:
         raise FileFormatError(f"'{source.name}' has unreadable metadata. Get the file again.") from error
     if not isinstance(document, dict):
         raise FileFormatError(f"'{source.name}' has metadata of the wrong kind. Get the file again.")
-    return document
+    return document, {name: other for name, other in metadata.items() if name != METADATA_KEY}

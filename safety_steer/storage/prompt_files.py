@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -78,6 +80,17 @@ def clean_prompts(lines: Iterable[str], origin: str) -> list[str]:
             f"at most {MAX_PROMPTS:,} of {MAX_CHARACTERS:,} are allowed."
         )
     return prompts
+
+
+def pairs_hash(pairs: Iterable[Pair]) -> str:
+    """Return the SHA-256 of pairs in their order, whatever kind of file they came in: 64 hexadecimal digits."""
+    rows = [[pair.safe, pair.unsafe, pair.category, pair.source] for pair in pairs]
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=True).encode()).hexdigest()
+
+
+def prompts_hash(prompts: Iterable[str]) -> str:
+    """Return the SHA-256 of prompts in their order, one a line: 64 hexadecimal digits."""
+    return hashlib.sha256("\n".join(prompts).encode()).hexdigest()
 
 
 def category_rows(pairs: Sequence[Pair]) -> dict[str, list[int]]:

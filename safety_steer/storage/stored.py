@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from . import container
+from .signature import Verdict, judge
 
 Value = TypeVar("Value", bound="Stored")
 
@@ -47,3 +48,9 @@ class Stored(ABC):
         shape, or a zero vector.
         """
         return cls.parse(*container.read(path))
+
+    @classmethod
+    def load_signed(cls: type[Value], path: str | os.PathLike[str], trusted: Mapping[str, str]) -> tuple[Value, Verdict]:
+        """Read and check a file as `load` does, and say what its signature is worth; `trusted` is that of `judge`."""
+        contents = container.read_contents(path)
+        return cls.parse(contents.document, contents.tensors), judge(contents, trusted)

@@ -30,15 +30,15 @@ def read_text(path: str | os.PathLike[str], limit: int | None = None, *, as_is: 
         raise DataError(f"'{source.name}' is not UTF-8 text. Save it as UTF-8.") from error
 
 
-def write_bytes(target: Path, data: bytes) -> None:
-    """Write `data` to a temporary name beside `target`, flush it to disk and move it into place."""
+def write_bytes(target: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write `data` to a temporary name beside `target`, flush it to disk and move it into place; `mode` is who may read."""
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, mode)
         os.replace(temporary, target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

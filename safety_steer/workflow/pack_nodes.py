@@ -19,6 +19,7 @@ DIRECTION, ALIGNED, REPORT = "SAFETY_DIRECTION", "ALIGNED_DIRECTION", "SAFETY_RE
 LOAD, ALIGN, APPLY = "LoadSafetyDirection", "AlignSafetyDirection", "ApplySafetySteer"
 MIXER, ON_CONDITIONING, ON_WAN_WRAPPER = "SafetyCategoryMixer", "ApplySafetySteerConditioning", "ApplySafetySteerWanVideo"
 REPORTING, SCORING, REFUSING = "SafetyReport", "SafetyScore", "RefuseUnsafePrompt"
+LOAD_ALIGNED = "LoadAlignedDirection"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ STEERING = {
     REFUSING: PassThrough("conditioning"),
 }
 """Nodes that are taken out. The wire that passed through is reconnected around them; what else they gave is given no more."""
-SUPPLYING = (LOAD, ALIGN, MIXER)
+SUPPLYING = (LOAD, ALIGN, MIXER, LOAD_ALIGNED)
 """Nodes that only serve steering."""
 SIZES = {LOAD: (385, 130), ALIGN: (385, 260), MIXER: (320, 345), APPLY: (420, 410)}
 """The nodes that are put into workflows, and the size each needs on the canvas."""

@@ -335,11 +335,11 @@ def shown_by_load(name: str) -> str:
 
 def test_loading_says_what_is_in_the_file(saved: Path) -> None:
     text = "tiny: 2 categories, 128 harmless prompts"
-    assert shown_by_load(saved.name) == text
+    assert shown_by_load(saved.name).startswith(f"{text}\nfrom ")
     with_passages().save(saved)
-    assert shown_by_load(saved.name) == f"{text} and 40 long ones"
+    assert shown_by_load(saved.name).startswith(f"{text} and 40 long ones\nfrom ")
     older().save(saved)
-    assert shown_by_load(saved.name) == f"{text}\n{ADVICE}"
+    assert shown_by_load(saved.name).startswith(f"{text}\n{ADVICE}\nfrom ")
 
 
 @pytest.mark.parametrize("name", ["smollm2-135m-instruct", "all-minilm-l6-v2"])

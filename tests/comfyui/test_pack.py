@@ -23,6 +23,7 @@ LIGHT = {
     "nodes",
     "nodes.negation",
     "nodes.refusal",
+    "nodes.sharing",
     "safety_steer",
     "safety_steer.choices",
     "safety_steer.demo_world",
@@ -30,6 +31,7 @@ LIGHT = {
     "safety_steer.negation",
     "safety_steer.storage",
     "safety_steer.storage.bundled",
+    "safety_steer.version",
 }
 NODES = list(json.loads(public_schema.LOCK.read_text(encoding="utf-8")))
 

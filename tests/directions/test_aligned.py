@@ -17,6 +17,7 @@ from safety_steer.directions.aligned import AlignedDirection, gate_categories
 from safety_steer.directions.aligned_space import ImageRowReading
 from safety_steer.directions.harm_net import HarmNet
 from safety_steer.directions.pooling import pool, token_mask
+from safety_steer.directions.source import pack_text
 from safety_steer.directions.space_file import space_tensors, tensor_names
 from safety_steer.directions.tensor_fields import axes_of
 from safety_steer.errors import FileFormatError, MismatchError, SafetySteerError
@@ -202,6 +203,28 @@ def test_strengths_must_be_numbers(path: Path, strengths: dict[str, Any]) -> Non
 def test_a_strength_for_a_category_the_file_does_not_have_is_refused(path: Path) -> None:
     builders.rewritten(path, document=lambda found: found.update(strengths={"global": 1.0, "fires": 1.0}))
     with pytest.raises(FileFormatError, match="fires"):
+        AlignedDirection.load(path)
+
+
+@pytest.mark.parametrize(
+    ("report", "message"),
+    [
+        ({"cross_attn": 7}, "'cross_attn' should be a dict"),
+        ({"cross_attn": [["left_out"]]}, "'cross_attn' should be a dict"),
+        ({"cross_attn": {"left_out": {}}}, "'left_out' should be a str"),
+        ({"cross_attn": {"left_out": "two\nlines"}}, "'left_out' is longer than .* or not printable"),
+    ],
+)
+def test_a_report_that_nodes_could_not_show_is_refused(path: Path, report: Any, message: str) -> None:
+    builders.rewritten(path, document=lambda found: found.update(report=report))
+    with pytest.raises(FileFormatError, match=message):
+        AlignedDirection.load(path)
+
+
+@pytest.mark.parametrize("prompts", [["a kite"] * 65, ["a kite", "x" * 20_001]], ids=["many", "long"])
+def test_probe_prompts_that_would_take_long_to_encode_are_refused(path: Path, prompts: list[str]) -> None:
+    builders.rewritten(path, tensors=lambda held: held.update(probe_prompts=pack_text(tuple(prompts))))
+    with pytest.raises(FileFormatError, match="at most 64 of 20,000 are allowed"):
         AlignedDirection.load(path)
 
 

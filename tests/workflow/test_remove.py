@@ -119,6 +119,14 @@ def test_a_direction_that_is_saved_stays() -> None:
     assert json.dumps(removal.data) == json.dumps(data)
 
 
+def test_a_direction_that_comes_fitted_goes_with_what_it_steered_and_counts_as_steering() -> None:
+    data = by_hand.shared_alignment()
+    assert json.dumps(add(data).data["nodes"]) == json.dumps(data["nodes"])
+    after = Wiring(without_steering(data))
+    assert sorted(path for path, _ in after.nodes()) == ["1", "2", "3"]
+    assert after.source("3", "model") == ("1", 0)
+
+
 def test_sockets_of_a_subgraph_that_only_fed_steering_go_and_later_ones_keep_their_wires() -> None:
     after = without_steering(by_hand.fed_into_a_subgraph())
     assert [one["name"] for one in after["definitions"]["subgraphs"][0]["inputs"]] == ["model", "clip"]

@@ -26,9 +26,9 @@ export const STEERING = {
 /** The property by which a steering node knows inputs that no wire was drawn into before: their nodes and slots. */
 export const DRAWN = "safety_steer_drawn";
 /** Nodes that only serve steering. */
-export const SUPPLYING = ["LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer"];
+export const SUPPLYING = ["LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer", "LoadAlignedDirection"];
 /** All nodes of this pack. */
-export const OWN_NODES = ["LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer", "ApplySafetySteer", "ApplySafetySteerConditioning", "LoadDemoGenerator", "ExtractSafetyDirection", "SaveSafetyDirection", "ApplySafetySteerWanVideo", "SafetyReport", "SafetyScore", "RefuseUnsafePrompt", "NegateUnsafeWeights", "NegateUnsafeWeightsVision", "RefuseUnsafeRequests", "AlignSafetyDirectionVision", "ApplySafetySteerVisionOutput"];
+export const OWN_NODES = ["LoadSafetyDirection", "AlignSafetyDirection", "SafetyCategoryMixer", "ApplySafetySteer", "ApplySafetySteerConditioning", "LoadDemoGenerator", "ExtractSafetyDirection", "SaveSafetyDirection", "ApplySafetySteerWanVideo", "SafetyReport", "SafetyScore", "RefuseUnsafePrompt", "NegateUnsafeWeights", "NegateUnsafeWeightsVision", "RefuseUnsafeRequests", "AlignSafetyDirectionVision", "ApplySafetySteerVisionOutput", "SaveAlignedDirection", "LoadAlignedDirection"];
 /** The type of a direction that fits a CLIP. */
 export const ALIGNED = "ALIGNED_DIRECTION";
 /** The types of directions. */

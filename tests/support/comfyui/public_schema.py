@@ -24,6 +24,7 @@ FILES = {
     ("NegateUnsafeWeights", "source"),
     ("NegateUnsafeWeightsVision", "source"),
     ("RefuseUnsafeRequests", "refusal_name"),
+    ("LoadAlignedDirection", "aligned_name"),
     ("AlignSafetyDirectionVision", "pictures"),
 }
 Node = dict[str, Any]

@@ -80,6 +80,17 @@ def saved_direction() -> Json:
     )
 
 
+def shared_alignment() -> Json:
+    """A direction that comes fitted from a file."""
+    return workflow(
+        loader(),
+        text(2, "1.1"),
+        node(21, "LoadAlignedDirection", "clip:CLIP<1.1", "direction:ALIGNED_DIRECTION"),
+        node(24, "ApplySafetySteer", "model:MODEL<1.0 direction:ALIGNED_DIRECTION<21.0", "model:MODEL"),
+        sampler(3, "24.0", "2.0"),
+    )
+
+
 def fed_into_a_subgraph() -> Json:
     """Steering in a subgraph whose direction and strength come in from outside."""
     apply = node(
@@ -114,6 +125,7 @@ def by_hand() -> dict[str, Json]:
         "reports and scores": with_reports(),
         "a prompt that is refused": refusing(),
         "a direction that is saved": saved_direction(),
+        "a direction that comes fitted": shared_alignment(),
         "steering fed into a subgraph": fed_into_a_subgraph(),
         "steering in a subgraph with more": steering_in_a_subgraph_with_more(),
     }
