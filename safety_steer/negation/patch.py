@@ -198,7 +198,7 @@ def unpack_places(packed: Tensor, size: int) -> Tensor:
     for part in packed.split(READ_AT_ONCE):
         ends_at = part.to(torch.int64).cumsum(0) + reached
         found.append(ends_at[part != SKIP])
-        reached = int(ends_at[-1])
+        reached = int(ends_at[-1]) if len(part) else reached
     places = torch.cat(found) if found else torch.zeros(0, dtype=torch.int64)
     ends = len(packed) == 0 or int(packed[-1]) != SKIP
     if not ends or (len(places) and (int(places[0]) < 0 or int(places[-1]) >= size or bool((places.diff() <= 0).any()))):
