@@ -12,6 +12,7 @@ import torch
 from safety_steer.directions.aligned_space import ImageRowReading
 from safety_steer.directions.harm_net import HarmNet
 from safety_steer.directions.quantiles import LEVELS
+from safety_steer.directions.tensor_fields import axes_of
 from safety_steer.negation.patch import LayerPatch, WeightPatch
 
 WIDTH = 4  # of the tests' small aligned direction
@@ -38,5 +39,7 @@ def small(kind: str) -> Any:
 
 def _net() -> HarmNet:
     """Return networks of two hidden units, calibrated as a file has to have them."""
-    shapes = ((2, WIDTH), (2,), (2,), (2, WIDTH), (2, WIDTH), (2,), (2,), (4,))
-    return HarmNet(*(torch.ones(shape) for shape in shapes), torch.tensor(LEVELS), torch.tensor(LEVELS))
+    sizes = {"H": 2, "D": WIDTH}
+    shapes = {name: [sizes.get(str(axis), axis) for axis in axes] for name, axes in axes_of(HarmNet).items()}
+    made: dict[str, Any] = {name: torch.ones(shape) for name, shape in shapes.items()}
+    return HarmNet(**{**made, "ordinary": torch.tensor(LEVELS), "hard": torch.tensor(LEVELS)})
