@@ -40,6 +40,8 @@ def small(kind: str) -> Any:
 def _net() -> HarmNet:
     """Return networks of two hidden units, calibrated as a file has to have them."""
     sizes = {"H": 2, "D": WIDTH}
-    shapes = {name: [sizes[axis] if isinstance(axis, str) else axis for axis in axes] for name, axes in axes_of(HarmNet).items()}
+    shapes = {
+        name: [sizes[axis] if isinstance(axis, str) else axis for axis in axes] for name, axes in axes_of(HarmNet).items()
+    }
     made: dict[str, Any] = {name: torch.ones(shape) for name, shape in shapes.items()}
     return HarmNet(**{**made, "ordinary": torch.tensor(LEVELS), "hard": torch.tensor(LEVELS)})
