@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import hostile
 
-from safety_steer.errors import DataError
+from safety_steer.errors import SafetySteerError
 from safety_steer.workflow import add
 
 TESTS = Path(__file__).parents[1]
@@ -21,11 +21,11 @@ import sys
 sys.path[:0] = sys.argv[1:3]
 from pathlib import Path
 from support import hostile
-from safety_steer.errors import DataError
+from safety_steer.errors import SafetySteerError
 for name, _, read, said in hostile.CASES:
     try:
         read(Path(sys.argv[3]) / name)
-    except DataError as error:
+    except SafetySteerError as error:
         assert said in str(error), str(error)
     else:
         sys.exit(f"{name} was read")
@@ -40,7 +40,7 @@ def test_a_small_file_that_stands_for_much_is_refused_soon(
 ) -> None:
     path = hostile.written(tmp_path / name, make())
     started = time.process_time()
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(SafetySteerError, match=said):
         read(path)
     assert time.process_time() - started < SECONDS
 

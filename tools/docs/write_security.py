@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,12 +53,17 @@ def fuzz_table(found: dict[str, Any], reached: dict[str, Any]) -> str:
 
 def load_text(found: dict[str, Any]) -> str:
     """Say what the run of many workflows came to."""
+    held = found["mib_after_each"]
+    early, late = median(held[20:60]), median(held[-40:])
+    kinds = len(found["workflows"]) - found["that_draw_alike"]
     wrong = [len(found[key]) for key in ("with_other_pictures", "with_other_reports", "with_reports_on_other_nodes")]
     return (
         f"{found['runs']} runs in turns of {len(found['workflows'])} workflows in one ComfyUI {found['comfyui']} "
         f"({found['machine']}): {wrong[0]} with another picture than the workflow has alone, {wrong[1]} with another report, "
         f"{wrong[2]} with a report on another node. The server held {found['mib_when_warm']:,.0f} MiB when each workflow had "
-        f"run twice, and at most {found['most_mib_after']:,.0f} MiB after that ({found['grew_by']:+.1%})."
+        f"run twice, and at most {found['most_mib_after']:,.0f} MiB after that ({found['grew_by']:+.1%}); the median of forty "
+        f"runs went from {early:,.0f} to {late:,.0f} MiB ({late / early - 1:+.1%}). Of one seed the workflows draw {kinds} "
+        "different pictures: where two draw the same one, only their reports could tell whose direction it was."
     )
 
 
