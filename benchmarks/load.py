@@ -55,15 +55,15 @@ class Case:
     direction: str
     changes: dict[str, dict[str, Any]]
 
-    def graph(self, seed: int) -> dict[str, Any]:
-        """Return the graph to queue."""
+    def graph(self, seed: int, run: int) -> dict[str, Any]:
+        """Return the graph to queue. ComfyUI executes its nodes anew for every number of a run, which none of them takes."""
         [path] = [path for path in EXAMPLES if path.stem == self.example]
         graph: dict[str, Any] = graph_of(path)
         changes = {**self.changes, "LoadSafetyDirection": {"direction_name": self.direction}}
         for node in graph.values():
             node["inputs"].update(changes.get(node["class_type"], {}))
-            if node["class_type"] == "KSampler":
-                node["inputs"]["seed"] = 1000 + seed
+            node["inputs"].update({"run": run} if node["class_type"] in (*TELLING, "KSampler", "SaveImage") else {})
+            node["inputs"].update({"seed": 1000 + seed} if node["class_type"] == "KSampler" else {})
         return graph
 
 
@@ -127,8 +127,6 @@ def shown(comfy: ComfyProcess, graph: dict[str, Any]) -> tuple[Shown, list[str]]
         for one in ran.history["outputs"][number]["images"]
     ]
     pictures = tuple(hashlib.sha256(Image.open(path).convert("RGB").tobytes()).hexdigest()[:16] for path in files)
-    for path in files:
-        path.unlink()
     wrong = [number for number in ran.texts if graph.get(number, {}).get("class_type") not in TELLING]
     return Shown(pictures, tuple(ran.texts.get(number, "") for number in sorted(of_type(graph, APPLY)))), wrong
 
@@ -136,7 +134,8 @@ def shown(comfy: ComfyProcess, graph: dict[str, Any]) -> tuple[Shown, list[str]]
 def expected(made: Sequence[Case]) -> dict[tuple[int, int], Shown]:
     """Draw every workflow with every seed, one workflow after the other."""
     with server() as comfy:
-        return {(place, seed): shown(comfy, case.graph(seed))[0] for place, case in enumerate(made) for seed in range(SEEDS)}
+        asked = [(place, seed) for place in range(len(made)) for seed in range(SEEDS)]
+        return {(place, seed): shown(comfy, made[place].graph(seed, run))[0] for run, (place, seed) in enumerate(asked)}
 
 
 def load(made: Sequence[Case], right: dict[tuple[int, int], Shown], runs: int) -> dict[str, Any]:
@@ -145,11 +144,13 @@ def load(made: Sequence[Case], right: dict[tuple[int, int], Shown], runs: int) -
     with server() as comfy:
         for number in range(runs):
             place, seed = number * STEP % len(made), number // len(made) % SEEDS
-            found, wrong = shown(comfy, made[place].graph(seed))
+            found, wrong = shown(comfy, made[place].graph(seed, number))
             other_pictures += [number] if found.pictures != right[place, seed].pictures else []
             other_reports += [number] if found.reports != right[place, seed].reports else []
             misplaced += [[number, *wrong]] if wrong else []
             held.append(round(comfy_queue.resident_bytes(comfy) / 2**20, 1))
+            if number % len(made) == len(made) - 1:
+                print(f"{number + 1} runs, {held[-1]} MiB", file=sys.stderr, flush=True)
     warm = held[WARM_ROUNDS * len(made) :]
     return {
         "runs": runs,

@@ -22,6 +22,7 @@ from ..storage.stored import Stored
 from .gate_examples import GateExamples
 
 KIND = "safety-direction"
+MAX_TEXT_BYTES, MAX_LINES = 32 * 2**20, 200_000  # by hand
 
 
 @dataclass(frozen=True)
@@ -230,8 +231,14 @@ def pack_text(lines: tuple[str, ...]) -> Tensor:
 
 
 def unpack_text(packed: Tensor) -> tuple[str, ...]:
-    """Return the lines `pack_text` packed; raises FileFormatError when they are not UTF-8."""
+    """Return the lines `pack_text` packed; raises FileFormatError when they are not UTF-8, or absurdly many or long."""
+    data = packed.numpy().tobytes() if len(packed) <= MAX_TEXT_BYTES else b""
+    if len(packed) > MAX_TEXT_BYTES or data.count(b"\n") >= MAX_LINES:
+        raise FileFormatError(
+            f"The prompts in it are more than {MAX_LINES:,}, or take more than {MAX_TEXT_BYTES:,} bytes. Make or get the file "
+            "again."
+        )
     try:
-        return tuple(packed.numpy().tobytes().decode().split("\n"))
+        return tuple(data.decode().split("\n"))
     except UnicodeDecodeError as error:
         raise FileFormatError("The prompts in it are not UTF-8 text. Make or get the file again.") from error

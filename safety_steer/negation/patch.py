@@ -26,6 +26,8 @@ SIGNS = 256  # by hand; of a layer's weights, spread evenly
 SAME_SIGNS = 0.9  # by hand; of another model's weights half agree, give or take 0.03
 MAX_LAYERS = 4000  # by hand; what a file may hold
 MAX_NAME = 256  # by hand
+MAX_PLACES = 2**25  # by hand; 256 MB, and in T5-XXL every 140th weight
+READ_AT_ONCE = 2**20  # by hand; bytes
 SKIP = 255  # in packed places: go on this far, nothing is here
 Weights = Callable[[str], Tensor]
 
@@ -92,6 +94,9 @@ class WeightPatch:
             raise FileFormatError(f"Expected 1 to {MAX_LAYERS:,} layers with names of their own, but got {len(names):,}.")
         wanted = {f"{part}_{number}" for number in range(len(names)) for part in ("places", "signs")}
         checks.check_names(tensors, wanted)
+        packed = [tensor for name, tensor in tensors.items() if name.startswith("places_")]
+        if sum(int((part != SKIP).sum()) for tensor in packed for part in tensor.reshape(-1).split(READ_AT_ONCE)) > MAX_PLACES:
+            raise FileFormatError(f"A patch turns at most {MAX_PLACES:,} weights, and this one more. Make it with a lower tau.")
         layers = {
             name: _parse_layer(entry, number, tensors) for number, (name, entry) in enumerate(zip(names, named, strict=True))
         }
@@ -189,8 +194,12 @@ def pack_places(places: Tensor) -> Tensor:
 
 def unpack_places(packed: Tensor, size: int) -> Tensor:
     """Read what `pack_places` wrote; raises FileFormatError for places that do not ascend or lie beyond `size`."""
-    steps = packed.to(torch.int64)
-    places = steps.cumsum(0)[packed != SKIP] - 1
+    found, reached = [], -1
+    for part in packed.split(READ_AT_ONCE):
+        ends_at = part.to(torch.int64).cumsum(0) + reached
+        found.append(ends_at[part != SKIP])
+        reached = int(ends_at[-1]) if len(part) else reached
+    places = torch.cat(found) if found else torch.zeros(0, dtype=torch.int64)
     ends = len(packed) == 0 or int(packed[-1]) != SKIP
     if not ends or (len(places) and (int(places[0]) < 0 or int(places[-1]) >= size or bool((places.diff() <= 0).any()))):
         raise FileFormatError(f"The places in a layer of {size:,} weights are impossible. Make or get the file again.")

@@ -16,8 +16,8 @@ MAX_PIXELS = 2**25  # by hand: 8,192 x 4,096; Pillow holds 4 bytes for each, and
 
 
 @contextmanager
-def opened(path: Path, trouble: str, remedy: str, most: int = MAX_PIXELS) -> Iterator[Image]:
-    """Open a picture of at most so many pixels; whoever reads it on does so within.
+def opened(path: Path, trouble: str, remedy: str, most: int | None = None) -> Iterator[Image]:
+    """Open a picture of at most so many pixels, MAX_PIXELS if not said; whoever reads it on does so within.
 
     Raises DataError for what is no picture or is damaged, also where only its pixels show it, with what is the `trouble` and
     the `remedy`; for one that is too large, and where Pillow is missing.
@@ -36,7 +36,7 @@ def opened(path: Path, trouble: str, remedy: str, most: int = MAX_PIXELS) -> Ite
         raise DataError(f"{trouble}: {error or type(error).__name__}. {remedy}") from error
 
 
-def check_size(path: Path, image: Any, most: int = MAX_PIXELS) -> None:
+def check_size(path: Path, image: Any, most: int | None = None) -> None:
     """Raise DataError for a picture, or the frame it is at, of more pixels than are read."""
-    if image.width * image.height > most:
+    if image.width * image.height > (MAX_PIXELS if most is None else most):
         raise DataError(f"'{path.name}' has {image.width} x {image.height} pixels. Make it smaller.")

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
-from .image_files import MAX_PIXELS, opened
+from .image_files import MAX_PIXELS as MAX_PIXELS
+from .image_files import opened
 from .json_values import is_text, parse_json
 from .text_files import read_text
 

@@ -71,7 +71,9 @@ def read_prompts(path: str | os.PathLike[str]) -> list[str]:
 
 def clean_prompts(lines: Iterable[str], origin: str) -> list[str]:
     """Strip lines, drop blank ones and repeats; raises DataError when nothing is left or it is absurdly much."""
-    prompts = list(dict.fromkeys(" ".join(line.split()) for line in lines if line.strip()))
+    # A line far too long is refused below, and cutting it into words would take eight times its memory.
+    tidy = (line if len(line) > 4 * MAX_CHARACTERS else " ".join(line.split()) for line in lines if line.strip())
+    prompts = list(dict.fromkeys(tidy))
     if not prompts:
         raise DataError(f"{origin} holds no prompts. Write one prompt a line.")
     if len(prompts) > MAX_PROMPTS or max(map(len, prompts)) > MAX_CHARACTERS:

@@ -20,14 +20,22 @@ def read_text(path: str | os.PathLike[str], limit: int | None = None, *, as_is: 
     source, limit = Path(path), limit or MAX_BYTES
     if not source.is_file():
         raise DataError(f"There is no file '{source}'. Check the name and the folder.")
-    if source.stat().st_size > limit:
+    try:
+        # A file may grow while it is looked at, and those of a system's own folders say that they are empty.
+        size = source.stat().st_size
+        with source.open("rb") as stream:
+            data = stream.read(limit + 1) if size <= limit else b""
+    except OSError as error:
+        raise DataError(f"'{source.name}' cannot be read: {error.strerror or error}. Look at who may read it.") from error
+    if max(size, len(data)) > limit:
         raise DataError(f"'{source.name}' is larger than {limit:,} bytes. Split it, or check that it is the right file.")
     if first_pointer([source]) is not None:
         raise DataError(refusal(source.name))
     try:
-        return source, source.read_bytes().decode("utf-8") if as_is else source.read_text(encoding="utf-8-sig")
+        text = data.decode("utf-8" if as_is else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"'{source.name}' is not UTF-8 text. Save it as UTF-8.") from error
+    return source, text if as_is else text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def write_bytes(target: Path, data: bytes, mode: int = 0o644) -> None:

@@ -5,21 +5,30 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+import torch
+from safetensors.torch import save
+
+from safety_steer.directions.source import SafetyDirection
 from safety_steer.evaluation.comfyui.frames import pixel_digest
 from safety_steer.evaluation.comfyui.prompts import read_prompt_file
+from safety_steer.negation.patch import WeightPatch
+from safety_steer.storage import container
 from safety_steer.storage.captioned_pictures import read_picture
 from safety_steer.storage.prompt_files import read_pairs, read_prompts
 from safety_steer.workflow import add, read_workflow
 from safety_steer.workflow.files.chunks import EXIF_IFD, PNG
 
+from . import builders
 from .workflows.sketch import Json, loader, node, sampler, subgraph, text, workflow
 
 MIB = 2**20
-Case = tuple[str, Callable[[], bytes], Callable[[Path], object], str]
+Made = bytes | tuple[bytes, int]  # a file's bytes, or how it begins and how large it is, zeros behind
+Case = tuple[str, Callable[[], Made], Callable[[Path], object], str]
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -84,6 +93,36 @@ def many_pixels() -> bytes:
     return stream.getvalue()
 
 
+def many_numbers() -> Made:
+    """A direction file as large as is read, of one tensor of the smallest numbers, with a wrong hash."""
+    count = 2**24 * 15
+    tensor = {"dtype": "F8_E4M3", "shape": [15, 2**24], "data_offsets": [0, count]}
+    header = json.dumps({"__metadata__": {container.METADATA_KEY: "{}"}, "vectors": tensor}).encode()
+    return struct.pack("<Q", len(header)) + header, 8 + len(header) + count
+
+
+def many_places() -> bytes:
+    """A patch file, rightly signed, that turns 48 million weights of three layers."""
+    tensors = {f"places_{number}": torch.ones(2**24, dtype=torch.uint8) for number in range(3)}
+    tensors |= {f"signs_{number}": torch.zeros(32, dtype=torch.uint8) for number in range(3)}
+    layers = [{"name": str(number), "shape": [4096, 4096]} for number in range(3)]
+    document = {"kind": "weight-patch", "schema": 1, "model": "m", "which": "all", "tau": 0.5, "weighted": True, "pairs": 1}
+    return _container({**document, "alpha": -1.0, "layers": layers}, tensors)
+
+
+def many_anchors() -> bytes:
+    """A direction file, rightly signed, with 16 million empty prompts."""
+    with tempfile.TemporaryDirectory() as folder:
+        builders.small_direction().save(Path(folder) / "a.safetensors")
+        document, tensors = container.read(Path(folder) / "a.safetensors")
+    return _container(document, {**tensors, "anchors": torch.full((2**24,), 10, dtype=torch.uint8)})
+
+
+def _container(document: Json, tensors: dict[str, torch.Tensor]) -> bytes:
+    signed = {**document, "content_hash": container.content_hash(document, tensors)}
+    return save(tensors, {container.METADATA_KEY: json.dumps(signed)})
+
+
 def doubling() -> Json:
     """A workflow in which each of 30 subgraphs holds the next one twice: a billion nodes, if one goes through them all."""
     levels = [
@@ -134,14 +173,17 @@ CASES: tuple[Case, ...] = (
     ("j.txt", one_wide_letter, read_prompts, "characters"),
     ("k.png", many_pixels, pixel_digest, "10000 x 10000 pixels"),
     ("l.png", many_pixels, read_picture, "10000 x 10000 pixels"),
+    ("n.safetensors", many_numbers, SafetyDirection.load, "is damaged"),
+    ("o.safetensors", many_places, WeightPatch.load, "at most 33,554,432 weights"),
+    ("p.safetensors", many_anchors, SafetyDirection.load, "more than 200,000"),
     ("m.json", _json(doubling), _added, "wherever they are used"),
 )
 
 
-def made(folder: Path) -> Iterator[tuple[Path, Callable[[Path], object], str]]:
-    """Write each file, and yield it with what reads it and what that has to say."""
-    for name, make, read, said in CASES:
-        path = folder / name
-        path.write_bytes(make())
-        yield path, read, said
-        path.unlink()
+def written(path: Path, data: Made) -> Path:
+    """Write a file and return its path."""
+    head, size = data if isinstance(data, tuple) else (data, len(data))
+    path.write_bytes(head)
+    with path.open("rb+") as stream:
+        stream.truncate(size)
+    return path

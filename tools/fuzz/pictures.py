@@ -8,10 +8,11 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 from safety_steer.evaluation.comfyui.frames import pixel_digest
-from safety_steer.storage import captioned_pictures, picture_tuples
+from safety_steer.storage import captioned_pictures, image_files, picture_tuples
 from safety_steer.workflow import read_workflow
 from safety_steer.workflow.files.chunks import PNG
 from safety_steer.workflow.files.pictures import embedded_text
@@ -21,6 +22,7 @@ from .target import Target, given, refusing
 from .workflows import sound
 
 LIMIT = 2**20
+MOST_PIXELS = 2**14
 ENDINGS = (".png", ".webp", ".jpg", ".mp4", ".webm", ".gif", ".bmp")
 TEXT_KINDS = (b"tEXt", b"zTXt", b"iTXt", b"comf", b"IDAT")
 NAMES = (b"workflow", b"prompt", b"comment", b"Workflow", b"x")
@@ -100,11 +102,22 @@ def _videos(data: bytes) -> None:
         embedded_text(path, LIMIT)
 
 
+@contextmanager
+def _small() -> Iterator[None]:
+    """Let pictures be small, so that an input takes no second: what the largest take is measured in tests/fuzz."""
+    before = image_files.MAX_PIXELS
+    image_files.MAX_PIXELS = picture_tuples.MAX_PIXELS = MOST_PIXELS
+    try:
+        yield
+    finally:
+        image_files.MAX_PIXELS = picture_tuples.MAX_PIXELS = before
+
+
 def _pixels(data: bytes) -> None:
     """Read the pixels of what a server sent or a user's folder holds."""
     stream = Stream(data)
     path = given(f"drawn{ENDINGS[stream.byte() % len(ENDINGS)]}", stream.rest())
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _small():
         warnings.simplefilter("ignore")
         with refusing():
             pixel_digest(path)

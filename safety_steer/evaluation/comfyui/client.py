@@ -23,7 +23,7 @@ ANSWER_SECONDS = 60.0  # by hand: a server loads models in a thread of its own a
 FIRST_PAUSE, LAST_PAUSE = 0.1, 1.0  # seconds between polls, by hand
 POLLS_PER_QUEUE_CHECK = 8  # by hand: a job that was taken out of the queue is noticed in seconds
 MAX_JSON_BYTES = 64 * 2**20  # by hand; a server that sends more is not read on
-MAX_FILE_BYTES = 2**30  # by hand; as above
+MAX_FILE_BYTES = 256 * 2**20  # by hand; as above
 MAX_TIME = 2.0**53  # what a float counts in ones
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
