@@ -42,10 +42,10 @@ def figures(found: Mapping[str, Any]) -> str:
         f"{end['peak_mib']:,.0f} MiB at its end.",
         "",
         f"**Simulated: {far['gpus']:,} GPUs and {far['prompts']:,} prompts**, each GPU reading {far['rate']:,.0f} prompts a "
-        f"second, which is assumed: {far['windows']:,} windows in {far['seconds']:.0f} s, where {far['ideal_s']:.0f} s would be "
-        f"perfect. The driver is busy {100 * far['driver_busy']:.0f} % of the time, the GPUs "
-        f"{100 * far['workers_busy']:.0f} %. {far['sent_gb']:.1f} GB go out, {far['received_gb']:.1f} GB come back, and the folder "
-        f"of kept windows holds {far['kept_gb']:.1f} GB in {far['windows']:,} files. The table at the end would take "
+        f"second, which is assumed: {far['windows']:,} windows in {far['seconds']:.0f} s, where {far['ideal_s']:.0f} s would "
+        f"be perfect. The driver is busy {100 * far['driver_busy']:.0f} % of the time, the GPUs "
+        f"{100 * far['workers_busy']:.0f} %. {far['sent_gb']:.1f} GB go out, {far['received_gb']:.1f} GB come back, and the "
+        f"folder of kept windows holds {far['kept_gb']:.1f} GB in {far['windows']:,} files. The table at the end would take "
         f"{table_gib:.0f} GiB, by the size of the smaller one.",
         "",
     ]
