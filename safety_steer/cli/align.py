@@ -16,7 +16,6 @@ from ..storage.container import check_target
 from ..storage.prompt_files import read_prompts
 from .console import Result, add_model_options, progress_line, table
 
-HELP = "Fit a direction to a text encoder with benign prompts only."
 LAYER = "layer"
 """The setting of an aligned direction that says which layer of its encoder it belongs to."""
 

@@ -13,7 +13,6 @@ from ..errors import DataError
 from ..statistics import need_scipy
 from .console import Result, progress_until, table
 
-HELP = "Draw prompts in a running ComfyUI with your own workflow, with and without steering, and have a judge look at them."
 NEEDED = ("workflow", "prompts")
 
 

@@ -11,8 +11,6 @@ from ..directions.source import SafetyDirection
 from ..storage import container
 from .console import Result, table
 
-HELP = "Show what is in a direction file, after checking it."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""

@@ -21,8 +21,6 @@ from .align import LAYER, target_layer
 from .console import Result, add_model_options, progress_line, table
 from .inspect import load_any
 
-HELP = "Measure a direction on pairs it has not seen."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
