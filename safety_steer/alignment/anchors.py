@@ -6,7 +6,7 @@ Every prompt's pooled state is kept; token states, which set the thresholds, are
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,6 +26,7 @@ PROBE_COUNT = 8  # by hand
 TOKEN_BUDGET = 2**27  # by hand: 128 MiB; results/align_memory.json has what an alignment takes with it
 SOURCE_COSINE = 0.99  # by hand
 CHUNK = 64  # by hand; prompts at a time
+WINDOW = 512  # by hand; prompts whose states are held at full precision at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +157,16 @@ def encode_anchors(
     text_model: TextModel, prompts: Sequence[str], layer: int, progress: Progress | None = None
 ) -> dict[str, AnchorStates]:
     """Encode prompts with a transformers model as one text space, `cross_attn`, the state at `layer`."""
-    states = token_states(text_model, prompts, layer, progress=progress)
-    return collect([{"cross_attn": states}], len(prompts))
+
+    def moved(start: int) -> Progress | None:
+        return None if progress is None else lambda done, _: progress(start + done, len(prompts))
+
+    def windows() -> Iterator[dict[str, list[Tensor]]]:
+        for start in range(0, max(1, len(prompts)), WINDOW):
+            part = prompts[start : start + WINDOW]
+            yield {"cross_attn": token_states(text_model, part, layer, progress=moved(start))}
+
+    return collect(windows(), len(prompts))
 
 
 def with_anchors(

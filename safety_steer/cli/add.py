@@ -15,7 +15,6 @@ from ..workflow.plan import LEFT, STEER, STEERED, Verdict
 from ..workflow.workflow_file import MAX_BYTES, WorkflowFile, write_change, write_removal
 from .console import Result
 
-HELP = "Put safety steering before every sampler of a workflow file, or with --remove take it out."
 SUFFIX = ".json"
 PART = "in part"
 # The exit code of `--strict` where a sampler stays unsteered; chosen by hand: 1 and 2 mean that a command failed.

@@ -16,8 +16,6 @@ from ..storage.container import check_target
 from ..storage.prompt_files import read_prompts
 from .console import Result, add_crew_options, add_model_options, open_model, progress_line, table
 
-HELP = "Fit a direction to a text encoder with benign prompts only."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""

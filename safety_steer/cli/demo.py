@@ -15,7 +15,6 @@ from ..storage.bundled import DEMO_SOURCE, SOURCE, STAND_INS, bundled, packaged_
 from ..storage.prompt_files import Pair, read_pairs, read_prompts
 from .console import Result, add_model_options, progress_line, table
 
-HELP = "Carry the bundled direction to a real text encoder, compare it with controls, and draw pictures before and after."
 TARGET = "all-MiniLM-L6-v2"
 UNSEEN = 256  # by hand; anchors kept out of the fit
 

@@ -20,10 +20,6 @@ from .console import Result, progress_line
 if TYPE_CHECKING:
     from ..evaluation.demo.session import DemoSession
 
-HELP = (
-    "Compare steering with baselines and controls on the demo generators, with ground truth; or, with --comfy-url, measure "
-    "your own checkpoint in a running ComfyUI."
-)
 
 # The rows of generators that read text, and of those that read pictures.
 FILES = {False: "evaluate.json", True: "evaluate-pictures.json"}

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..errors import ServerGoneError
     from ..evaluation.comfyui.client import ComfyServer
 
-HELP = "Draw prompts in a running ComfyUI with your own workflow, with and without steering, and have a judge look at them."
 NEEDED = ("workflow", "prompts")
 
 

@@ -11,8 +11,6 @@ from ..storage.container import check_target
 from ..storage.prompt_files import read_pairs, read_prompts
 from .console import Result, add_crew_options, add_model_options, open_model, progress_line, table
 
-HELP = "Extract a safety direction from a source language model."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""

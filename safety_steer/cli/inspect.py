@@ -10,8 +10,6 @@ from ..directions.any_direction import load_any
 from ..directions.source import SafetyDirection
 from .console import Result, table
 
-HELP = "Show what is in a direction file, after checking it."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""

@@ -17,7 +17,6 @@ from ..storage.picture_tuples import read_picture, read_tuples
 from ..storage.prompt_files import read_pairs
 from .console import Result, add_model_options, progress_line, table
 
-HELP = "Choose the weights of a text encoder (or CLIP's vision) that answer to unsafe inputs, and write them as a patch."
 SCORES = ("weighted", "plain")
 
 

@@ -16,8 +16,6 @@ from ..storage.container import check_target
 from ..storage.prompt_files import Pair, read_pairs, read_prompts
 from .console import Result, add_model_options, progress_line, table
 
-HELP = "Make a language model refuse unsafe requests: train a small file, or measure one."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the two actions and their options."""

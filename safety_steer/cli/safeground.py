@@ -18,7 +18,6 @@ from ..statistics import need_scipy
 from ..storage.picture_tuples import read_picture, read_tuples
 from .console import Result, table
 
-HELP = "Measure how safe an image-text model is on safe and unsafe queries (SafeGround)."
 MEANINGS = {
     "P_ts": "safe text prefers the safe picture",
     "P_tu": "unsafe text prefers the safe picture",

@@ -15,7 +15,6 @@ from ..storage.pair_stream import stream_pairs, windows
 from .console import Result, add_crew_options, add_model_options, open_runner_of, progress_line, table
 
 WINDOW = 4096  # by hand; pairs that are read, encoded and forgotten together
-HELP = "Measure a direction on pairs it has not seen."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,8 +14,6 @@ from ..storage.prompt_files import pairs_hash, read_pairs
 from ..storage.signature import FIELD, judge, sign
 from .console import Result, table
 
-HELP = "Sign a direction or an aligned direction, or make a key to sign with (--new-key)."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""

@@ -14,8 +14,6 @@ from ..storage.prompt_files import pairs_hash, read_pairs
 from ..storage.signature import State, judge
 from .console import Result, table
 
-HELP = "Check a signed direction: exit 0 when a key you trust has signed what is in it, else 1."
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""

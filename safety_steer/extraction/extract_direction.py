@@ -88,6 +88,9 @@ def extract_with(
     if layer == "auto":
         best = max(kept, key=lambda index: curve[index].awareness)
         kept = sorted({0, round(best / 3), best})
+    chosen_states = (safe[:, kept].flatten(1), unsafe[:, kept].flatten(1), benign[:, kept].flatten(1))
+    # The states of all layers weigh more than the fit; the chosen ones are copies.
+    del activations, safe, unsafe, benign
     return fit_direction(
         source=source,
         layers=tuple(chosen[index] for index in kept),
@@ -95,7 +98,7 @@ def extract_with(
         estimator=estimator,
         pairs=pairs,
         anchors=anchors,
-        activations=(safe[:, kept].flatten(1), unsafe[:, kept].flatten(1), benign[:, kept].flatten(1)),
+        activations=chosen_states,
         report={"layer_curve": [[score.layer, score.awareness, score.separation] for score in curve]},
         passages=passages,
     )

@@ -18,17 +18,17 @@ from torch import Tensor
 from ..runners.runner import Runner
 from ..storage.kept_parts import KeptParts, key_of
 from .text_model import (
-    BATCH_TOKENS,
     Progress,
     TextModel,
     batches,
     load_text_model,
     pooled_activations,
+    token_budget,
     token_ids,
     token_states,
 )
 
-PART_BATCHES = 8  # by hand; a part is some seconds of work on a CPU, and its result some megabytes
+PART_BATCHES = 2  # by hand; a window of anchors is some parts, and a part far more work than handing it out
 SAMPLE_BYTES = 2**20  # by hand; of each end of a weights file, which names a model
 
 
@@ -81,11 +81,11 @@ def _pooled(
     prompts: Sequence[str],
     layers: Sequence[int],
     pooling: str = "mean",
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
     result = torch.empty(len(prompts), len(layers), text_model.identity.width)
-    for rows, found in _in_parts(text_model, prompts, tuple(layers), pooling, batch_tokens, progress):
+    for rows, found in _in_parts(text_model, prompts, tuple(layers), pooling, token_budget(text_model, batch_tokens), progress):
         result[rows] = found["pooled"]
     return result
 
@@ -95,11 +95,11 @@ def _tokens(
     text_model: ShardedModel,
     prompts: Sequence[str],
     layer: int,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     progress: Progress | None = None,
 ) -> list[Tensor]:
     result: list[Tensor] = [torch.empty(0)] * len(prompts)
-    for rows, found in _in_parts(text_model, prompts, (layer,), "", batch_tokens, progress):
+    for rows, found in _in_parts(text_model, prompts, (layer,), "", token_budget(text_model, batch_tokens), progress):
         for number, row in enumerate(rows):
             result[row] = found[str(number)]
     return result

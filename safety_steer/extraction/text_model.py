@@ -31,6 +31,7 @@ Loaded = TypeVar("Loaded")
 POOLINGS = ("mean", "last")
 MAX_TOKENS = 512  # by hand; longer prompts are cut off
 BATCH_TOKENS = 4096  # by hand; of a padded batch
+CPU_BATCH_TOKENS = 512  # by hand; more leave the caches, and take longer per token and several times the memory
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -119,7 +120,7 @@ def pooled_activations(
     prompts: Sequence[str],
     layers: Sequence[int],
     pooling: str = "mean",
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
     """Pool each prompt's hidden states: (N, L, D) float32 on the CPU, layers in the order asked for.
@@ -147,7 +148,7 @@ def token_states(
     text_model: TextModel,
     prompts: Sequence[str],
     layer: int,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     progress: Progress | None = None,
 ) -> list[Tensor]:
     """Return each prompt's hidden states at one layer as a list of (T_i, D) float32 CPU tensors.
@@ -173,7 +174,7 @@ def token_ids(text_model: TextModel, prompts: Sequence[str]) -> list[list[int]]:
 
 
 def states_of_ids(
-    text_model: TextModel, ids: TokenIds, layer: int, batch_tokens: int = BATCH_TOKENS, progress: Progress | None = None
+    text_model: TextModel, ids: TokenIds, layer: int, batch_tokens: int | None = None, progress: Progress | None = None
 ) -> list[Tensor]:
     """Return what `token_states` returns, for prompts given as their `token_ids`."""
     result: list[Tensor] = [torch.empty(0)] * len(ids)
@@ -209,21 +210,29 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
     return groups
 
 
+def token_budget(text_model: TextModel, batch_tokens: int | None) -> int:
+    """Return how many tokens a padded batch may have: as told, or what suits the device."""
+    return batch_tokens or (CPU_BATCH_TOKENS if _device(text_model.model).type == "cpu" else BATCH_TOKENS)
+
+
 def _forward(
     text_model: TextModel,
     ids: TokenIds,
     layers: Sequence[int],
     reduce: Callable[[Tensor, Tensor], Tensor],
-    batch_tokens: int,
+    batch_tokens: int | None,
     progress: Progress | None,
 ) -> Iterator[tuple[list[int], list[Tensor], list[int]]]:
-    """Run prompts in length-bucketed batches; yield row numbers, reduced states per layer, and token counts."""
+    """Run prompts in length-bucketed batches; yield row numbers, reduced states per layer, and token counts.
+
+    `batch_tokens` is that of `token_budget`.
+    """
     if any(not 0 <= layer <= text_model.last_layer for layer in layers):
         raise DataError(f"Expected layers 0 to {text_model.last_layer}, but got {list(layers)}.")
     lengths = [len(row) for row in ids]
     device = _device(text_model.model)
     done = 0
-    for rows in batches(lengths, batch_tokens):
+    for rows in batches(lengths, token_budget(text_model, batch_tokens)):
         width = max(lengths[row] for row in rows)
         padding = text_model.tokenizer.pad_token_id or 0
         tokens = torch.tensor([[*ids[row], *[padding] * (width - lengths[row])] for row in rows])

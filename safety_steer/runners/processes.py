@@ -6,7 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
 
@@ -17,11 +17,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Processes:
-    """Runs items in `count` processes."""
+    """Runs items in `count` processes, which stay for the next run."""
 
     count: int
+    _pool: ProcessPoolExecutor | None = field(default=None, init=False, repr=False)
 
     def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
         """Yield results as they come; when a process dies, all start anew with the items that were handed out."""
@@ -35,6 +36,7 @@ class Processes:
                     yield number, result
                 return
             except BrokenProcessPool as error:
+                self._pool = None
                 deaths += 1
                 if deaths == TRIES:
                     raise WorkerError(lost(next(iter(out.values())))) from error
@@ -44,13 +46,14 @@ class Processes:
     ) -> Iterator[tuple[int, Result]]:
         """Yield results until a process dies; `out` holds what was handed out and has no result yet."""
         running: dict[Future[Result], int] = {}
-        pool = ProcessPoolExecutor(self.count, mp_context=multiprocessing.get_context("spawn"))
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self.count, mp_context=multiprocessing.get_context("spawn"))
         try:
             while True:
                 while len(running) < AHEAD * self.count and (found := next(items, None)) is not None:
                     number, item = found
                     out[number] = item
-                    running[pool.submit(task, item)] = number
+                    running[self._pool.submit(task, item)] = number
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -59,4 +62,5 @@ class Processes:
                     del out[number]
                     yield number, result
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for future in running:
+                future.cancel()

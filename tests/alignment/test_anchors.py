@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from support import builders
+from torch import Tensor
 
+from safety_steer.alignment import anchors as anchors_module
 from safety_steer.alignment.anchors import (
     check_source,
     choose_anchors,
@@ -170,3 +174,20 @@ def test_beyond_the_budget_no_later_prompt_is_kept_in_place_of_one_that_was_left
     found = collect([{"cross_attn": [short, long, short, short]}], 4, token_budget=4 * 2 * 10, fewest=1)["cross_attn"]
     assert len(found.pooled) == 4
     assert [len(rows) for rows in found.tokens] == [1]
+
+
+def test_anchors_are_encoded_in_windows_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def states_of(_model: object, prompts: Sequence[str], _layer: int, progress: Any) -> list[Tensor]:
+        held.append(len(prompts))
+        progress(len(prompts), len(prompts))
+        return [torch.full((2, 4), float(prompt)) for prompt in prompts]
+
+    held: list[int] = []
+    told: list[tuple[int, int]] = []
+    prompts = [str(number) for number in range(1, 8)]
+    monkeypatch.setattr(anchors_module, "token_states", states_of)
+    monkeypatch.setattr(anchors_module, "WINDOW", 3)
+    found = encode_anchors(None, prompts, 0, lambda done, total: told.append((done, total)))  # type: ignore[arg-type]
+    assert held == [3, 3, 1]
+    assert told == [(3, 7), (6, 7), (7, 7)]
+    assert found["cross_attn"].pooled[:, 0].tolist() == [float(prompt) for prompt in prompts]
