@@ -13,7 +13,7 @@ from support.commands import Capture
 from safety_steer.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
-OWN = {"safety_steer", "safety_steer.cli", "safety_steer.cli.console", "safety_steer.errors"}
+OWN = {"safety_steer", "safety_steer.cli", "safety_steer.cli.console", "safety_steer.errors", "safety_steer.version"}
 LISTED = """
 import contextlib, io, json, sys
 sys.path.insert(0, sys.argv[1])
