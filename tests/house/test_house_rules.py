@@ -20,11 +20,14 @@ LOADED = [ROOT / "__init__.py", *NODES, *LIBRARY]
 REACHES_OUT = {
     "safety_steer/evaluation/comfyui/client.py": {"http", "urllib"},
     "safety_steer/evaluation/comfyui/judges.py": {"subprocess"},
+    "safety_steer/runners/on_ray.py": {"ray"},
+    "safety_steer/runners/processes.py": {"multiprocessing"},
 }
 HOST = {"comfy", "comfy_api", "comfy_extras", "folder_paths", "server", "nodes", "execution"}
 BANNED_MODULES = {
     "pickle", "cPickle", "dill", "shelve", "marshal", "subprocess", "socket", "urllib", "http", "requests", "aiohttp", "httpx",
     "ftplib", "ctypes", "pty", "importlib.machinery", "code", "runpy", "multiprocessing", "webbrowser", "huggingface_hub",
+    "ray",
 }  # fmt: skip
 BANNED_CALLS = {"eval", "exec", "compile", "__import__", "breakpoint"}
 BANNED_ATTRIBUTES = {
@@ -94,7 +97,9 @@ def loaded_by_the_host() -> set[Path]:
 def test_what_reaches_out_is_a_command_and_never_loaded_by_the_host() -> None:
     loaded = {named(path) for path in loaded_by_the_host()}
     assert {"nodes/apply_steer.py", "safety_steer/steering/operators.py", "safety_steer/extraction/text_model.py"} <= loaded
-    assert not [name for name in loaded if name.startswith(("safety_steer/evaluation/", "safety_steer/cli/"))]
+    assert not [
+        name for name in loaded if name.startswith(("safety_steer/evaluation/", "safety_steer/cli/", "safety_steer/runners/"))
+    ]
 
 
 @pytest.mark.parametrize(
