@@ -26,11 +26,13 @@ def figures(found: Mapping[str, Any]) -> str:
         for name, one in found["throughput"].items()
     ]
     driver, far, end = found["driver"], found["simulation"], found["final"]
+    per_window = driver["stream_s"] + driver["ray_driver_s"] + driver["keep_s"]
+    fed = far["prompts"] / far["windows"] / per_window / far["rate"]
     table_gib = far["prompts"] / 2 / end["pairs"] * end["peak_mib"] / 1024
     lines = [
         f"**Throughput**, prompts read in a second by `safety-steer score`, one thread a worker ({found['machine']}):",
         "",
-        "| where | start and loading included | after the first window |",
+        "| where | start and loading included | after each worker's first window |",
         "| --- | --- | --- |",
         *rows,
         "",
@@ -46,7 +48,8 @@ def figures(found: Mapping[str, Any]) -> str:
         f"be perfect. The driver is busy {100 * far['driver_busy']:.0f} % of the time, the GPUs "
         f"{100 * far['workers_busy']:.0f} %. {far['sent_gb']:.1f} GB go out, {far['received_gb']:.1f} GB come back, and the "
         f"folder of kept windows holds {far['kept_gb']:.1f} GB in {far['windows']:,} files. The table at the end would take "
-        f"{table_gib:.0f} GiB, by the size of the smaller one.",
+        f"{table_gib:.0f} GiB, by the size of the smaller one. So one driver feeds about {fed:.0f} such GPUs, and "
+        f"{driver['stream_s'] / per_window:.0%} of its work is reading the file.",
         "",
     ]
     return "\n".join(lines)
