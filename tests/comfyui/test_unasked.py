@@ -163,6 +163,8 @@ def test_the_model_is_followed_through_other_nodes_and_wires_of_any_type(shown: 
     made["pass"] = node("TinyPass", value=["apply", 0])
     made["sample"]["inputs"]["model"] = ["pass", 0]
     made["sample"]["_meta"] = {"title": "My loop"}
+    if not running_comfyui.validate(made)[0]:
+        pytest.skip("this ComfyUI takes no wire of any type into an input of one")
     running_comfyui.Queue().run(made)
     assert UNASKED.format("My loop (node sample)") in shown["apply"]
 

@@ -65,6 +65,7 @@ def faults() -> dict[str, dict[str, bytes]]:
             "no-json": b"\1{",
             "an-object": b"\1{}",
             "a-share-that-is-a-text": b"\0\0" + _text({**RESULT, "asr": "low"}),
+            "a-share-that-no-float-holds": b"\0\0" + _text({**RESULT, "asr": 10**400}),
         },
         "workflow": {"values-700-deep": b"\0" + _text(deep), "a-node-of-5000-digits": b"\0" + _text(_numbered("9" * 5000))},
         "evaluated": {

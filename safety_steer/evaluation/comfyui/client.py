@@ -11,12 +11,12 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import count
 from typing import Any
 
 from ...errors import DataError, ServerError, ServerGoneError
-from ...storage.json_values import parse_json
+from ...storage.json_values import is_text, parse_json
 from .frames import PICTURES, VIDEOS
 
 ANSWER_SECONDS = 60.0  # by hand: a server loads models in a thread of its own and answers meanwhile
@@ -234,7 +234,7 @@ def _files(outputs: Mapping[str, Any]) -> Iterator[SavedFile]:
                 if isinstance(item, dict) and isinstance(item.get("filename"), str):
                     folder, subfolder = item.get("type", "output"), item.get("subfolder", "")
                     file = SavedFile(str(node), item["filename"], str(subfolder), str(folder))
-                    if file.suffix in (*PICTURES, *VIDEOS):
+                    if file.suffix in (*PICTURES, *VIDEOS) and all(map(is_text, astuple(file))):
                         yield file
 
 

@@ -62,5 +62,5 @@ def _video_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
                 yield frame.to_ndarray(format="rgb24")
-    except (OSError, ValueError, IndexError) as error:
+    except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
         raise DataError(f"'{path}' is not a readable video: {error}. Delete it and run the command again.") from error

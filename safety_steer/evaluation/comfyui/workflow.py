@@ -112,12 +112,16 @@ def _read_graph(path: str | os.PathLike[str]) -> Graph:
             f"'{source.name}' is a workflow as ComfyUI saves it for editing; the server takes another form. {EXPORT}"
         )
     nodes = api_nodes(at(document, exported))
-    graph = {node: {"inputs": {}} | {key: one[key] for key in KEPT_KEYS if one.get(key)} for node, one in nodes.items()}
+    graph = {node: _kept(one) for node, one in nodes.items()}
     for node, one in graph.items():
         missing = next((source for source, _ in _links(one) if source not in graph), None)
         if missing is not None:
             raise DataError(f"Node {_named(graph, node)} is connected to node {missing}, which the file lacks. {EXPORT}")
     return graph
+
+
+def _kept(node: Mapping[str, Any]) -> dict[str, Any]:
+    return {"class_type": "", "inputs": {}} | {key: node[key] for key in KEPT_KEYS if node.get(key)}
 
 
 def _links(node: Mapping[str, Any]) -> list[tuple[str, int]]:
