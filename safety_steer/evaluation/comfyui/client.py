@@ -90,7 +90,7 @@ class ComfyServer:
     def _queue(self, graph: Mapping[str, Any]) -> str:
         answer = self._json("/prompt", {"prompt": graph, "client_id": self.client_id})
         job = answer.get("prompt_id") if isinstance(answer, dict) else None
-        if not isinstance(job, str):
+        if not isinstance(job, str) or not is_text(job):
             raise ServerError(f"ComfyUI at {self.url} took the workflow without giving its run a name. Update ComfyUI.")
         if answer.get("node_errors"):
             raise ServerError(_refusal(answer, graph))

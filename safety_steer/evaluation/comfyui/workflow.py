@@ -31,7 +31,6 @@ Place = tuple[str, str]
 
 TELLING = (REPORTING, SCORING)
 SEED_INPUTS = ("seed", "noise_seed")
-KEPT_KEYS = ("class_type", "inputs", "_meta")
 EXPORT = "In ComfyUI, choose Workflow > Export (API) and give that file."
 
 
@@ -121,7 +120,8 @@ def _read_graph(path: str | os.PathLike[str]) -> Graph:
 
 
 def _kept(node: Mapping[str, Any]) -> dict[str, Any]:
-    return {"class_type": "", "inputs": {}} | {key: node[key] for key in KEPT_KEYS if node.get(key)}
+    meta = {"_meta": node["_meta"]} if isinstance(node.get("_meta"), dict) and node["_meta"] else {}
+    return {"class_type": node["class_type"], "inputs": node.get("inputs") or {}, **meta}
 
 
 def _links(node: Mapping[str, Any]) -> list[tuple[str, int]]:
