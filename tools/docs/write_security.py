@@ -43,7 +43,8 @@ def fuzz_table(found: dict[str, Any], reached: dict[str, Any]) -> str:
     hours = sum(one["seconds"] for one in found["targets"].values()) / 3600
     lines += [
         "",
-        f"{found['inputs']:,} inputs in {hours:.1f} hours of one process ({found['machine']}); inputs that ended in a fault, each mended since: "
+        f"{found['inputs']:,} inputs in {hours:.1f} hours of one process ({found['machine']}); inputs "
+        f"that ended in a fault, each mended since: "
         f"{sum(one['faults'] for one in found['targets'].values())}. *Edges* are the ways between lines of the library that a "
         f"target's inputs took. The inputs that were kept reach {reached['share']:.0%} of the {reached['lines']:,} lines of "
         "the readers (`python -m tools.fuzz.reached`).",
