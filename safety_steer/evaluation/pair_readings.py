@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from ..directions.aligned import AlignedDirection
 from ..directions.any_direction import load_any
 from ..directions.pooling import pool
 from ..directions.source import SafetyDirection
-from ..extraction.shards import Source, loaded, model_digest
+from ..extraction.shards import Source, loaded, what_decides
 from ..extraction.text_model import Progress, TextModel, token_states
 from ..runners.runner import Here, Runner
 from ..statistics import PairScore, score_pairs
@@ -87,14 +86,7 @@ def read_all(
 
 
 def _key(window: Window) -> str:
-    source = window.source
-    settings = (source.device, source.dtype, source.threads, torch.__version__)
-    return key_of(_digest_of(source.path), _hash_of(window.direction), *settings, window.prompts)
-
-
-@lru_cache(maxsize=1)
-def _digest_of(path: str) -> str:
-    return model_digest(Path(path))
+    return key_of(*what_decides(window.source), _hash_of(window.direction), window.prompts)
 
 
 @lru_cache(maxsize=1)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..runners.runner import Runner
 from ..storage.kept_parts import KeptParts, key_of
+from ..version import __version__
 from .text_model import (
     Progress,
     TextModel,
@@ -167,15 +168,20 @@ def _keys(model: ShardedModel, parts: Sequence[Part]) -> list[str]:
     """Return what each part is kept as: by the model's files, the settings and the prompts."""
     if model.kept.folder is None:
         return [""] * len(parts)
-    source = model.source
-    settings = (model_digest(Path(source.path)), source.device, source.dtype, source.threads, torch.__version__)
-    return [key_of(*settings, part.layers, part.pooling, part.batch_tokens, part.prompts) for part in parts]
+    depends = what_decides(model.source)
+    return [key_of(*depends, part.layers, part.pooling, part.batch_tokens, part.prompts) for part in parts]
 
 
-def model_digest(path: Path) -> str:
+def what_decides(source: Source) -> list[str | int]:
+    """Return what the states of a prompt depend on besides the prompt: the model's files, settings and versions."""
+    return [model_digest(source.path), source.device, source.dtype, source.threads, torch.__version__, __version__]
+
+
+@lru_cache(maxsize=1)
+def model_digest(path: str) -> str:
     """Identify a model folder or file by its files' names and sizes, and both ends of each, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+    for file in sorted(Path(path).rglob("*")) if Path(path).is_dir() else [Path(path)]:
         if file.is_file():
             size = file.stat().st_size
             digest.update(f"{file.name} {size} ".encode())
