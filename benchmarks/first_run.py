@@ -1,0 +1,193 @@
+"""Two builds side by side in one run: time and peak memory of alignment and extraction, and whether the quality is the same.
+
+    python -m benchmarks.first_run --against CHECKOUT --models minilm=PATH mpnet=PATH ... --pairs merged_pairs.jsonl \\
+        --data DATA --source PATH [--only align extract] [--repeats 5] [--threads 2] [-o results/first_run.json]
+
+CHECKOUT is a checkout of the build before; both builds run under this Python, in turn, each run in a process of its own
+(`benchmarks/one_build.py`). Alignment is that of each build's own bundled direction to each model, with its own defaults; of
+extraction, `--extract-pairs` of the pairs and the bundled harmless prompts go through the model that --source names. Time and
+peak count from the loaded model on: the peak is the process's high-water mark above what it held then. Quality is measured on
+pairs that `benchmarks/splits.py` holds out and on COCO captions, each build reading its own aligned direction of the same
+states. Every run is a line in the --work folder, and a second run goes on from there; a changed build is measured anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from safety_steer.cli.console import table
+from safety_steer.directions.source import SafetyDirection
+from safety_steer.statistics import auroc
+from safety_steer.storage.prompt_files import Pair, read_pairs
+
+from .side_by_side import AFTER, BEFORE, Journal, Json, Run, about_model, commit, compared, digest
+from .transfer_table.prompts import Prompts, read
+
+ROOT = Path(__file__).parents[1]
+EQUAL_RATE = 0.01  # of the captions flagged, where the shares of flagged unsafe prompts are compared
+WITHIN = 0.01
+LIMITS = {"align": {"seconds": 0.4, "peak": 0.5}, "extract": {"peak": 0.6}}
+SEED = 0
+
+
+def align_to(run: Run, name: str, model: Path, prompts: Prompts, direction: str) -> Json:
+    """Measure alignment to one model, then what both aligned directions are worth."""
+    given = [name, *about_model(model), direction and digest(Path(direction).read_bytes())]
+    job = {"do": "align", "model": str(model), "direction": direction}
+    found = run.side_by_side(name, ["align", *given], job, ".safetensors")
+    texts, states = prompts.core, run.work / f"states-{digest(name, *about_model(model), prompts.digest())}.pt"
+    if not states.is_file():
+        asked, half = run.work / "prompts.json", states.with_suffix(".part")
+        asked.write_text(json.dumps(texts), encoding="utf-8")
+        run.child(AFTER, {"do": "encode", "model": str(model), "prompts": str(asked), "output": str(half)})
+        os.replace(half, states)
+
+    def quality(build: str) -> Json:
+        job = {"do": "judge", "aligned": found[build]["file"], "states": str(states)}
+        return measures(run.child(build, job), texts, prompts)
+
+    worth = {
+        build: run.journal.once(["quality", found[build]["file"], prompts.digest()], lambda build=build: quality(build))  # type: ignore[misc]
+        for build in (BEFORE, AFTER)
+    }
+    change = {name: worth[AFTER][name] - worth[BEFORE][name] for name in ("auroc", "gate_auroc", "flagged")}
+    result = compared(found, LIMITS["align"])
+    result["quality"] = {**worth, "change": change}
+    result["kept"] |= {name: abs(value) <= WITHIN for name, value in change.items()}
+    return result
+
+
+def measures(answer: Json, texts: Sequence[str], prompts: Prompts) -> Json:
+    """Return the AUROC of readings and of gate scores on all held-out pairs and by set, and what is flagged at equal rate."""
+    places = {text: number for number, text in enumerate(texts)}
+    readings, scores = (torch.tensor(answer[name], dtype=torch.float64) for name in ("readings", "scores"))
+    captions = scores[[places[text] for text in prompts.benign["COCO"]]]
+    threshold = captions.quantile(1 - EQUAL_RATE)
+
+    def of(pairs: Sequence[Pair]) -> Json:
+        safe, unsafe = ([places[getattr(pair, side)] for pair in pairs] for side in ("safe", "unsafe"))
+        return {
+            "auroc": auroc(readings[safe], readings[unsafe]),
+            "gate_auroc": auroc(scores[unsafe], scores[safe]),
+            "flagged": share(scores[unsafe] > threshold),
+            "flagged_by_default": share(scores[unsafe] > answer["threshold"]),
+        }
+
+    sets = {name: of(pairs) for name, pairs in prompts.pairs.items()}
+    everything = [pair for pairs in prompts.pairs.values() for pair in pairs]
+    return {**of(everything), "captions_flagged_by_default": share(captions > answer["threshold"]), "sets": sets}
+
+
+def share(hits: Tensor) -> float:
+    """Return the share of hits."""
+    return float(hits.double().mean())
+
+
+def extract_from(run: Run, model: Path, pairs: Sequence[Pair], benign: Path) -> Json:
+    """Measure extraction, then how alike the two directions are."""
+    file = run.work / f"pairs-{digest(*map(str, pairs))}.jsonl"
+    rows = [{"safe": pair.safe, "unsafe": pair.unsafe, "category": pair.category, "source": pair.source} for pair in pairs]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    job = {"do": "extract", "model": str(model), "pairs": str(file), "benign": str(benign)}
+    key = ["extract", *about_model(model), file.name, digest(benign.read_bytes())]
+    found = run.side_by_side("extract", key, job, ".safetensors")
+    one, other = (SafetyDirection.load(found[name]["file"]) for name in (BEFORE, AFTER))
+    alike: Json = {"layers": one.layers == other.layers}
+    if one.vectors.shape == other.vectors.shape:
+        curves = (torch.tensor(each.report["layer_curve"], dtype=torch.float64) for each in (one, other))
+        alike |= {
+            "vectors_cosine": float(cosine_similarity(one.vectors, other.vectors, dim=-1).min()),
+            "readings_cosine": float(cosine_similarity(one.readings, other.readings, dim=-1).min()),
+            "layer_curve_change": float((next(curves) - next(curves)).abs().max()),
+            "anchors_same": share(one.anchor_activations == other.anchor_activations),
+        }
+    return compared(found, LIMITS["extract"]) | {"alike": alike}
+
+
+def drawn(pairs: Sequence[Pair], count: int) -> list[Pair]:
+    """Draw pairs by seed, keeping their order."""
+    rows = sorted(random.Random(SEED).sample(range(len(pairs)), min(count, len(pairs))))
+    return [pairs[row] for row in rows]
+
+
+def rows_of(results: Json) -> list[list[str]]:
+    """Lay out what was found for the terminal."""
+    rows = []
+    for name, one in [*results["align"].items(), *([("extract", results["extract"])] if "extract" in results else [])]:
+        before, after, ratio = one[BEFORE], one[AFTER], one["ratio"]
+        change = one.get("quality", {}).get("change", {})
+        rows.append(
+            [
+                name,
+                f"{before['seconds']:.1f} -> {after['seconds']:.1f} s ({ratio['seconds']:.2f}x)",
+                f"{before['peak'] / 2**20:,.0f} -> {after['peak'] / 2**20:,.0f} MiB ({ratio['peak']:.2f}x)",
+                ", ".join(f"{what} {value:+.4f}" for what, value in change.items()) or json.dumps(one.get("alike")),
+                "yes" if all(one["kept"].values()) else "no: " + ", ".join(k for k, v in one["kept"].items() if not v),
+            ]
+        )
+    return rows
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--against", type=Path, required=True, help="a checkout of the build before")
+    parser.add_argument("--models", nargs="*", default=[], metavar="NAME=PATH", help="text encoders to align to")
+    parser.add_argument("--source", type=Path, help="the model to extract from")
+    parser.add_argument("--pairs", type=Path, required=True, help="training pairs (tools/data/merge_pairs.py)")
+    parser.add_argument("--data", type=Path, help="the folder of the published sets")
+    parser.add_argument("--benign", type=Path, default=ROOT / "directions" / "harmless_prompts.txt")
+    parser.add_argument("--heldout", type=Path, default=ROOT / "tools" / "data" / "harmless" / "heldout.jsonl")
+    parser.add_argument("--direction", default="", help="align this one in place of each build's bundled one")
+    parser.add_argument("--only", nargs="+", choices=tuple(LIMITS), default=tuple(LIMITS))
+    parser.add_argument("--extract-pairs", type=int, default=400)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="a few prompts of each kind, to try the script")
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "first_run", help="where runs are kept to go on from")
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "results" / "first_run.json")
+    options = parser.parse_args(arguments)
+    if "align" in options.only and not (options.models and options.data):
+        parser.error("aligning needs --models and --data")
+    if "extract" in options.only and not options.source:
+        parser.error("extracting needs --source")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is missing, print a table and write the file; the exit status says whether all limits are kept."""
+    options = parse(arguments)
+    work = options.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    builds = {BEFORE: options.against.resolve(), AFTER: ROOT.resolve()}
+    run = Run(builds, work, options.threads, options.repeats, Journal(work / "runs.jsonl"))
+    machine = f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}, Python {platform.python_version()}"
+    builds_named = {name: commit(build) for name, build in builds.items()}
+    results: Json = {"about": {"machine": machine, "repeats": options.repeats, "builds": builds_named}, "align": {}}
+    if "align" in options.only:
+        prompts = read(options.pairs, options.benign, options.data, options.heldout, options.quick)
+        results["about"] |= {"prompts": prompts.digest(), "counts": prompts.counts(), "equal_rate": EQUAL_RATE}
+        for name, _, path in (text.partition("=") for text in options.models):
+            results["align"][name] = align_to(run, name, Path(path).resolve(), prompts, options.direction)
+    if "extract" in options.only:
+        pairs = drawn(read_pairs(options.pairs), options.extract_pairs)
+        results["extract"] = extract_from(run, options.source.resolve(), pairs, options.benign.resolve())
+    print(table(["", "time", "peak above the model", "change", "limits kept"], rows_of(results)))
+    options.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    parts = [*results["align"].values(), *([results["extract"]] if "extract" in results else [])]
+    return int(not all(all(part["kept"].values()) for part in parts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
