@@ -133,9 +133,9 @@ def score_layer(layer: int, safe: Tensor, unsafe: Tensor, benign: Tensor) -> Lay
     says the same of all pairs, as the embedding of a last token that never changes, is no better than chance.
     """
     mean, scale = channel_statistics(benign)
-    safe, unsafe = (safe.double() - mean) / scale, (unsafe.double() - mean) / scale
+    safe, unsafe = standardised(safe, mean, scale), standardised(unsafe, mean, scale)
     awareness = mean_pairwise_cosine(safe - unsafe)
-    if all_alike(torch.cat([safe, unsafe])):
+    if all_alike(safe, unsafe):
         return LayerScore(layer, awareness, CHANCE)
     even, odd = torch.arange(0, len(safe), 2), torch.arange(1, len(safe), 2)
     held_out = []
@@ -164,7 +164,7 @@ def fit_direction(
     rows = category_rows(pairs)
     check_differing(*activations, rows)
     mean, scale = channel_statistics(activations[2])
-    safe, unsafe, benign = ((states.double() - mean) / scale for states in activations)
+    safe, unsafe, benign = (standardised(states, mean, scale) for states in activations)
     estimates = [ESTIMATORS[estimator](safe[index], unsafe[index]) for index in rows.values()]
     probes = [logistic_probe(unsafe[index], safe) for index in rows.values()]
     made = {"version": __version__, "pairs": pairs_hash(pairs)}
@@ -198,6 +198,11 @@ def channel_statistics(benign: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean and standard deviation per channel of (M, d) benign activations, in float64."""
     rows = benign.double()
     return rows.mean(0), rows.std(0).clamp(min=SCALE_FLOOR)
+
+
+def standardised(states: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Return (states - mean) / scale of (N, d) states of any precision, in float64."""
+    return (states.double() - mean).div_(scale)
 
 
 def unit_reading(estimate: Estimate, benign: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from torch import Tensor
 from ..errors import EncoderError
 
 
-def all_alike(rows: Tensor) -> bool:
-    """Say whether all rows (N, d) are the same."""
-    return bool((rows == rows[:1]).all())
+def all_alike(rows: Tensor, *more: Tensor) -> bool:
+    """Say whether all rows (N, d), of several such tensors too, are the same."""
+    return all(bool((part == rows[:1]).all()) for part in (rows, *more))
 
 
 def check_finite(activations: Tensor, layers: Sequence[int]) -> None:
@@ -29,7 +29,7 @@ def check_differing(safe: Tensor, unsafe: Tensor, benign: Tensor, categories: Ma
     """Raise EncoderError when states (N, d), (N, d) and (M, d) tell nothing: the same for all prompts, or for both sides of all
     pairs of a category, given the rows of each.
     """
-    if all_alike(benign) or all_alike(torch.cat([safe, unsafe])):
+    if all_alike(benign) or all_alike(safe, unsafe):
         raise EncoderError(
             "The source model gives the same states for every prompt: there is nothing to make a direction from. Choose other "
             "layers or another pooling, or another model."
