@@ -1,7 +1,7 @@
 """What `benchmarks/first_run.py` has one build do, in a process of its own: align, extract, encode, or judge.
 
-It is run as text in a checkout's folder, so that `import safety_steer` is that checkout's, and uses only what
-both have. Its one argument is a job in JSON; its last line of output is what came of it.
+It is run as text in a checkout's folder, so that `import safety_steer` is that checkout's, and uses only what both have. Its
+one argument is a job in JSON; its last line of output is what came of it.
 """
 
 from __future__ import annotations

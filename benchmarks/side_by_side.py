@@ -92,10 +92,11 @@ def summary(runs: Sequence[Json]) -> Json:
 
 
 def compared(found: Mapping[str, Json], limits: Mapping[str, float]) -> Json:
-    """Return the ratios of after to before, and whether those that have a limit keep it."""
+    """Return what was found, without where it lies, the ratios of after to before, and which of those keep their limits."""
+    shown = {name: {key: value for key, value in one.items() if key != "file"} for name, one in found.items()}
     ratios = {name: found[AFTER][name] / found[BEFORE][name] for name in ("seconds", "processor", "peak")}
     kept = {name: ratios[name] <= limit for name, limit in limits.items()}
-    return {**found, "ratio": ratios, "kept": kept}
+    return {**shown, "ratio": ratios, "kept": kept}
 
 
 def digest(*parts: object) -> str:

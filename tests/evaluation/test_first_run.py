@@ -50,6 +50,7 @@ def test_builds_take_turns_and_medians_count(tmp_path: Path, monkeypatch: pytest
     compared = side_by_side.compared(found, {"seconds": 0.4, "peak": 0.5})
     assert compared["ratio"]["seconds"] == pytest.approx(4 / 11)
     assert compared["kept"] == {"seconds": True, "peak": False}
+    assert str(tmp_path) not in json.dumps(compared)
 
 
 def test_a_second_run_goes_on_and_a_changed_build_or_a_lost_file_is_made_anew(
