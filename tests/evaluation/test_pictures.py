@@ -20,6 +20,7 @@ from safety_steer.demo_world.transformer import SceneTransformer, TransformerCon
 from safety_steer.directions.pooling import pool
 from safety_steer.directions.vision_spaces import LAST
 from safety_steer.errors import DataError
+from safety_steer.evaluation.demo import pictures as demo_pictures
 from safety_steer.evaluation.demo.methods import SPACE, Method
 from safety_steer.evaluation.demo.pictures import (
     LOOSER,
@@ -65,7 +66,9 @@ def session(models: dict[str, Path]) -> DemoSession:
 def inputs(session: DemoSession) -> PictureInputs:
     captions = tuple(f"a drawing of thing {number}" for number in range(COUNT))
     seen = collected(session.seen(sample_scenes("train", COUNT, "benign", seed=4)))
-    native = native_direction(session, seen[LAST], captions)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo_pictures, "TWINS", 300)
+        native = native_direction(session, seen[LAST], captions)
     # Captions that say what is in their pictures, and anchors that say what the direction's source knows of them.
     noise = torch.randn(seen[LAST].pooled.shape, generator=torch.Generator().manual_seed(1))
     said = AnchorStates(seen[LAST].pooled + 0.1 * seen[LAST].pooled.std(0) * noise, [])
