@@ -6,7 +6,9 @@ that into a failure (`.ci/run` says more).
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[BROWSER_ASKED], config.stash[BROWSER_RAN] = False, set()
     if required("COMFYUI") and not os.environ.get("COMFYUI_PATH"):
         raise pytest.UsageError("REQUIRE_COMFYUI is set, but COMFYUI_PATH names no checkout of ComfyUI")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage while modules and tests are collected, nor ever again among them: they are kept to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
