@@ -131,7 +131,7 @@ def test_a_reduced_space_is_aligned_as_the_whole_one_is(name: str, monkeypatch: 
 
 def test_networks_of_a_reduced_space_decide_as_those_of_the_whole_one_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reducer, "FIRST", 200)
-    monkeypatch.setattr(harm_fit, "AXES", 64)
+    monkeypatch.setattr(harm_fit, "AXES", 32)
     direction = builders.direction_with_examples()
     rows, long = widened(builders.states_with_examples()), widened(builders.passage_states())
     full, reduced = (collect([{SPACE: rows}], len(rows), spans=spans) for spans in (None, {}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ from safety_steer.extraction.text_model import load_text_model
 from safety_steer.steering.presets import PRESETS
 from safety_steer.steering.steer_pictures import steer_output
 
+aligned_once = cache(aligned_for)
 PLAN = Plan({"unsafe": 3, "benign": 4}, stage="tune", steps=2)
 COUNT = 320
 
@@ -75,6 +77,12 @@ def inputs(session: DemoSession) -> PictureInputs:
     spoken = torch.randn(builders.LATENT, noise.shape[1], generator=torch.Generator().manual_seed(2))
     anchors = collect([{SPACE: list((builders.world().benign(400, 2) @ spoken)[:, None])}], 400)
     return PictureInputs(builders.planted_direction(), native, Captioned(captions, seen, {SPACE: said}, anchors))
+
+
+@pytest.fixture(autouse=True)
+def _aligned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Align once for each method, however many tests steer with it."""
+    monkeypatch.setattr(demo_pictures, "aligned_for", aligned_once)
 
 
 def test_a_twin_differs_in_what_is_unsafe_alone() -> None:
@@ -116,7 +124,7 @@ def test_every_method_steers_pictures_in_the_spaces_its_way_reaches(inputs: Pict
         made = steer(pictures)
         assert [one.last_hidden_state.shape for one in made] == [one.last_hidden_state.shape for one in pictures]
         reached = {LAST} if "through text" in method.kind or "native" in method.kind else set(inputs.known.pictures)
-        assert set(aligned_for(method, inputs).spaces) == reached
+        assert set(aligned_once(method, inputs).spaces) == reached
 
 
 def test_a_method_is_the_library_call_that_the_nodes_make(inputs: PictureInputs, session: DemoSession) -> None:
