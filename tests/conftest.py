@@ -1,4 +1,4 @@
-"""What the tests share: two threads, tiny models saved once per run, and what must not be missing.
+"""What the tests share: one thread, tiny models saved once per run, and what must not be missing.
 
 Tests that need a real ComfyUI or a browser are left out where there is none. REQUIRE_COMFYUI and REQUIRE_BROWSER turn
 that into a failure (`.ci/run` says more).
@@ -6,11 +6,16 @@ that into a failure (`.ci/run` says more).
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+# Before torch is imported, and for the processes that tests start. Two threads share so little work here that they mostly
+# wait for each other, and where the cores are busy that takes far longer than the work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 HERE = Path(__file__).parent
 collect_ignore = [] if os.environ.get("COMFYUI_PATH") else ["comfyui"]
 BROWSER_ASKED, BROWSER_RAN = pytest.StashKey[bool](), pytest.StashKey[set[str]]()
@@ -35,6 +40,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[BROWSER_ASKED], config.stash[BROWSER_RAN] = False, set()
     if required("COMFYUI") and not os.environ.get("COMFYUI_PATH"):
         raise pytest.UsageError("REQUIRE_COMFYUI is set, but COMFYUI_PATH names no checkout of ComfyUI")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage while modules and tests are collected, nor ever again among them: they are kept to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -72,7 +88,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _limit_threads() -> None:
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

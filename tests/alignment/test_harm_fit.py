@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
 from support import builders
+from support.brief import briefly_taught
 from torch import Tensor
 
+from safety_steer.alignment import harm_fit
 from safety_steer.alignment.align_direction import AlignSettings, align
 from safety_steer.alignment.anchors import AnchorStates
 from safety_steer.alignment.harm_fit import AXES, Frame
@@ -51,14 +54,17 @@ def share(space: AlignedSpace, rows: list[Tensor], rate: float = 0.01) -> float:
     return float(open_gate(builders.batch(rows), space, rate=rate).flagged.double().mean())
 
 
+@cache
 def unsafe_prompts() -> list[Tensor]:
     return builders.world().target(builders.world().pairs(200, 25)[1], 25)
 
 
+@cache
 def long_unsafe_prompts() -> list[Tensor]:
     return builders.world().long(builders.world().benign(100, 26), 26, unsafe=2, sentences=6)
 
 
+@cache
 def harmless_prompts() -> list[list[Tensor]]:
     world = builders.world()
     return [world.target(world.benign(1000, 21), 21), world.long(world.benign(400, 22), 22)]
@@ -101,7 +107,8 @@ def test_an_encoder_that_pads_all_prompts_to_one_length_has_no_passages() -> Non
     padded = [torch.cat([rows, rows[-1:].expand(77 - len(rows), -1)])[:77] for rows in states.tokens]
     all_long = AnchorStates(torch.stack([rows.float().mean(0) for rows in padded]), padded)
     passages = {SPACE: builders.passage_states()}
-    space = align(builders.direction_with_examples(), {SPACE: all_long}, "planted", passages=passages).spaces[SPACE]
+    with briefly_taught():
+        space = align(builders.direction_with_examples(), {SPACE: all_long}, "planted", passages=passages).spaces[SPACE]
     assert net(space).silent
     assert bool(torch.isfinite(net(space).ordinary).all())
 
@@ -109,7 +116,8 @@ def test_an_encoder_that_pads_all_prompts_to_one_length_has_no_passages() -> Non
 @pytest.mark.parametrize(("count", "speaks"), [(31, False), (32, True)])
 def test_the_passage_network_needs_32_long_prompts(count: int, speaks: bool) -> None:
     long = builders.passage_states()
-    space = fitted(passages=AnchorStates(long.pooled[:count], long.tokens[:count]))
+    with briefly_taught():
+        space = fitted(passages=AnchorStates(long.pooled[:count], long.tokens[:count]))
     assert bool(net(space).passage_in.any()) == speaks
 
 
@@ -126,7 +134,8 @@ def test_passages_make_the_difference_in_long_prompts() -> None:
     assert share(space, unsafe_prompts()) > 0.9
 
 
-def test_a_wide_space_is_heard_along_its_leading_axes() -> None:
+def test_a_wide_space_is_heard_along_its_leading_axes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harm_fit, "AXES", 32)
     lift = torch.randn(builders.TARGET_WIDTH, 1100, generator=torch.Generator().manual_seed(6))
 
     def wide(states: AnchorStates) -> dict[str, AnchorStates]:
@@ -137,7 +146,7 @@ def test_a_wide_space_is_heard_along_its_leading_axes() -> None:
         SPACE
     ]
     assert net(space).prompt_in.shape[1] == 1100
-    assert int(torch.linalg.matrix_rank(net(space).prompt_in * space.encoder.scale)) <= AXES
+    assert int(torch.linalg.matrix_rank(net(space).prompt_in * space.encoder.scale)) <= 32
     assert share(space, [rows @ lift for rows in unsafe_prompts()]) > 0.9
     assert share(space, [rows @ lift for rows in long_unsafe_prompts()]) > 0.9
     assert all(share(space, [row @ lift for row in rows]) <= 0.02 for rows in harmless_prompts())
@@ -218,21 +227,23 @@ def test_further_harmless_prompts_count_for_what_is_normal() -> None:
 
 def test_passages_of_another_space_are_not_asked_for() -> None:
     long = {"elsewhere": builders.passage_states()}
-    space = align(
-        builders.direction_with_examples(), {SPACE: builders.states_with_examples()}, "planted", passages=long
-    ).spaces[SPACE]
+    with briefly_taught():
+        space = align(
+            builders.direction_with_examples(), {SPACE: builders.states_with_examples()}, "planted", passages=long
+        ).spaces[SPACE]
     assert not bool(net(space).passage_in.any())
 
 
 def test_only_the_deciding_space_has_networks() -> None:
     states, long = builders.states_with_examples(), builders.passage_states()
     pooled = [AnchorStates(part.pooled, [row[None].half() for row in part.pooled]) for part in (states, long)]
-    aligned: AlignedDirection = align(
-        builders.direction_with_examples(),
-        {"pooled_output": pooled[0], SPACE: states},
-        "two",
-        passages={"pooled_output": pooled[1], SPACE: long},
-    )
+    with briefly_taught():
+        aligned: AlignedDirection = align(
+            builders.direction_with_examples(),
+            {"pooled_output": pooled[0], SPACE: states},
+            "two",
+            passages={"pooled_output": pooled[1], SPACE: long},
+        )
     assert list(aligned.spaces) == [SPACE, "pooled_output"]
     assert aligned.spaces[SPACE].harm is not None
     assert aligned.spaces["pooled_output"].harm is None

@@ -7,7 +7,7 @@ import torch
 from support import builders
 from torch import Tensor
 
-from safety_steer.alignment import anchors, reducer
+from safety_steer.alignment import anchors, harm_fit, reducer
 from safety_steer.alignment.align_direction import AlignSettings, align
 from safety_steer.alignment.anchors import AnchorStates, collect, collect_passages, spans_of
 from safety_steer.alignment.span import Span
@@ -131,6 +131,7 @@ def test_a_reduced_space_is_aligned_as_the_whole_one_is(name: str, monkeypatch: 
 
 def test_networks_of_a_reduced_space_decide_as_those_of_the_whole_one_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reducer, "FIRST", 200)
+    monkeypatch.setattr(harm_fit, "AXES", 32)
     direction = builders.direction_with_examples()
     rows, long = widened(builders.states_with_examples()), widened(builders.passage_states())
     full, reduced = (collect([{SPACE: rows}], len(rows), spans=spans) for spans in (None, {}))

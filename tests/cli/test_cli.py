@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,20 @@ from typing import Any
 import pytest
 import torch
 from support import builders
+from support.brief import briefly_taught
 from support.commands import Capture, answer, complaint
 
 from safety_steer import __version__
 from safety_steer.cli import main
 from safety_steer.directions.aligned import AlignedDirection
 from safety_steer.directions.source import SafetyDirection
+
+
+@pytest.fixture(autouse=True)
+def _taught_briefly() -> Iterator[None]:
+    """Teach briefly in every test; what `made` holds is made before, in full."""
+    with briefly_taught():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,6 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _limit_threads() -> None:
-    """Use one thread here, not two: where the cores are busy, threads wait for each other and are many times slower."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(autouse=True)
 def _as_in_a_node() -> Iterator[None]:
     """Run every test as ComfyUI runs nodes: in inference mode, and with an empty folder of kept fits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from support import builders
+from support.brief import briefly_taught
 from torch import Tensor
 
 from safety_steer.demo_world.sampling import sample
@@ -94,7 +95,8 @@ def test_per_category_leaves_global_out(inputs: MethodInputs) -> None:
 def test_only_the_default_hears_long_prompts() -> None:
     states = builders.states_with_examples()
     inputs = MethodInputs(builders.direction_with_examples(), None, states, states, [], builders.passage_states())
-    heard, expected = aligned_for(DEFAULT, inputs).spaces["cross_attn"].harm, builders.aligned_with_examples()
+    with briefly_taught():
+        heard, expected = aligned_for(DEFAULT, inputs).spaces["cross_attn"].harm, builders.align_with_examples()
     assert heard is not None
     assert torch.equal(heard.ordinary, expected.spaces["cross_attn"].harm.ordinary)  # type: ignore[union-attr]
     assert aligned_for(STANDARD, inputs).spaces["cross_attn"].harm is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from safety_steer.demo_world.transformer import SceneTransformer, TransformerCon
 from safety_steer.directions.pooling import pool
 from safety_steer.directions.vision_spaces import LAST
 from safety_steer.errors import DataError
+from safety_steer.evaluation.demo import pictures as demo_pictures
 from safety_steer.evaluation.demo.methods import SPACE, Method
 from safety_steer.evaluation.demo.pictures import (
     LOOSER,
@@ -38,6 +40,7 @@ from safety_steer.extraction.text_model import load_text_model
 from safety_steer.steering.presets import PRESETS
 from safety_steer.steering.steer_pictures import steer_output
 
+aligned_once = cache(aligned_for)
 PLAN = Plan({"unsafe": 3, "benign": 4}, stage="tune", steps=2)
 COUNT = 320
 
@@ -65,13 +68,21 @@ def session(models: dict[str, Path]) -> DemoSession:
 def inputs(session: DemoSession) -> PictureInputs:
     captions = tuple(f"a drawing of thing {number}" for number in range(COUNT))
     seen = collected(session.seen(sample_scenes("train", COUNT, "benign", seed=4)))
-    native = native_direction(session, seen[LAST], captions)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo_pictures, "TWINS", 300)
+        native = native_direction(session, seen[LAST], captions)
     # Captions that say what is in their pictures, and anchors that say what the direction's source knows of them.
     noise = torch.randn(seen[LAST].pooled.shape, generator=torch.Generator().manual_seed(1))
     said = AnchorStates(seen[LAST].pooled + 0.1 * seen[LAST].pooled.std(0) * noise, [])
     spoken = torch.randn(builders.LATENT, noise.shape[1], generator=torch.Generator().manual_seed(2))
     anchors = collect([{SPACE: list((builders.world().benign(400, 2) @ spoken)[:, None])}], 400)
     return PictureInputs(builders.planted_direction(), native, Captioned(captions, seen, {SPACE: said}, anchors))
+
+
+@pytest.fixture(autouse=True)
+def _aligned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Align once for each method, however many tests steer with it."""
+    monkeypatch.setattr(demo_pictures, "aligned_for", aligned_once)
 
 
 def test_a_twin_differs_in_what_is_unsafe_alone() -> None:
@@ -113,7 +124,7 @@ def test_every_method_steers_pictures_in_the_spaces_its_way_reaches(inputs: Pict
         made = steer(pictures)
         assert [one.last_hidden_state.shape for one in made] == [one.last_hidden_state.shape for one in pictures]
         reached = {LAST} if "through text" in method.kind or "native" in method.kind else set(inputs.known.pictures)
-        assert set(aligned_for(method, inputs).spaces) == reached
+        assert set(aligned_once(method, inputs).spaces) == reached
 
 
 def test_a_method_is_the_library_call_that_the_nodes_make(inputs: PictureInputs, session: DemoSession) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from support import builders
+from support.brief import briefly_taught
 
 from safety_steer.alignment import maps
 from safety_steer.directions.pooling import pool
@@ -25,6 +27,7 @@ from safety_steer.evaluation.transfer import (
 )
 
 
+@cache
 def native() -> SafetyDirection:
     safe, unsafe, pairs = builders.world().pairs(160, seed=1)
     own = [pool(builders.batch(builders.world().target(part, 41))) for part in (safe, unsafe)]
@@ -80,9 +83,9 @@ def test_long_prompts_reach_the_gate_and_the_native_reference_has_none() -> None
     direction, states = builders.direction_with_examples(), builders.states_with_examples()
     data = TargetData(states, [], [], [], builders.passage_states())
     for given, long in ((data, True), (replace(data, passages=None), False)):
-        (made, expected) = (
-            one.spaces["cross_attn"].harm for one in (align_to(direction, given), builders.aligned_with_examples(long))
-        )
+        with briefly_taught():
+            both = align_to(direction, given), builders.align_with_examples(long)
+        made, expected = (one.spaces["cross_attn"].harm for one in both)
         assert made is not None
         assert expected is not None
         assert torch.equal(made.passage_in, expected.passage_in)

@@ -36,13 +36,16 @@ import sys
 sys.path[:0] = sys.argv[2:]
 from support import builders
 made = [builders.small_direction(width=width) for width in (4, 8)]
+print("ready", flush=True)
+input()
 for number in range(60):
     made[number % 2].save(sys.argv[1])
 """
 
 
 def started(script: str, path: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", script, str(path), str(ROOT), str(ROOT / "tests")], cwd=ROOT)
+    command = [sys.executable, "-c", script, str(path), str(ROOT), str(ROOT / "tests")]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no such signal")
@@ -52,7 +55,8 @@ def test_a_process_killed_between_write_and_rename_leaves_what_was_there(there: 
     if there:
         builders.small_direction().save(path)
     before = path.read_bytes() if there else None
-    assert started(KILLED_BEFORE_RENAME, path).wait(timeout=120) == -signal.SIGKILL
+    with started(KILLED_BEFORE_RENAME, path) as killed:
+        assert killed.wait(timeout=120) == -signal.SIGKILL
     assert (path.read_bytes() if path.exists() else None) == before
     [left] = [one for one in tmp_path.iterdir() if one != path]
     assert left.suffix == ".part"
@@ -64,11 +68,17 @@ def test_a_process_killed_between_write_and_rename_leaves_what_was_there(there: 
 def test_two_processes_that_write_one_file_never_leave_it_half(tmp_path: Path) -> None:
     path = tmp_path / "direction.safetensors"
     builders.small_direction().save(path)
-    writers = [started(WRITES_OFTEN, path) for _ in range(2)]
     read = 0
-    while any(writer.poll() is None for writer in writers):
-        assert SafetyDirection.load(path).width in (4, 8)
-        read += 1
+    with started(WRITES_OFTEN, path) as one, started(WRITES_OFTEN, path) as other:
+        writers = (one, other)
+        pipes = [(writer.stdin, writer.stdout) for writer in writers if writer.stdin and writer.stdout]
+        assert [said.readline() for _, said in pipes] == [b"ready\n"] * 2
+        for told, _ in pipes:
+            told.write(b"go\n")
+            told.flush()
+        while any(writer.poll() is None for writer in writers):
+            assert SafetyDirection.load(path).width in (4, 8)
+            read += 1
     assert [writer.returncode for writer in writers] == [0, 0]
     assert read
     assert [one.name for one in tmp_path.iterdir()] == [path.name]

@@ -6,7 +6,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,9 +40,9 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
+def imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Absolute names of imported modules, also of those imported inside functions."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -52,13 +52,14 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 def forbidden(source: str, host_allowed: bool) -> list[str]:
     """What a source text does that it must not."""
-    tree, found = ast.parse(source), []
-    for name in imported(tree):
+    nodes, found = list(ast.walk(ast.parse(source))), []
+    names = set(imported(nodes))
+    for name in names:
         if name.split(".")[0] in BANNED_MODULES or name in BANNED_MODULES:
             found.append(f"imports {name}")
         if not host_allowed and name.split(".")[0] in HOST:
             found.append(f"imports {name} of the host")
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in BANNED_CALLS:
             found.append(f"calls {node.func.id}")
         if (
@@ -67,7 +68,7 @@ def forbidden(source: str, host_allowed: bool) -> list[str]:
             and (node.value.id, node.attr) in BANNED_ATTRIBUTES
         ):
             found.append(f"uses {node.value.id}.{node.attr}")
-    found += [f"imports torch.{name}" for name in ("load", "save") if f"torch.{name}" in set(imported(tree))]
+    found += [f"imports torch.{name}" for name in ("load", "save") if f"torch.{name}" in names]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,14 @@ EDITS = st.lists(
 )
 
 
+@cache
+def saved(make: Callable[[], Any], path: Path) -> tuple[Any, bytes]:
+    """Make a value once for all examples of a test, and the bytes of its file."""
+    original = make()
+    original.save(path)
+    return original, path.read_bytes()
+
+
 @pytest.mark.parametrize("make", [builders.small_direction, builders.small_aligned])
 @given(edits=EDITS)
 @FUZZ
@@ -56,9 +65,8 @@ def test_random_damage_is_refused_or_harmless(
     make: Callable[[], Any], edits: list[tuple[str, float, int]], tmp_path: Path
 ) -> None:
     path = tmp_path / "damaged.safetensors"
-    original = make()
-    original.save(path)
-    path.write_bytes(mutated(path.read_bytes(), edits))
+    original, whole = saved(make, path)
+    path.write_bytes(mutated(whole, edits))
     try:
         found = type(original).load(path)
     except FileFormatError:
@@ -84,8 +92,8 @@ def test_a_signed_file_with_any_json_for_any_key_is_refused_or_describable(
     make: Callable[[], Any], data: st.DataObject, value: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "forged.safetensors"
-    original = make()
-    original.save(path)
+    original, whole = saved(make, path)
+    path.write_bytes(whole)
     key = data.draw(st.sampled_from(sorted(container.read(path)[0])))
     builders.rewritten(path, document=lambda found: found.__setitem__(key, value))
     try:

@@ -41,6 +41,12 @@ def signed(toy: Path, mine: tuple[keys.Key, dict[str, str]]) -> Path:
     return toy
 
 
+@pytest.fixture
+def signed_once(signed: Path, mine: tuple[keys.Key, dict[str, str]]) -> tuple[dict[str, str], Path, bytes]:
+    """Trusted keys, a signed file to write over, and its bytes."""
+    return mine[1], signed, signed.read_bytes()
+
+
 def changed_block(path: Path, change: Callable[[Block], object]) -> Path:
     """Change a file's signature in place and leave everything else."""
     contents = container.read_contents(path)
@@ -228,23 +234,20 @@ def test_what_is_no_signature_is_a_broken_one(text: str, toy: Path) -> None:
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 10_000), flip=st.integers(1, 255))
 def test_no_changed_byte_of_a_signed_file_passes_for_the_signed_one(
-    place: int, flip: int, tmp_path_factory: pytest.TempPathFactory
+    place: int, flip: int, signed_once: tuple[dict[str, str], Path, bytes]
 ) -> None:
-    folder = tmp_path_factory.mktemp("flipped")
-    secret, _, made = keys.new_key(folder / "mine", "Ada")
-    path = folder / "toy.safetensors"
-    container.write(path, DOCUMENT, TENSORS)
+    trusted, path, whole = signed_once
+    path.write_bytes(whole)
     contents = container.read_contents(path)
-    container.write(path, contents.document, contents.tensors, {FIELD: signature.sign(contents, keys.read_secret(secret))})
-    signed_text = container.read_contents(path).beside[FIELD]
-    data = bytearray(path.read_bytes())
+    signed_text = contents.beside[FIELD]
+    data = bytearray(whole)
     data[place % len(data)] ^= flip
     path.write_bytes(data)
     try:
         found = container.read_contents(path)
     except FileFormatError:
         return
-    verdict = judge(found, {made.hex: made.name})
+    verdict = judge(found, trusted)
     if verdict.state is State.TRUSTED:
         # Only white space and the escapes of JSON may differ: what is read is what was signed.
         assert found.document == contents.document

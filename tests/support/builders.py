@@ -248,11 +248,16 @@ def passage_states() -> AnchorStates:
     return collect([{"cross_attn": long}], LONG_PROMPTS)["cross_attn"]
 
 
-@cache
-def aligned_with_examples(long: bool = True) -> AlignedDirection:
-    """The direction with examples aligned to the world's target, with or without its passages."""
+def align_with_examples(long: bool = True) -> AlignedDirection:
+    """Align the direction with examples to the world's target, with or without its passages."""
     passages = {"cross_attn": passage_states()} if long else None
     return align(direction_with_examples(), {"cross_attn": states_with_examples()}, "planted, layer 1", passages=passages)
+
+
+@cache
+def aligned_with_examples(long: bool = True) -> AlignedDirection:
+    """That, once for all tests."""
+    return align_with_examples(long)
 
 
 def batch(rows: Sequence[Tensor]) -> Tensor:
