@@ -15,7 +15,7 @@ COLUMNS = [[0], [0, 1]]
 
 
 def states(*rows: tuple[float, ...]) -> torch.Tensor:
-    return torch.tensor(rows)[None]
+    return torch.tensor(rows, dtype=torch.float32)[None]
 
 
 @pytest.mark.parametrize("columns", [[], [[0]], COLUMNS])
