@@ -39,7 +39,7 @@ from safety_steer.storage.bundled import SOURCE, bundled  # noqa: E402
 
 from . import full_size  # noqa: E402
 from .full_size import ENCODERS, GENERATORS, Generator  # noqa: E402
-from .speed import wide_space  # noqa: E402
+from .steering_speed import wide_space  # noqa: E402
 
 STEPS, ROUNDS = 4, 3
 SMALL = {"SDXL": "sdxl", "Flux": "flux", "Qwen-Image": "qwen_image", "Wan 1.3B": "wan", "Wan 14B": "wan"}

@@ -30,16 +30,13 @@ from safety_steer.alignment.align_direction import AlignSettings, align, align_s
 from safety_steer.alignment.anchors import AnchorStates, encode_anchors
 from safety_steer.alignment.target_layer import target_layer
 from safety_steer.cli.console import table
-from safety_steer.directions.aligned import AlignedDirection
-from safety_steer.directions.aligned_space import AlignedSpace, EncoderFingerprint, PromptGate, TokenReading
-from safety_steer.directions.quantiles import LEVELS
 from safety_steer.directions.source import ModelIdentity, SafetyDirection
 from safety_steer.extraction.extract_direction import extract, fit_direction
 from safety_steer.extraction.text_model import BATCH_TOKENS, TextModel, batches, load_text_model, token_ids
-from safety_steer.steering.operators import steer
-from safety_steer.steering.steer_conditioning import steer_conditioning
 from safety_steer.storage.bundled import SOURCE, bundled, packaged_model
 from safety_steer.storage.prompt_files import Pair, read_pairs, read_prompts
+
+from .steering_speed import measure_clip, measure_erase
 
 FITS = ((576, 384), (4096, 4096))
 OLDER = "smollm2-135m-instruct.safetensors"
@@ -182,73 +179,6 @@ def measure_fit(_: argparse.Namespace) -> dict[str, float]:
     return result
 
 
-def wide_space(categories: int, generator: torch.Generator, width: int = 4096) -> AlignedSpace:
-    """Return a space of `width` channels whose benign tokens are standard normal, with categories in random directions."""
-    rows, levels = torch.randn(categories, width, generator=generator) / width**0.5, torch.tensor(LEVELS).expand(categories, -1)
-    groups = 2 * max(categories - 1, 1) + 1
-    tokens = TokenReading(rows.clone(), torch.zeros(categories), levels.clone(), 10 + levels, 10 + levels)
-    gate = PromptGate(
-        prompt_readings=rows,
-        gate_weights=torch.zeros(groups, width),
-        gate_biases=torch.zeros(groups),
-        gate_quantiles=torch.tensor(LEVELS).expand(4, -1).clone(),
-        witness_weights=torch.tensor([1.0, 0.25, 0.25]),
-    )
-    encoder = EncoderFingerprint(torch.zeros(width), torch.ones(width), torch.tensor(4.0), torch.zeros(8, width))
-    return AlignedSpace(rows.clone(), tokens, gate, encoder)
-
-
-def measure_clip(_: argparse.Namespace) -> dict[str, float]:
-    """`clip` on (1, 512, 4096) against copying it: a benign prompt, and a flagged one with a quarter of its tokens moved.
-
-    "memory" takes another of 32 tensors each time, as a run does that sees its conditioning once; "cached" the same one.
-    """
-    generator = torch.Generator().manual_seed(0)
-    states = torch.randn(1, 512, 4096, generator=generator)
-    space = wide_space(1, generator)
-    figures: dict[str, float] = {}
-    for name, count in (("cached", 1), ("memory", 32)):
-        copy, benign, flagged = _steering_times(itertools.cycle([states.clone() for _ in range(count)]), space)
-        figures[f"{name}_copy_ms"] = copy * 1e3
-        figures |= {f"{name}_benign_ratio": benign / copy, f"{name}_flagged_ratio": flagged / copy}
-    return figures
-
-
-def _steering_times(ring: Iterator[torch.Tensor], space: AlignedSpace) -> tuple[float, float, float]:
-    """Return the shortest times of a copy, of steering, and of steering with an open gate."""
-    copy = best(lambda: next(ring).clone(), 96)
-    benign = best(lambda: steer(next(ring), space, ("global",), {"global": 1.0}), 96)
-    flagged = best(lambda: steer(next(ring), space, ("global",), {"global": 1.0}, gate=torch.ones(1)), 96)
-    return copy, benign, flagged
-
-
-def measure_erase(_: argparse.Namespace) -> dict[str, float]:
-    """`steer_conditioning` as it is by default, on (1, 512, 4096) against copying it: a benign prompt and a flagged one.
-
-    Seven categories; eight tokens of the flagged prompt lie far on the unsafe side. Another of 32 tensors each time.
-    """
-    generator = torch.Generator().manual_seed(0)
-    states, space = torch.randn(1, 512, 4096, generator=generator), wide_space(7, generator)
-    flagged = states.clone()
-    flagged[:, 100:108] -= 20 * space.vectors[0]
-    names = ("global", *(f"category_{number}" for number in range(6)))
-    identity = ModelIdentity("planted", "planted", 4096, 1)
-    aligned = AlignedDirection(identity, "planted", "", names, {"cross_attn": space}, (), {}, {})
-    prompts = {"benign": 0.2 * states, "flagged": flagged}
-    for name, prompt in prompts.items():
-        outcome = steer_conditioning({"cross_attn": prompt}, aligned)
-        erased = outcome.spaces["cross_attn"].erased
-        if outcome.changed != (name == "flagged") or (erased is None) == outcome.changed:
-            raise SystemExit(f"The {name} prompt was steered otherwise than it should be.")
-    figures: dict[str, float] = {}
-    for name, prompt in prompts.items():
-        ring = itertools.cycle([prompt.clone() for _ in range(32)])
-        copy = best(lambda ring=ring: next(ring).clone(), 96)  # type: ignore[misc]
-        ours = best(lambda ring=ring: steer_conditioning({"cross_attn": next(ring)}, aligned), 96)  # type: ignore[misc]
-        figures |= {f"{name}_copy_ms": copy * 1e3, f"{name}_ms": ours * 1e3, f"{name}_ratio": ours / copy}
-    return figures
-
-
 Measure = Callable[[argparse.Namespace], dict[str, Any]]
 PARTS: dict[str, Measure] = {
     "extract": measure_extract,
@@ -289,7 +219,7 @@ def main() -> None:
     for part in options.only:
         if part == "extract" and not options.pairs:
             continue
-        command = [sys.executable, __file__, "--part", part, "--threads", str(options.threads)]
+        command = [sys.executable, "-m", "benchmarks.speed", "--part", part, "--threads", str(options.threads)]
         command += ["--pairs", options.pairs] if options.pairs else []
         command += ["--targets", *options.targets]
         figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])

@@ -32,6 +32,8 @@ Texts = dict[str, Tensor]
 BYTES_PER_WINDOW = 2**28
 # By hand: about fifty prompts of CLIP's 77 tokens.
 TOKENS_PER_PASS = 4096
+# By hand: states of 1,024 tokens of T5 XXL. More are no faster on a CPU, and take several times the memory.
+BYTES_PER_CPU_PASS = 2**24
 # By hand: prompts in a pass and alone differ by rounding only; `benchmarks/encoding.py` and the tests hold real encoders to it.
 SAME_COSINE = 0.9999
 # Pairs of prompts that most tokenizers cut alike, to find out whether an encoder takes several at once.
@@ -158,9 +160,15 @@ def _passes(text: ClipText, tokens: Sequence[Tokens]) -> Iterator[list[int]]:
         alone = not text.together or len({len(part) for part in lengths}) > 1
         groups.setdefault((lengths, row if alone else None), []).append(row)
     for rows in groups.values():
-        size = max(1, min(TOKENS_PER_PASS, BYTES_PER_WINDOW // text.bytes_per_token) // length(tokens[rows[0]]))
+        size = max(1, tokens_per_pass(text.clip, text.bytes_per_token) // length(tokens[rows[0]]))
         for start in range(0, len(rows), size):
             yield rows[start : start + size]
+
+
+def tokens_per_pass(clip: CLIP, bytes_per_token: int) -> int:
+    """Return how many tokens a pass may have on the device of a CLIP whose text states weigh `bytes_per_token`."""
+    most = BYTES_PER_CPU_PASS if clip.patcher.load_device.type == "cpu" else BYTES_PER_WINDOW
+    return min(TOKENS_PER_PASS, most // bytes_per_token)
 
 
 def _encode(text: ClipText, group: Sequence[Tokens]) -> list[Texts]:

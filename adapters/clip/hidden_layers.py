@@ -19,7 +19,7 @@ from ...safety_steer.directions.source import ModelIdentity
 from ...safety_steer.errors import EncoderError
 from ...safety_steer.extraction.layer_hooks import watched
 from ...safety_steer.extraction.text_model import Progress
-from .encode_prompts import TOKENS_PER_PASS, encoder_name
+from .encode_prompts import TOKENS_PER_PASS, encoder_name, tokens_per_pass
 from .plain_tokens import PROBES, PlainTokenizer, numbers, plain
 from .tokens import Tokens, generates_sound, merged, sections, shape, without_padding
 
@@ -92,7 +92,7 @@ def pooled_activations(
     prefix, suffix = model.edges
     result = torch.empty(len(prompts), len(layers), model.identity.width)
     done = 0
-    for rows in _groups(tokens):
+    for rows in _groups(tokens, min(TOKENS_PER_PASS, tokens_per_pass(model.clip, 4 * model.identity.width))):
         comfy.model_management.throw_exception_if_processing_interrupted()
         length = len(tokens[rows[0]][model.key][0])
         own = slice(prefix, length - suffix) if length > prefix + suffix else slice(0, length)
@@ -190,11 +190,11 @@ def _shared(one: Sequence[Any], other: Sequence[Any]) -> tuple[int, int]:
     return prefix, suffix
 
 
-def _groups(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
-    """Group prompts of one shape, as many as fit into a pass."""
+def _groups(tokens: Sequence[Tokens], most: int) -> Iterator[list[int]]:
+    """Group prompts of one shape, as many as fit into a pass of `most` tokens."""
     groups: dict[Any, list[int]] = {}
     for row, found in enumerate(tokens):
         groups.setdefault(shape(found), []).append(row)
     for lengths, rows in groups.items():
-        size = max(1, TOKENS_PER_PASS // max(map(sum, lengths)))
+        size = max(1, most // max(map(sum, lengths)))
         yield from (rows[start : start + size] for start in range(0, len(rows), size))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 import torch
@@ -62,8 +63,20 @@ class HarmNet:
     def passage_scores(self, found: Passages) -> Tensor:
         """Score passages: (W,)."""
         device = found.means.device
-        within = found.means @ self.passage_in.to(device).T + (found.means - found.whole) @ self.passage_contrast.to(device).T
-        return gelu(within + self.passage_bias.to(device)) @ self.passage_out.to(device)
+        within = found.means @ self._passage_own.to(device).T - self._contrasted(found) + self.passage_bias.to(device)
+        return gelu(within) @ self.passage_out.to(device)
+
+    @cached_property
+    def _passage_own(self) -> Tensor:
+        """What a passage itself counts for, in . h + contrast . h: (H, D)."""
+        return self.passage_in + self.passage_contrast
+
+    def _contrasted(self, found: Passages) -> Tensor:
+        """Return contrast . prompt of passages' prompts: (W, H), worked out once for passages that follow each other."""
+        new = torch.ones_like(found.owner, dtype=torch.bool)
+        new[1:] = found.owner[1:] != found.owner[:-1]
+        wholes = found.whole[new] @ self.passage_contrast.to(found.means.device).T
+        return wholes[new.cumsum(0) - 1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .passages import LONG, PASSAGE, Passages, passage_starts
+from .passages import LONG, PASSAGE, STEP, Passages, passage_starts
 
 if TYPE_CHECKING:
     from .aligned_space import AlignedSpace
@@ -26,7 +26,8 @@ PHRASE = 4  # by hand; tokens
 
 def token_mask(states: Tensor) -> Tensor:
     """Return which tokens of (B, T, D) are not all zero: (B, T) bool. All-zero tokens are padding."""
-    return _not_all_zero(*_extremes(states))
+    low, high = _extremes(states)
+    return (low != 0) | (high != 0)
 
 
 def _extremes(states: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,10 +36,6 @@ def _extremes(states: Tensor) -> tuple[Tensor, Tensor]:
         nothing = states.new_zeros(states.shape[:-1])
         return nothing, nothing
     return states.amin(-1), states.amax(-1)
-
-
-def _not_all_zero(low: Tensor, high: Tensor) -> Tensor:
-    return (low != 0) | (high != 0)
 
 
 def pool(states: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -71,8 +68,13 @@ def read_tokens(states: Tensor, readings: Tensor, offsets: Tensor, columns: Sequ
     `columns` names the categories wanted, by number and in order; None wants all of them.
     """
     chosen = range(len(offsets)) if columns is None else columns
-    along = states.float() @ take_rows(readings, chosen).to(states.device).T
-    return take_rows(offsets, chosen).to(states.device) - along
+    return take_rows(offsets, chosen).to(states.device) - _along(states.float(), take_rows(readings, chosen))
+
+
+def _along(floats: Tensor, readings: Tensor) -> Tensor:
+    """Return reading . h for every token of (..., D): (..., K). Readings times tokens is faster than tokens times readings."""
+    flat = floats.reshape(-1, floats.shape[-1])
+    return (readings.to(floats.device) @ flat.T).T.reshape(*floats.shape[:-1], len(readings))
 
 
 def token_peaks(unsafe: Tensor, mask: Tensor) -> Tensor:
@@ -108,9 +110,9 @@ def cut(prompts: list[Tensor]) -> Passages:
         if len(rows) < LONG:
             continue
         first = passage_starts(len(rows), rows.device)
-        sums = torch.cat([rows.new_zeros(1, rows.shape[1], dtype=torch.float32), rows.float().cumsum(0)])
-        means.append((sums[first + PASSAGE] - sums[first]) / PASSAGE)
-        whole.append((sums[-1] / len(rows)).expand(len(first), -1))
+        sums, total = _passage_sums(rows)
+        means.append(sums / PASSAGE)
+        whole.append((total / len(rows)).expand(len(first), -1))
         owner.append(torch.full_like(first, number))
         starts.append(first)
     if not means:
@@ -118,7 +120,19 @@ def cut(prompts: list[Tensor]) -> Passages:
         device = prompts[0].device if prompts else torch.device("cpu")
         nothing, none = torch.zeros(0, width, device=device), torch.zeros(0, dtype=torch.long, device=device)
         return Passages(nothing, nothing, none, none)
-    return Passages(torch.cat(means), torch.cat(whole), torch.cat(owner), torch.cat(starts))
+    return Passages(*(torch.cat(parts) if len(parts) > 1 else parts[0] for parts in (means, whole, owner, starts)))
+
+
+def _passage_sums(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sums of a prompt's passages (W, D), and of all its tokens (D,), by way of sums of as many as a step."""
+    steps = len(rows) // STEP
+    blocks = rows[: STEP * steps].reshape(steps, STEP, -1).sum(1, dtype=torch.float32)
+    rest = rows[STEP * steps :]
+    sums = blocks.unfold(0, PASSAGE // STEP, 1).sum(-1)
+    if not len(rest):
+        return sums, blocks.sum(0)
+    last = rows[-PASSAGE:].sum(0, keepdim=True, dtype=torch.float32)
+    return torch.cat([sums, last]), blocks.sum(0) + rest.sum(0, dtype=torch.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,18 +162,40 @@ def read_space(
     `for_gate` reads what a gate decides by too: passages where the space has networks for it, else tokens by all categories.
     """
     floats = states.float()
-    low, high = _extremes(states)
-    real = _not_all_zero(low, high)
-    pooled = pool(floats, real)
     wanted = {tuple(chosen): None for chosen in columns}
-    passages = None
     if for_gate and space.harm is None:
         wanted[tuple(range(len(space.tokens.offsets)))] = None
-    elif for_gate and space.harm is not None:
+    along = {chosen: _along(floats, take_rows(space.tokens.readings, chosen)) for chosen in wanted}
+    unsafe = {chosen: take_rows(space.tokens.offsets, chosen).to(floats.device) - along[chosen] for chosen in wanted}
+    real = _real(floats, along.values())
+    pooled = pool(floats, real)
+    passages = None
+    if for_gate and space.harm is not None:
         passages = cut([pooled[:0]] if space.harm.silent else _real_rows(floats, real))
-    unsafe = {chosen: read_tokens(floats, space.tokens.readings, space.tokens.offsets, chosen) for chosen in wanted}
-    finite = torch.isfinite(low) & torch.isfinite(high)
-    return SpaceReading(space, states, floats, real, finite, pooled, MappingProxyType(unsafe), passages)
+    return SpaceReading(space, states, floats, real, _finite(floats, pooled), pooled, MappingProxyType(unsafe), passages)
+
+
+def _real(floats: Tensor, along: Iterable[Tensor]) -> Tensor:
+    """Return which tokens of (B, T, D) are not all zero, (B, T), given reading . h by some categories, (B, T, K) each.
+
+    A token that reads anything is not zero, so that all channels are looked at only from the first to the last that reads 0.
+    """
+    real = torch.zeros(floats.shape[:-1], dtype=torch.bool, device=floats.device)
+    for found in along:
+        real |= (found != 0).any(-1)
+    doubtful = (~real).flatten().nonzero()[:, 0]
+    if len(doubtful):
+        span = slice(int(doubtful[0]), int(doubtful[-1]) + 1)
+        real.view(-1)[span] = token_mask(floats.flatten(0, 1)[span])
+    return real
+
+
+def _finite(floats: Tensor, pooled: Tensor) -> Tensor:
+    """Return which tokens of (B, T, D) have no NaN or infinite channel: (B, T), all where the means of prompts are finite."""
+    if bool(torch.isfinite(pooled).all()):
+        return torch.ones(floats.shape[:-1], dtype=torch.bool, device=floats.device)
+    low, high = _extremes(floats)
+    return torch.isfinite(low) & torch.isfinite(high)
 
 
 def _real_rows(floats: Tensor, real: Tensor) -> list[Tensor]:

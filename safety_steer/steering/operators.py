@@ -143,8 +143,10 @@ def erase(reading: SpaceReading, request: Request) -> Steered:
         erased = erased & reach.to(erased.device)
     if not bool(erased.any()):
         return turned
-    filled = fill_from_rest(turned.states, erased, reading.real, share, request.preserve_norm)
-    moved = _distances(filled, reading.states, (turned.moved != 0) | erased | ~reading.finite)
+    # Tokens that were turned moved in a copy, which the fill may write to too.
+    filled = turned.states if turned.states is not reading.states else _copied(reading.states)
+    _fill(filled, erased, reading.real, share, request.preserve_norm)
+    moved = _distances(filled, reading.states, erased | ~reading.finite, turned.moved)
     return replace(turned, states=filled, moved=moved, erased=erased, filled=filled)
 
 
@@ -156,26 +158,36 @@ def fill_from_rest(states: Tensor, erased: Tensor, real: Tensor, share: Tensor, 
 
     A prompt without other tokens is left alone. With `preserve_norm` each token keeps its length. `states` is not written to.
     """
+    filled = _copied(states)
+    _fill(filled, erased, real, share, preserve_norm)
+    return filled
+
+
+def _fill(states: Tensor, erased: Tensor, real: Tensor, share: Tensor, preserve_norm: bool) -> None:
+    """Fill the places of erased tokens in contiguous states (B, T, D), in place."""
     kept = (real & ~erased).to(torch.float32)
     count = kept.sum(1, keepdim=True)
     rest = torch.einsum("btd,bt->bd", states.float(), kept) / count.clamp(min=1)
     share = share.to(states.device)
     index = (erased & (count > 0) & (share > 0)[:, None]).flatten().nonzero()[:, 0]
-    filled = states.clone(memory_format=torch.contiguous_format)
-    rows = states.flatten(0, 1).index_select(0, index).float()
-    prompt = index // states.shape[1]
+    flat = states.view(-1, states.shape[-1])
+    rows, prompt = flat.index_select(0, index).float(), index // states.shape[1]
     moved = torch.lerp(rows, rest[prompt], share[prompt][:, None])
     if preserve_norm:
-        moved = moved * (rows.norm(dim=-1, keepdim=True) / moved.norm(dim=-1, keepdim=True).clamp(min=1e-12))
-    filled.view(-1, filled.shape[-1]).index_copy_(0, index, moved.to(states.dtype))
-    return filled
+        _as_long_as(rows, moved)
+    flat.index_copy_(0, index, moved.to(states.dtype))
 
 
-def _distances(after: Tensor, before: Tensor, changed: Tensor) -> Tensor:
-    """Return how far each token went between two states (B, T, D): (B, T), looking only at those `changed` (B, T)."""
+def _copied(states: Tensor) -> Tensor:
+    """Return a contiguous copy, to be written to."""
+    return states.clone(memory_format=torch.contiguous_format)
+
+
+def _distances(after: Tensor, before: Tensor, changed: Tensor, known: Tensor) -> Tensor:
+    """Return how far each token went between two states (B, T, D): (B, T), `known` (B, T) but for those `changed` (B, T)."""
     index = changed.flatten().nonzero()[:, 0]
     rows = [states.flatten(0, 1).index_select(0, index).float() for states in (after, before)]
-    distances = torch.zeros(changed.shape, device=after.device)
+    distances = known.clone()
     distances.view(-1).index_copy_(0, index, (rows[0] - rows[1]).norm(dim=-1))
     return distances
 
@@ -198,7 +210,7 @@ def _shift(reading: SpaceReading, request: Request, opened: Tensor, limits: Tens
     amounts = torch.tensor(list(request.strengths.values()), device=states.device) * opened[:, None]
     amounts = amounts.index_select(0, index // states.shape[1])
     coefficients = solve(unsafe_rows, unsafe_rows > limits, amounts, readings @ vectors.T)
-    result = states.clone(memory_format=torch.contiguous_format)
+    result = _copied(states)
     if request.preserve_norm:
         change = _turn(result, index, coefficients, vectors)
         after_rows, moved_rows = unsafe_rows - change @ readings.T, change.norm(dim=-1)
@@ -226,11 +238,15 @@ def _turn(result: Tensor, index: Tensor, coefficients: Tensor, vectors: Tensor) 
     """Like `_move`, but every token keeps its length; return the change (M, D)."""
     flat = result.view(-1, result.shape[-1])
     rows = flat.index_select(0, index).float()
-    target = rows + coefficients @ vectors
-    target = target * (rows.norm(dim=-1, keepdim=True) / target.norm(dim=-1, keepdim=True).clamp(min=1e-12))
+    target = torch.addmm(rows, coefficients, vectors)
+    _as_long_as(rows, target)
     flat.index_copy_(0, index, target.to(result.dtype))
-    change: Tensor = target - rows
-    return change
+    return target.sub_(rows)
+
+
+def _as_long_as(rows: Tensor, moved: Tensor) -> None:
+    """Bring moved rows (M, D) to the lengths they had before, in place."""
+    moved.mul_(rows.norm(dim=-1, keepdim=True) / moved.norm(dim=-1, keepdim=True).clamp(min=1e-12))
 
 
 def _given(reading: SpaceReading, request: Request) -> Tensor:

@@ -140,3 +140,20 @@ def test_a_clip_on_another_device_says_the_same() -> None:
         [[states, extras]], [[others, more]] = tiny.encode(clip, prompt), tiny.encode(moved, prompt)
         assert torch.equal(states, others)
         assert torch.equal(extras["pooled_output"], more["pooled_output"])
+
+
+def test_a_pass_on_a_cpu_is_smaller_for_a_wide_encoder_and_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    clip, sections = tiny.clip("sd15"), []
+    clip_text = running_comfyui.module("adapters.clip.encode_prompts")
+    whole, encoding = _batched(clip, PROMPTS), clip_text.study(clip)
+    monkeypatch.setattr(clip_text, "BYTES_PER_CPU_PASS", 2 * 77 * encoding.bytes_per_token)
+    original = clip.encode_from_tokens_scheduled
+    monkeypatch.setattr(
+        clip, "encode_from_tokens_scheduled", lambda tokens: sections.append(len(tokens["l"])) or original(tokens)
+    )
+    apart = [texts for batch in clip_text.encode_prompts(encoding, PROMPTS) for texts in batch["cross_attn"]]
+    assert max(sections) == 2
+    for texts, states in zip(whole, apart, strict=True):
+        torch.testing.assert_close(states, texts["cross_attn"], atol=1e-5, rtol=1e-5)
+    monkeypatch.setattr(clip.patcher, "load_device", torch.device("cuda"))
+    assert clip_text.tokens_per_pass(clip, encoding.bytes_per_token) == clip_text.TOKENS_PER_PASS

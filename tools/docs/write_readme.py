@@ -30,6 +30,14 @@ GENERATORS = {
 WORDS = {"image": "pictures", "video": "videos"}
 
 
+STEERED = (
+    ("harmless", "benign", ""),
+    ("flagged", "flagged", ""),
+    ("harmless", "networks_benign", ", networks hear all its passages"),
+    ("flagged", "networks_flagged", ", networks hear all its passages"),
+)
+
+
 def speed_table(speed: dict[str, Any]) -> str:
     """Lay out the speed figures as one Markdown table; parts of an earlier run tell less of themselves."""
     extract, align, fit, clip, erase = (speed[part] for part in ("extract", "align", "fit", "clip", "erase"))
@@ -49,11 +57,12 @@ def speed_table(speed: dict[str, Any]) -> str:
         ("clip, (1, 512, 4096), flagged prompt", "", f"{clip['memory_flagged_ratio']:.1f} x a copy"),
         *(
             (
-                f"as set by default, (1, 512, 4096), {name} prompt",
+                f"as set by default, (1, 512, 4096), {name} prompt{told}",
                 f"{erase[f'{key}_ms']:.1f} ms",
-                f"{erase[f'{key}_ratio']:.0f} x a copy",
+                f"{erase[f'{key}_ratio']:.1f} x a copy",
             )
-            for name, key in (("harmless", "benign"), ("flagged", "flagged"))
+            for name, key, told in STEERED
+            if f"{key}_ms" in erase
         ),
     ]
     peaks = {"extract": extract, "align": align, "fit": fit}
