@@ -165,9 +165,9 @@ def align_space(
     if all_alike(source):
         raise AlignmentError("The direction holds the same state for every anchor. Extract it again, with other layers.")
     mean, scale, target = _standardised(states, source.numel())
-    source = source.to(target.dtype)
+    source = source.to(target.dtype, copy=True)
     middle = source.mean(0)
-    source = source - middle
+    source -= middle
     report = held_out_report(settings.map, source, target)
     if settings.require_better_than_chance:
         refuse_chance(report, name)

@@ -22,6 +22,8 @@ from .span import WIDEST, Reduced, Span
 from .wide import groups
 
 MIN_PASSAGES = 32  # by hand; as many as `harm_fit` asks for
+ORDINARY_SHARE, ENOUGH_ORDINARY = 6 / 7, 1000  # docs/gate.md: without a quarter of them a wide encoder hears art as harm
+PASSAGE_SHARE, ENOUGH_PASSAGES = 1 / 2, 80  # docs/gate.md: of 170 passages the shorter half hear about as much
 PROBE_COUNT = 8  # by hand
 TOKEN_BUDGET = 2**27  # by hand: 128 MiB; results/align_memory.json has what an alignment takes with it
 SOURCE_COSINE = 0.99  # by hand
@@ -133,24 +135,35 @@ def _pooled_together(states: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequen
 
 
 def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
-    """Return the rows of at most `max_anchors` anchors; raises AlignmentError when that is fewer than 64."""
-    count = min(max_anchors, len(direction.anchors))
-    if count < MIN_ANCHORS:
+    """Return the rows of at most `max_anchors` anchors; raises AlignmentError when that is fewer than 64.
+
+    Where a direction says which anchors talk of danger, a seventh of the others is left out if enough remain: the longest
+    ones, which hold a third of their tokens and teach the gate nothing more.
+    """
+    rows = range(len(direction.anchors))
+    ordinary = [] if direction.examples is None else [row for row in rows if not direction.examples.hard[row]]
+    kept = max(ENOUGH_ORDINARY, round(ORDINARY_SHARE * len(ordinary)))
+    left_out = set(sorted(ordinary, key=lambda row: len(direction.anchors[row].encode()))[kept:])
+    chosen = [row for row in rows if row not in left_out][: max(0, max_anchors)]
+    if len(chosen) < MIN_ANCHORS:
         raise AlignmentError(
-            f"Expected at least {MIN_ANCHORS} benign anchors, but got {count}. A map needs more prompts than that."
+            f"Expected at least {MIN_ANCHORS} benign anchors, but got {len(chosen)}. A map needs more prompts than that."
         )
-    return list(range(count))
+    return chosen
 
 
 def choose_passages(direction: SafetyDirection, max_anchors: int, thresholds: str = "all") -> tuple[str, ...]:
-    """Return the first passages, as large a share of them as `max_anchors` is of the anchors, but at least 32 if there are.
+    """Return the shorter half of the passages, as large a share of them as `max_anchors` is of the anchors, but at least 32 if there are.
 
     None where own prompts alone set the thresholds: an alignment makes no use of passages then.
     """
     if thresholds == "own":
         return ()
+    by_length = sorted(range(len(direction.passages)), key=lambda row: len(direction.passages[row].encode()))
+    shorter = sorted(by_length[: max(ENOUGH_PASSAGES, round(PASSAGE_SHARE * len(by_length)))])
     share = min(1.0, max_anchors / len(direction.anchors))
-    return direction.passages[: max(MIN_PASSAGES, math.ceil(share * len(direction.passages)))]
+    chosen = shorter[: max(MIN_PASSAGES, math.ceil(share * len(shorter)))]
+    return tuple(direction.passages[row] for row in chosen)
 
 
 def encode_anchors(

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..directions.aligned import gate_categories
 from ..directions.source import SafetyDirection
 from ..extraction.estimators import solve_shrunk
+from . import wide
 from .maps import Map
 from .token_readings import EXACT_WIDTH
 
@@ -116,7 +117,7 @@ def calibrate(direction: SafetyDirection, source: Tensor, lengths: Tensor, vecto
 
     beta = median centred target norm / median source norm over anchors; v_t = beta |v_s| v / |v|.
     """
-    beta = lengths.median() / source.double().norm(dim=-1).median()
+    beta = lengths.median() / wide.lengths(source, source.new_zeros(1)).median()
     own = (direction.vectors.double() / direction.scale.double()).norm(dim=-1)
     factors: Tensor = beta * own / vectors.norm(dim=-1).clamp(min=1e-12)
     return vectors * factors[:, None]

@@ -24,6 +24,7 @@ from ..directions.harm_net import HarmNet, join
 from ..directions.passages import Passages
 from ..directions.pooling import cut
 from ..directions.quantiles import fit_quantiles
+from ..extraction.fast_products import fast_products
 from .maps import Map, principal_axes
 from .wide import BLOCK_BYTES
 
@@ -36,6 +37,7 @@ RATE = 2e-3  # by hand; docs/gate.md: others are within the noise, as for the ne
 DECAY = 1.0  # by hand
 DROPOUT = 0.3  # by hand
 AXES, EXACT_WIDTH = 512, 1024  # docs/gate.md: 256 or 384 axes cost 5 to 10 points; the width by hand
+BLOCK = 256  # by hand; examples at a time
 SCATTER, DRAWS = 0.5, 3  # by hand; docs/gate.md: other scatters are within the noise
 ALONE, SURROUNDINGS = (0.3, 0.6), 0.65  # about what was measured in three encoders: 0.28 to 0.62, and 0.56 to 0.72
 OWN_SHARE = 0.12  # by hand; how much of its prompt a passage is
@@ -45,7 +47,8 @@ MIN_SHORT = 200  # by hand
 TAIL = 0.8  # docs/gate.md: the mean excess over the 80 % quantile, in place of Gumbel's moments
 
 
-Batch = Callable[[torch.Generator], tuple[Tensor, Tensor]]
+# Fills rows (F, B, d), the unsafe ones first. They are written over and over: new ones each time take a third of the time.
+Batch = Callable[[Tensor, torch.Generator], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +121,7 @@ def fit_harm_net(
     one class scatter in the source, `residuals` (A, D) is how far the map is off on anchors, which are the first of the
     harmless prompts; `mean` and `scale` (D,) standardise.
     """
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), fast_products(residuals.device):
         generator = torch.Generator().manual_seed(0)
         exact = EXACT_WIDTH if harmless.passages is None else AXES
         frame = Frame.around(mean.clone(), scale.clone(), harmless.pooled, exact)
@@ -142,9 +145,10 @@ def fit_harm_net(
         passages, prompts = frame.standardised(found.means), frame.standardised(found.whole)
         found = replace(found, means=found.means[:, :0].clone(), whole=found.whole[:, :0].clone())
         pairs = torch.cat([passages, passages - prompts], -1)
+        del passages
         own = folds[found.owner]
         of_passages = (
-            _teach(_passage_batches(unsafe, passages, prompts, own), pairs.shape[1], generator)
+            _teach(_passage_batches(unsafe, pairs, prompts, own), pairs.shape[1], generator)
             if heard
             else _silent(pairs.shape[1])
         )
@@ -199,36 +203,45 @@ def _draws(
     parts = []
     for _ in range(DRAWS):
         noise = torch.randn(len(examples.unsafe), len(spread), generator=generator).to(spread)
-        drawn = examples.unsafe.to(spread) + SCATTER * noise @ spread
-        parts += [frame.along(mapped(rows)).clone() for rows in drawn.split(max(1, BLOCK_BYTES // (4 * len(frame.mean))))]
+        for states, scatter in zip(examples.unsafe.split(BLOCK), noise.split(BLOCK), strict=True):
+            carried = mapped(states.to(spread) + SCATTER * scatter @ spread)
+            blocks = carried.split(max(1, BLOCK_BYTES // (4 * len(frame.mean))))
+            parts += [frame.along(rows).clone() for rows in blocks]
     return torch.cat(parts), examples.weights.repeat(DRAWS)
 
 
 def _prompt_batches(unsafe: Callable[[int, torch.Generator], Tensor], whole: Tensor, folds: Tensor) -> Batch:
     seen = [(folds != number % FOLDS).nonzero()[:, 0] for number in range(NETWORKS)]
 
-    def batch(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        harmless = torch.stack([whole[subsample(rows, HARMLESS_BATCH, generator)] for rows in seen])
-        return unsafe(UNSAFE_BATCH, generator), harmless
+    def fill(rows: Tensor, generator: torch.Generator) -> None:
+        _draw_harmless(rows, whole, seen, generator)
+        rows[:, :UNSAFE_BATCH] = unsafe(UNSAFE_BATCH, generator)
 
-    return batch
+    return fill
 
 
-def _passage_batches(unsafe: Callable[[int, torch.Generator], Tensor], passages: Tensor, prompts: Tensor, own: Tensor) -> Batch:
+def _passage_batches(unsafe: Callable[[int, torch.Generator], Tensor], pairs: Tensor, prompts: Tensor, own: Tensor) -> Batch:
+    """`pairs` (W, 2 d) are passages and how they differ from their `prompts` (W, d)."""
     seen = [(own != number % FOLDS).nonzero()[:, 0] for number in range(NETWORKS)]
+    width = prompts.shape[1]
 
-    def batch(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        rows = torch.stack([subsample(places, HARMLESS_BATCH, generator) for places in seen])
+    def fill(rows: Tensor, generator: torch.Generator) -> None:
+        _draw_harmless(rows, pairs, seen, generator)
         around = torch.stack([subsample(places, UNSAFE_BATCH, generator) for places in seen])
         low, high = ALONE
         share = low + (high - low) * torch.rand(NETWORKS, UNSAFE_BATCH, 1, generator=generator)
-        here, prompt = passages[around], prompts[around]
+        here, prompt = pairs[around, :width], prompts[around]
         inside = share * unsafe(UNSAFE_BATCH, generator) + SURROUNDINGS * prompt + here - prompt
-        prompt = torch.lerp(prompt, inside, OWN_SHARE)
-        harmless = torch.cat([passages[rows], passages[rows] - prompts[rows]], -1)
-        return torch.cat([inside, inside - prompt], -1), harmless
+        rows[:, :UNSAFE_BATCH, :width] = inside
+        rows[:, :UNSAFE_BATCH, width:] = inside - torch.lerp(prompt, inside, OWN_SHARE)
 
-    return batch
+    return fill
+
+
+def _draw_harmless(rows: Tensor, states: Tensor, seen: Sequence[Tensor], generator: torch.Generator) -> None:
+    """Draw states (M, d) that each network may see into the last rows of its batch."""
+    for batch, places in zip(rows, seen, strict=True):
+        torch.index_select(states, 0, subsample(places, HARMLESS_BATCH, generator), out=batch[UNSAFE_BATCH:])
 
 
 def subsample(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -236,7 +249,7 @@ def subsample(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return rows[torch.randint(len(rows), (count,), generator=generator)]
 
 
-def _teach(batch: Batch, width: int, generator: torch.Generator) -> Taught:
+def _teach(fill: Batch, width: int, generator: torch.Generator) -> Taught:
     """Train F networks side by side on unsafe against harmless rows, (F, B, d) each: seeded AdamW, cosine decay, dropout."""
 
     def start(*shape: int, fan: int) -> Tensor:
@@ -247,11 +260,12 @@ def _teach(batch: Batch, width: int, generator: torch.Generator) -> Taught:
     optimiser = torch.optim.AdamW([inner, bias, outer, level], lr=RATE, weight_decay=DECAY)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
     truth = torch.cat([torch.ones(UNSAFE_BATCH), torch.zeros(HARMLESS_BATCH)]).expand(NETWORKS, -1)
+    rows = torch.empty(NETWORKS, len(truth[0]), width)
     for _ in range(STEPS):
-        rows = torch.cat(batch(generator), 1)
+        fill(rows, generator)
         kept = torch.rand(NETWORKS, len(truth[0]), HIDDEN, generator=generator) >= DROPOUT
-        hidden = gelu(rows @ inner + bias) * kept / (1 - DROPOUT)
-        scores = (hidden @ outer + level)[..., 0]
+        hidden = gelu(torch.baddbmm(bias, rows, inner)) * (kept / (1 - DROPOUT))
+        scores = torch.baddbmm(level, hidden, outer)[..., 0]
         optimiser.zero_grad()
         # The networks share nothing, so that their losses are added.
         loss: Tensor = NETWORKS * binary_cross_entropy_with_logits(scores, truth)

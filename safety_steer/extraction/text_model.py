@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..directions.source import ModelIdentity
 from ..errors import DataError, EncoderError
+from .fast_products import fast_products
 from .layer_hooks import EverythingKept, captured
 from .model_files import located, reason_of
 
@@ -31,7 +32,8 @@ Loaded = TypeVar("Loaded")
 POOLINGS = ("mean", "last")
 MAX_TOKENS = 512  # by hand; longer prompts are cut off
 BATCH_TOKENS = 4096  # by hand; of a padded batch
-CPU_BATCH_TOKENS = 512  # by hand; more leave the caches, and take longer per token and several times the memory
+CPU_BATCH_TOKENS = 360  # by hand; more leave the caches, and take longer per token and several times the memory
+WIDTHS = [width for width in range(1, CPU_BATCH_TOKENS + 1) if CPU_BATCH_TOKENS % width == 0]
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -81,12 +83,14 @@ def load_with(
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     chosen = DTYPES.get(dtype, torch.bfloat16 if on_gpu else torch.float32)
     placement = {"device_map": "auto"} if device == "auto" and on_gpu else {}
+    # torch's own attention on a processor takes twice the time of the model's products.
+    attention = {} if on_gpu else {"attn_implementation": "eager"}
     transformers.utils.logging.disable_progress_bar()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL_FILES, **options)
         config = transformers.AutoConfig.from_pretrained(folder, **LOCAL_FILES, **options)
         model, loading = class_of(config).from_pretrained(
-            folder, **LOCAL_FILES, dtype=chosen, output_loading_info=True, **placement, **options
+            folder, **LOCAL_FILES, dtype=chosen, output_loading_info=True, **attention, **placement, **options
         )
         missing = [name for name in loading["missing_keys"] if "pooler" not in name]
         if missing:
@@ -200,14 +204,22 @@ def sink_mask(mask: Tensor) -> Tensor:
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Group row numbers by similar length so that no padded batch exceeds `batch_tokens` tokens."""
+    """Group row numbers by similar length, the longest first, so that no padded batch exceeds `batch_tokens` tokens."""
     groups: list[list[int]] = []
     for row in sorted(range(len(lengths)), key=lambda index: lengths[index], reverse=True):
-        if groups and len(groups[-1]) < batch_tokens // max(lengths[groups[-1][0]], 1):
+        if groups and len(groups[-1]) < batch_tokens // padded(lengths[groups[-1][0]]):
             groups[-1].append(row)
         else:
             groups.append([row])
     return groups
+
+
+def padded(length: int) -> int:
+    """Return the width of a batch whose longest prompt has so many tokens: one that divides a processor's budget, if any does.
+
+    oneDNN keeps what it has prepared for every shape that it has met, so that full batches should all have as many tokens.
+    """
+    return next((width for width in WIDTHS if width >= length), length)
 
 
 def token_budget(text_model: TextModel, batch_tokens: int | None) -> int:
@@ -233,13 +245,14 @@ def _forward(
     device = _device(text_model.model)
     done = 0
     for rows in batches(lengths, token_budget(text_model, batch_tokens)):
-        width = max(lengths[row] for row in rows)
+        width = min(padded(lengths[rows[0]]), _length_limit(text_model))
         padding = text_model.tokenizer.pad_token_id or 0
         tokens = torch.tensor([[*ids[row], *[padding] * (width - lengths[row])] for row in rows])
         mask = (torch.arange(width) < torch.tensor([[lengths[row]] for row in rows])).long()
         mask = mask.to(device)
         reduced = partial(_reduce_with, reduce, mask)
-        with torch.inference_mode(), captured(text_model.blocks, layers, reduced) as kept, suppress(EverythingKept):
+        whole = captured(text_model.blocks, layers, reduced)
+        with torch.inference_mode(), fast_products(device), whole as kept, suppress(EverythingKept):
             output = text_model.model(input_ids=tokens.to(device), attention_mask=mask)
             if text_model.last_layer in layers:
                 kept[text_model.last_layer] = reduce(output.last_hidden_state, mask)

@@ -1,0 +1,69 @@
+"""Products through oneDNN: as exact as torch's own, only where they are, and torch's settings are put back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from safety_steer.extraction import fast_products as module
+from safety_steer.extraction.fast_products import fast_products
+
+CPU = torch.device("cpu")
+
+
+def settings() -> tuple[str, bool]:
+    """What `fast_products` may change: how float32 products are computed, and whether attention is fused."""
+    return torch.backends.mkldnn.matmul.fp32_precision, torch.backends.cuda.flash_sdp_enabled()
+
+
+def test_products_and_attention_are_as_exact_as_without() -> None:
+    generator = torch.Generator().manual_seed(1)
+    one, other = torch.randn(2, 300, 300, generator=generator)
+    query, key, value = torch.randn(3, 2, 4, 40, 32, generator=generator)
+    with fast_products(CPU):
+        product, attended = one @ other, torch.nn.functional.scaled_dot_product_attention(query, key, value)
+    exact = one.double() @ other.double()
+    assert float((product - exact).norm() / exact.norm()) < module.EXACT
+    whole = torch.nn.functional.scaled_dot_product_attention(query.double(), key.double(), value.double())
+    assert torch.allclose(attended.double(), whole, atol=1e-5)
+
+
+def test_settings_are_put_back_after_an_error_too() -> None:
+    before = settings()
+    with pytest.raises(KeyError), fast_products(CPU):
+        raise KeyError
+    assert settings() == before
+
+
+def test_a_processor_that_rounds_and_other_devices_keep_their_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = settings()
+    with fast_products(torch.device("meta")):
+        assert settings() == before
+
+    @contextmanager
+    def rounding() -> Iterator[None]:
+        with torch.autocast("cpu", torch.bfloat16):
+            yield
+
+    module._exact.cache_clear()
+    try:
+        monkeypatch.setattr(module, "_allowed", rounding)
+        assert not module._exact()
+        with fast_products(CPU):
+            assert settings() == before
+    finally:
+        monkeypatch.undo()
+        module._exact.cache_clear()
+
+
+def test_a_torch_without_these_settings_keeps_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_products", lambda: None)
+    module._exact.cache_clear()
+    try:
+        with fast_products(CPU):
+            assert float(torch.ones(2, 2) @ torch.ones(2) @ torch.ones(2)) == 4
+    finally:
+        module._exact.cache_clear()
