@@ -153,7 +153,7 @@ def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
 
 
 def choose_passages(direction: SafetyDirection, max_anchors: int, thresholds: str = "all") -> tuple[str, ...]:
-    """Return the shorter half of the passages, as large a share of them as `max_anchors` is of the anchors, but at least 32 if there are.
+    """Return the shorter half of the passages, of them the share that `max_anchors` is of the anchors, at least 32 if there are.
 
     None where own prompts alone set the thresholds: an alignment makes no use of passages then.
     """
