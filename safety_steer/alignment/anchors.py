@@ -22,8 +22,8 @@ from .span import WIDEST, Reduced, Span
 from .wide import groups
 
 MIN_PASSAGES = 32  # by hand; as many as `harm_fit` asks for
-ORDINARY_SHARE, ENOUGH_ORDINARY = 6 / 7, 1000  # docs/gate.md: without a quarter of them a wide encoder hears art as harm
-PASSAGE_SHARE, ENOUGH_PASSAGES = 1 / 2, 80  # docs/gate.md: of 170 passages the shorter half hear about as much
+ORDINARY_SHARE, ENOUGH_ORDINARY = 6 / 7, 1000  # by hand; results/first_run.json has what it changes, as for the next two
+PASSAGE_SHARE, ENOUGH_PASSAGES = 1 / 2, 80  # by hand
 PROBE_COUNT = 8  # by hand
 TOKEN_BUDGET = 2**27  # by hand: 128 MiB; results/align_memory.json has what an alignment takes with it
 SOURCE_COSINE = 0.99  # by hand
@@ -153,7 +153,7 @@ def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
 
 
 def choose_passages(direction: SafetyDirection, max_anchors: int, thresholds: str = "all") -> tuple[str, ...]:
-    """Return the shorter half of the passages, of them the share that `max_anchors` is of the anchors, at least 32 if there are.
+    """Return the shorter half of the passages, as large a share of it as `max_anchors` is of the anchors, at least 32.
 
     None where own prompts alone set the thresholds: an alignment makes no use of passages then.
     """
