@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...safety_steer.directions.text_spaces import Place, fits, only_token_ids, second_ways, take
 from ...safety_steer.errors import EncoderError
+from ...safety_steer.extraction.fast_products import fast_products
 from ...safety_steer.extraction.text_model import Progress
 from . import layout
 from . import tokens as clip_tokens
@@ -193,7 +194,7 @@ def _encode(text: ClipText, group: Sequence[Tokens]) -> list[Texts]:
 
 def _pass(text: ClipText, group: Sequence[Tokens]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Encode prompts as if they were sections of one: its entry, and what every part of the encoder gave."""
-    with outputs_of_parts(text.clip) as parts:
+    with outputs_of_parts(text.clip) as parts, fast_products(text.clip.patcher.load_device):
         return entry_of(text.clip, clip_tokens.merged(group)), parts
 
 

@@ -132,8 +132,8 @@ def fit_harm_net(
 
         def unsafe(count: int, generator: torch.Generator) -> Tensor:
             rows = torch.multinomial(weights, NETWORKS * count, replacement=True, generator=generator)
-            errors = off[torch.randint(len(off), (NETWORKS * count,), generator=generator)]
-            return (bank[rows] + errors).view(NETWORKS, count, -1)
+            errors = off.index_select(0, torch.randint(len(off), (NETWORKS * count,), generator=generator))
+            return bank.index_select(0, rows).add_(errors).view(NETWORKS, count, -1)
 
         folds = torch.arange(len(whole)) % FOLDS
         of_prompts = _teach(_prompt_batches(unsafe, whole, folds), whole.shape[1], generator)
@@ -227,10 +227,10 @@ def _passage_batches(unsafe: Callable[[int, torch.Generator], Tensor], pairs: Te
 
     def fill(rows: Tensor, generator: torch.Generator) -> None:
         _draw_harmless(rows, pairs, seen, generator)
-        around = torch.stack([subsample(places, UNSAFE_BATCH, generator) for places in seen])
+        around = torch.cat([subsample(places, UNSAFE_BATCH, generator) for places in seen])
         low, high = ALONE
         share = low + (high - low) * torch.rand(NETWORKS, UNSAFE_BATCH, 1, generator=generator)
-        here, prompt = pairs[around, :width], prompts[around]
+        here, prompt = (of.index_select(0, around).view(NETWORKS, UNSAFE_BATCH, -1) for of in (pairs[:, :width], prompts))
         inside = share * unsafe(UNSAFE_BATCH, generator) + SURROUNDINGS * prompt + here - prompt
         rows[:, :UNSAFE_BATCH, :width] = inside
         rows[:, :UNSAFE_BATCH, width:] = inside - torch.lerp(prompt, inside, OWN_SHARE)
