@@ -22,8 +22,7 @@ from .span import WIDEST, Reduced, Span
 from .wide import groups
 
 MIN_PASSAGES = 32  # by hand; as many as `harm_fit` asks for
-ORDINARY_SHARE, ENOUGH_ORDINARY = 6 / 7, 1000  # by hand; results/first_run.json has what it changes, as for the next two
-PASSAGE_SHARE, ENOUGH_PASSAGES = 1 / 2, 80  # by hand
+PASSAGE_SHARE, ENOUGH_PASSAGES = 1 / 2, 80  # by hand; results/first_run.json has what it changes
 PROBE_COUNT = 8  # by hand
 TOKEN_BUDGET = 2**27  # by hand: 128 MiB; results/align_memory.json has what an alignment takes with it
 SOURCE_COSINE = 0.99  # by hand
@@ -135,21 +134,13 @@ def _pooled_together(states: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequen
 
 
 def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
-    """Return the rows of at most `max_anchors` anchors; raises AlignmentError when that is fewer than 64.
-
-    Where a direction says which anchors talk of danger, a seventh of the others is left out if enough remain: the longest
-    ones, which hold a third of their tokens and teach the gate nothing more.
-    """
-    rows = range(len(direction.anchors))
-    ordinary = [] if direction.examples is None else [row for row in rows if not direction.examples.hard[row]]
-    kept = max(ENOUGH_ORDINARY, round(ORDINARY_SHARE * len(ordinary)))
-    left_out = set(sorted(ordinary, key=lambda row: len(direction.anchors[row].encode()))[kept:])
-    chosen = [row for row in rows if row not in left_out][: max(0, max_anchors)]
-    if len(chosen) < MIN_ANCHORS:
+    """Return the rows of at most `max_anchors` anchors; raises AlignmentError when that is fewer than 64."""
+    count = min(max_anchors, len(direction.anchors))
+    if count < MIN_ANCHORS:
         raise AlignmentError(
-            f"Expected at least {MIN_ANCHORS} benign anchors, but got {len(chosen)}. A map needs more prompts than that."
+            f"Expected at least {MIN_ANCHORS} benign anchors, but got {count}. A map needs more prompts than that."
         )
-    return chosen
+    return list(range(count))
 
 
 def choose_passages(direction: SafetyDirection, max_anchors: int, thresholds: str = "all") -> tuple[str, ...]:

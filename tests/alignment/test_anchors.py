@@ -99,29 +99,6 @@ def test_the_first_anchors_are_chosen_and_at_least_64() -> None:
         choose_anchors(builders.small_direction(), 4096)
 
 
-def test_a_seventh_of_the_ordinary_anchors_is_left_out_the_longest_where_enough_remain() -> None:
-    direction = with_passages(builders.planted_direction(), 0)
-    count, every = 1400, 3
-    anchors = tuple("a" * (1 + number % 70) for number in range(count))
-    examples = direction.examples
-    assert examples is not None
-    hard = torch.arange(count) % every == 0
-    wide = replace(direction, anchors=anchors, examples=replace(examples, hard=hard))
-    ordinary = [number for number in range(count) if number % every]
-    assert choose_anchors(wide, 10**6) == list(range(count)), "933 ordinary anchors are none too many"
-    more = replace(wide, anchors=anchors * 2, examples=replace(examples, hard=hard.repeat(2)))
-    chosen = choose_anchors(more, 10**6)
-    assert chosen == sorted(chosen)
-    left_out = sorted(set(range(2 * count)) - set(chosen))
-    assert len(left_out) == 2 * len(ordinary) - round(6 / 7 * 2 * len(ordinary))
-    assert not any(examples_hard for examples_hard in hard.repeat(2)[left_out])
-    assert min(len(more.anchors[row]) for row in left_out) >= max(
-        len(more.anchors[row]) for row in chosen if not hard.repeat(2)[row]
-    )
-    assert choose_anchors(more, 100) == chosen[:100]
-    assert choose_anchors(replace(more, examples=None), 10**6) == list(range(2 * count))
-
-
 @pytest.mark.parametrize(("max_anchors", "count"), [(400, 85), (10**6, 85), (200, 43), (300, 64), (64, 32), (1, 32)])
 def test_passages_are_as_large_a_share_as_the_anchors_but_at_least_32(max_anchors: int, count: int) -> None:
     direction = with_passages(builders.planted_direction(), 170)

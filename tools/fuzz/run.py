@@ -25,6 +25,7 @@ from typing import Any
 JOURNAL = "journal.jsonl"
 MOST_MIB, MOST_SECONDS = 1024, 10
 SHORTEST_TURN = 20.0  # seconds; a process needs five to begin
+SLOW = ("-timeout-", "-slow-unit-")
 NAMES = (
     *("direction", "aligned", "patch", "refusal", "prompts", "pairs", "tables", "captions", "journal", "results", "workflow"),
     *("evaluated", "pictures", "videos", "pixels", "replies"),
@@ -59,14 +60,15 @@ def turn(name: str, seconds: float, work: Path) -> dict[str, Any]:
 
 
 def summary(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Sum up a journal: of each target the inputs, hours, edges reached, the most memory, and how often it ended by a fault."""
+    """Sum up a journal: of each target the inputs, hours, edges reached, the most memory, its faults and its slow inputs."""
     found: dict[str, Any] = {}
     for line in lines:
-        one = found.setdefault(line["target"], {"inputs": 0, "seconds": 0.0, "edges": 0, "peak_mib": 0, "faults": 0})
+        one = found.setdefault(line["target"], {"inputs": 0, "seconds": 0.0, "edges": 0, "peak_mib": 0, "faults": 0, "slow": 0})
         one["inputs"] += line["inputs"]
         one["seconds"] = round(one["seconds"] + line["seconds"], 1)
         one["edges"], one["peak_mib"] = max(one["edges"], line["edges"]), max(one["peak_mib"], line["peak_mib"] or 0)
-        one["faults"] += len(line["faults"])
+        slow = sum(any(mark in name for mark in SLOW) for name in line["faults"])
+        one["faults"], one["slow"] = one["faults"] + len(line["faults"]) - slow, one["slow"] + slow
     return {
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "limits": {"mib": MOST_MIB, "seconds": MOST_SECONDS},
