@@ -1,7 +1,7 @@
 """Float32 products on a processor through oneDNN, where it computes them exactly: on some processors in half the time.
 
 torch asks oneDNN for them only when it may round them to bfloat16, which oneDNN does on processors with special units for
-that alone, and its fused attention never asks oneDNN at all. Whether this processor rounds is found out by trying.
+that alone, and its fused attention asks for every head by itself. Whether this processor rounds is found out by trying.
 """
 
 from __future__ import annotations

@@ -1,0 +1,52 @@
+"""Write what two builds took side by side into docs/measurements.md, from results/first_run.json.
+
+python -m tools.docs.write_first_run
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .write_readme import with_table
+
+ROOT = Path(__file__).parents[2]
+PAGE, FOUND = ROOT / "docs/measurements.md", ROOT / "results/first_run.json"
+MIB = 2**20
+
+
+def page() -> str:
+    """Return the page with the figures in their place."""
+    return with_table(PAGE.read_text(encoding="utf-8"), "first_run", figures(json.loads(FOUND.read_text(encoding="utf-8"))))
+
+
+def figures(found: Mapping[str, Any]) -> str:
+    """Lay out time, memory and quality of both builds, a line for each model."""
+    about = found["about"]
+    lines = [
+        f"Alignment of the newer direction by commits {about['builds']['before']} and {about['builds']['after']} side by side "
+        "(`benchmarks/first_run.py`, medians; memory is the peak above the loaded model; the quality is that on held-out pairs, "
+        f"unsafe prompts flagged where {about['equal_rate']:.0%} of COCO captions are; {about['machine']}):",
+        "",
+        "| model | runs of each | time | memory | AUROC | gate AUROC | flagged at equal rate | flagged by default |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, one in found["align"].items():
+        before, after = one["before"], one["after"]
+        worth = [one["quality"][build] for build in ("before", "after")]
+        cells = (
+            name,
+            str(min(len(before["all_seconds"]), len(after["all_seconds"]))),
+            f"{before['seconds']:.1f} to {after['seconds']:.1f} s ({one['ratio']['seconds']:.2f}x)",
+            f"{before['peak'] / MIB:,.0f} to {after['peak'] / MIB:,.0f} MiB ({one['ratio']['peak']:.2f}x)",
+            *(" to ".join(f"{build[what]:.3f}" for build in worth) for what in ("auroc", "gate_auroc")),
+            *(" to ".join(f"{build[what]:.1%}" for build in worth) for what in ("flagged", "flagged_by_default")),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
