@@ -27,7 +27,7 @@ def figures(found: Mapping[str, Any]) -> str:
     about = found["about"]
     lines = [
         f"Alignment of the newer direction by commits {about['builds']['before']} and {about['builds']['after']} side by side "
-        "(`benchmarks/first_run.py`, medians; memory is the peak above the loaded model; the quality is that on held-out pairs, "
+        "(`benchmarks/first_run.py`, medians; memory is the peak above the loaded model; quality is that on held-out pairs, "
         f"unsafe prompts flagged where {about['equal_rate']:.0%} of COCO captions are; {about['machine']}):",
         "",
         "| model | runs of each | time | memory | AUROC | gate AUROC | flagged at equal rate | flagged by default |",
