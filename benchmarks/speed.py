@@ -31,8 +31,9 @@ from safety_steer.alignment.anchors import AnchorStates, encode_anchors
 from safety_steer.alignment.target_layer import target_layer
 from safety_steer.cli.console import table
 from safety_steer.directions.source import ModelIdentity, SafetyDirection
+from safety_steer.extraction.batching import BATCH_TOKENS, batches
 from safety_steer.extraction.extract_direction import extract, fit_direction
-from safety_steer.extraction.text_model import BATCH_TOKENS, TextModel, batches, load_text_model, token_ids
+from safety_steer.extraction.text_model import TextModel, load_text_model, token_ids
 from safety_steer.storage.bundled import SOURCE, bundled, packaged_model
 from safety_steer.storage.prompt_files import Pair, read_pairs, read_prompts
 

@@ -18,10 +18,10 @@ from torch import Tensor
 from ..runners.runner import Runner
 from ..storage.kept_parts import KeptParts, key_of
 from ..version import __version__
+from .batching import batches
 from .text_model import (
     Progress,
     TextModel,
-    batches,
     load_text_model,
     pooled_activations,
     token_budget,

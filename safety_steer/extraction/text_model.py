@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..directions.source import ModelIdentity
 from ..errors import DataError, EncoderError
+from .batching import batches, padded, suited_tokens
 from .fast_products import fast_products
 from .layer_hooks import EverythingKept, captured
 from .model_files import located, reason_of
@@ -31,10 +32,6 @@ TokenIds = Sequence[Sequence[int]]
 Loaded = TypeVar("Loaded")
 POOLINGS = ("mean", "last")
 MAX_TOKENS = 512  # by hand; longer prompts are cut off
-BATCH_TOKENS = 4096  # by hand; of a padded batch
-CPU_BATCH_TOKENS = 360  # by hand; more leave the caches, and take longer per token and several times the memory
-NARROW = 384  # by hand; of models up to this width twice as many stay in the caches
-WIDTHS = [width for width in range(1, CPU_BATCH_TOKENS + 1) if 2 * CPU_BATCH_TOKENS % width == 0]
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -204,30 +201,9 @@ def sink_mask(mask: Tensor) -> Tensor:
     return kept
 
 
-def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Group row numbers by similar length, the longest first, so that no padded batch exceeds `batch_tokens` tokens."""
-    groups: list[list[int]] = []
-    for row in sorted(range(len(lengths)), key=lambda index: lengths[index], reverse=True):
-        if groups and len(groups[-1]) < batch_tokens // padded(lengths[groups[-1][0]]):
-            groups[-1].append(row)
-        else:
-            groups.append([row])
-    return groups
-
-
-def padded(length: int) -> int:
-    """Return the width of a batch whose longest prompt has so many tokens: one that divides a processor's budget, if any does.
-
-    oneDNN keeps what it has prepared for every shape that it has met, so that full batches should all have as many tokens.
-    """
-    return next((width for width in WIDTHS if width >= length), length)
-
-
 def token_budget(text_model: TextModel, batch_tokens: int | None) -> int:
-    """Return how many tokens a padded batch may have: as told, or what suits the device."""
-    if _device(text_model.model).type != "cpu":
-        return batch_tokens or BATCH_TOKENS
-    return batch_tokens or CPU_BATCH_TOKENS * (2 if text_model.identity.width <= NARROW else 1)
+    """Return how many tokens a padded batch may have: as told, or what suits the device and the model's width."""
+    return batch_tokens or suited_tokens(_device(text_model.model), text_model.identity.width)
 
 
 def _forward(

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..extraction.batching import batches
 from ..extraction.layer_hooks import watched
-from ..extraction.text_model import Progress, batches
+from ..extraction.text_model import Progress
 from .language_model import BATCH_TOKENS, LanguageModel
 
 

@@ -12,8 +12,9 @@ from support import builders
 
 from safety_steer.cli import main
 from safety_steer.extraction import shards
+from safety_steer.extraction.batching import batches
 from safety_steer.extraction.shards import ShardedModel, load_sharded, parts_of
-from safety_steer.extraction.text_model import batches, load_text_model, pooled_activations, token_states
+from safety_steer.extraction.text_model import load_text_model, pooled_activations, token_states
 from safety_steer.runners.processes import Processes
 from safety_steer.runners.runner import Here, Runner
 from safety_steer.storage.kept_parts import KeptParts

@@ -15,9 +15,9 @@ from support import builders
 from torch import Tensor
 
 from safety_steer.errors import DataError
+from safety_steer.extraction.batching import batches
 from safety_steer.extraction.text_model import (
     TextModel,
-    batches,
     load_text_model,
     mean_pool,
     pooled_activations,
