@@ -45,7 +45,7 @@ _TOO_DEEP = f"its values lie more than {MAX_DEPTH} deep in each other"
 
 def _is_shallow(found: Any) -> bool:
     level = [found]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [
             inner
             for one in level

@@ -37,6 +37,8 @@ def test_json_says_what_it_says(value: Any) -> None:
 
 
 @given(depth=st.integers(1, 3 * MAX_DEPTH), keyed=st.booleans(), around=JSON)
+@example(depth=MAX_DEPTH, keyed=False, around=None)
+@example(depth=MAX_DEPTH - 1, keyed=True, around=None)
 @FUZZ
 def test_json_is_refused_where_it_is_too_deep_and_nowhere_else(depth: int, keyed: bool, around: Any) -> None:
     opened, closed = ('{"a":', "}") if keyed else ("[", "]")

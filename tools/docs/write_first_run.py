@@ -45,6 +45,15 @@ def figures(found: Mapping[str, Any]) -> str:
             *(" to ".join(f"{build[what]:.1%}" for build in worth) for what in ("flagged", "flagged_by_default")),
         )
         lines.append(f"| {' | '.join(cells)} |")
+    if "extract" in found:
+        before, after = found["extract"]["before"], found["extract"]["after"]
+        lines += [
+            "",
+            f"Extraction from SmolLM2-135M-Instruct, {about['extract_pairs']} pairs and the bundled harmless prompts, runs of each: "
+            f"{len(after['all_seconds'])}. {before['seconds']:.0f} to {after['seconds']:.0f} s, {before['peak'] / MIB:,.0f} to "
+            f"{after['peak'] / MIB:,.0f} MiB above the model; the vectors' cosine is at least "
+            f"{found['extract']['alike']['vectors_cosine']:.4f}.",
+        ]
     return "\n".join(lines)
 
 
