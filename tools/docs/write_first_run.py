@@ -49,7 +49,7 @@ def figures(found: Mapping[str, Any]) -> str:
         before, after = found["extract"]["before"], found["extract"]["after"]
         lines += [
             "",
-            f"Extraction from SmolLM2-135M-Instruct, {about['extract_pairs']} pairs and the bundled harmless prompts, runs of each: "
+            f"Extraction from SmolLM2-135M-Instruct, {about['extract_pairs']} pairs and the harmless prompts, runs of each: "
             f"{len(after['all_seconds'])}. {before['seconds']:.0f} to {after['seconds']:.0f} s, {before['peak'] / MIB:,.0f} to "
             f"{after['peak'] / MIB:,.0f} MiB above the model; the vectors' cosine is at least "
             f"{found['extract']['alike']['vectors_cosine']:.4f}.",
