@@ -19,7 +19,7 @@ from ...safety_steer.directions.source import ModelIdentity
 from ...safety_steer.errors import EncoderError
 from ...safety_steer.extraction.layer_hooks import watched
 from ...safety_steer.extraction.text_model import Progress
-from .encode_prompts import TOKENS_PER_PASS, encoder_name, tokens_per_pass
+from .encode_prompts import encoder_name, tokens_per_pass
 from .plain_tokens import PROBES, PlainTokenizer, numbers, plain
 from .tokens import Tokens, generates_sound, merged, sections, shape, without_padding
 
@@ -92,7 +92,7 @@ def pooled_activations(
     prefix, suffix = model.edges
     result = torch.empty(len(prompts), len(layers), model.identity.width)
     done = 0
-    for rows in _groups(tokens, min(TOKENS_PER_PASS, tokens_per_pass(model.clip, 4 * model.identity.width))):
+    for rows in _groups(tokens, tokens_per_pass(model.clip, 4 * model.identity.width)):
         comfy.model_management.throw_exception_if_processing_interrupted()
         length = len(tokens[rows[0]][model.key][0])
         own = slice(prefix, length - suffix) if length > prefix + suffix else slice(0, length)

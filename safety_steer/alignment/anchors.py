@@ -146,7 +146,7 @@ def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
 def choose_passages(direction: SafetyDirection, max_anchors: int, thresholds: str = "all") -> tuple[str, ...]:
     """Return the shorter half of the passages, as large a share of it as `max_anchors` is of the anchors, at least 32.
 
-    None where own prompts alone set the thresholds: an alignment makes no use of passages then.
+    Up to 80 all count as short. None where own prompts alone set the thresholds: an alignment makes no use of passages then.
     """
     if thresholds == "own":
         return ()

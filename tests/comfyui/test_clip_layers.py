@@ -165,7 +165,7 @@ def test_layers_that_cannot_be_seen_are_an_error(error: Any, monkeypatch: pytest
 
 def test_a_pass_holds_what_its_longest_part_can_take(monkeypatch: pytest.MonkeyPatch) -> None:
     clip, sections, whole = clips.clip("flux"), [], pooled("flux", ["a cat"] * 9)
-    monkeypatch.setattr(clip_layers(), "TOKENS_PER_PASS", 3 * 77)
+    monkeypatch.setattr(running_comfyui.module("adapters.clip.encode_prompts"), "TOKENS_PER_PASS", 3 * 77)
     counting = clip.cond_stage_model.clip_l.register_forward_pre_hook(lambda _, args: sections.append(len(args[0])))
     try:
         assert torch.allclose(pooled("flux", ["a cat"] * 9), whole, atol=1e-6)
