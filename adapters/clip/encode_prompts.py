@@ -17,8 +17,8 @@ from torch import Tensor
 
 from ...safety_steer.directions.text_spaces import Place, fits, only_token_ids, second_ways, take
 from ...safety_steer.errors import EncoderError
-from ...safety_steer.extraction.fast_products import fast_products
 from ...safety_steer.extraction.text_model import Progress
+from ...safety_steer.fast_products import fast_products
 from . import layout
 from . import tokens as clip_tokens
 from .parts import outputs_of_parts

@@ -24,7 +24,7 @@ from ..directions.harm_net import HarmNet, join
 from ..directions.passages import Passages
 from ..directions.pooling import cut
 from ..directions.quantiles import fit_quantiles
-from ..extraction.fast_products import fast_products
+from ..fast_products import fast_products
 from .maps import Map, principal_axes
 from .wide import BLOCK_BYTES
 

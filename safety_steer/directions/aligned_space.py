@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import MismatchError
 from .harm_net import HarmNet
-from .pooling import read_space, read_tokens, trust
+from .pooling import read_prompts, read_tokens, trust
 from .quantiles import LEVELS
 
 WITNESSES = 3  # the prompt, its most unsafe token and its most unsafe phrase
@@ -172,5 +172,5 @@ class AlignedSpace:
     def check(self, states: Tensor, space: str) -> None:
         """Raise MismatchError when conditioning (B, T, D) cannot have come from the encoder of the alignment."""
         self.encoder.check_shape(space, states.shape)
-        reading = read_space(self, states)
+        reading = read_prompts(self, states)
         self.encoder.check(space, reading.finite, reading.pooled, reading.real.sum(-1))

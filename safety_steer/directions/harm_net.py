@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu
 
+from ..fast_products import fast_product
 from .passages import PASSAGE, Passages
 from .quantiles import LEVELS
 
@@ -63,7 +64,8 @@ class HarmNet:
     def passage_scores(self, found: Passages) -> Tensor:
         """Score passages: (W,)."""
         device = found.means.device
-        within = found.means @ self._passage_own.to(device).T - self._contrasted(found) + self.passage_bias.to(device)
+        own = fast_product(found.means, self._passage_own.to(device).T)
+        within = own - self._contrasted(found) + self.passage_bias.to(device)
         return gelu(within) @ self.passage_out.to(device)
 
     @cached_property

@@ -7,14 +7,14 @@ works all of it out for one tensor, so that the check, the gate and an operator 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from ..fast_products import fast_product
 from .passages import LONG, PASSAGE, STEP, Passages, passage_starts
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def read_tokens(states: Tensor, readings: Tensor, offsets: Tensor, columns: Sequ
 def _along(floats: Tensor, readings: Tensor) -> Tensor:
     """Return reading . h for every token of (..., D): (..., K). Readings times tokens is faster than tokens times readings."""
     flat = floats.reshape(-1, floats.shape[-1])
-    return (readings.to(floats.device) @ flat.T).T.reshape(*floats.shape[:-1], len(readings))
+    return fast_product(readings.to(floats.device), flat.T).T.reshape(*floats.shape[:-1], len(readings))
 
 
 def token_peaks(unsafe: Tensor, mask: Tensor) -> Tensor:
@@ -137,52 +137,59 @@ def _passage_sums(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class SpaceReading:
-    """Conditioning `states` (B, T, D) in a text space, also as `floats`, float32, and what they come to.
+    """Conditioning `states` (B, T, D) in a text space, also as `floats`, float32, and what its tokens come to.
 
-    `real` (B, T) says which tokens are not all zero, `finite` (B, T) which have no NaN or infinite channel, `pooled` (B, D)
-    is the mean of each prompt's real tokens. `unsafe` holds the unsafe readings (B, T, K') of all tokens by the categories they
-    were asked for; `passages` those of long prompts, where the gate's networks hear them. No tensor here is to be written to.
+    `unsafe` (B, T, K) are their unsafe readings by every category, `real` (B, T) says which are not all zero, `finite` (B, T)
+    which have no NaN or infinite channel. No tensor here is to be written to.
     """
 
     space: AlignedSpace
     states: Tensor
     floats: Tensor
+    unsafe: Tensor
     real: Tensor
     finite: Tensor
-    pooled: Tensor
-    unsafe: Mapping[tuple[int, ...], Tensor]
-    passages: Passages | None
 
 
-def read_space(
-    space: AlignedSpace, states: Tensor, columns: Iterable[Sequence[int]] = (), for_gate: bool = False
-) -> SpaceReading:
-    """Read conditioning (B, T, D) once, for all that comes after: by each of `columns`, lists of categories by number.
+@dataclass(frozen=True, eq=False)
+class PromptReading(SpaceReading):
+    """What the prompts come to as well: `pooled` (B, D), the means of their real tokens, and the `passages` of long ones.
 
-    `for_gate` reads what a gate decides by too: passages where the space has networks for it, else tokens by all categories.
+    There are no passages where no network hears them, or none were asked for.
     """
+
+    pooled: Tensor
+    passages: Passages
+
+
+def read_space(space: AlignedSpace, states: Tensor) -> SpaceReading:
+    """Read the tokens of conditioning (B, T, D) once, for all that comes after."""
     floats = states.float()
-    wanted = {tuple(chosen): None for chosen in columns}
-    if for_gate and space.harm is None:
-        wanted[tuple(range(len(space.tokens.offsets)))] = None
-    along = {chosen: _along(floats, take_rows(space.tokens.readings, chosen)) for chosen in wanted}
-    unsafe = {chosen: take_rows(space.tokens.offsets, chosen).to(floats.device) - along[chosen] for chosen in wanted}
-    real = _real(floats, along.values())
-    pooled = pool(floats, real)
-    passages = None
-    if for_gate and space.harm is not None:
-        passages = cut([pooled[:0]] if space.harm.silent else _real_rows(floats, real))
-    return SpaceReading(space, states, floats, real, _finite(floats, pooled), pooled, MappingProxyType(unsafe), passages)
+    along = _along(floats, space.tokens.readings)
+    unsafe = space.tokens.offsets.to(floats.device) - along
+    return SpaceReading(space, states, floats, unsafe, _real(floats, along), _finite(floats, along))
 
 
-def _real(floats: Tensor, along: Iterable[Tensor]) -> Tensor:
-    """Return which tokens of (B, T, D) are not all zero, (B, T), given reading . h by some categories, (B, T, K) each.
+def read_prompts(space: AlignedSpace, states: Tensor, passages: bool = False) -> PromptReading:
+    """Read conditioning (B, T, D) once, tokens and prompts; with `passages`, what a gate's networks hear too."""
+    read = read_space(space, states)
+    heard = passages and space.harm is not None and not space.harm.silent
+    pooled = pool(read.floats, read.real)
+    found = cut(_real_rows(read.floats, read.real) if heard else [pooled[:0]])
+    return PromptReading(space, states, read.floats, read.unsafe, read.real, read.finite, pooled, found)
+
+
+def take_columns(values: Tensor, columns: Sequence[int]) -> Tensor:
+    """Return columns of (..., K), as a view where they follow each other."""
+    return take_rows(values.movedim(-1, 0), columns).movedim(0, -1)
+
+
+def _real(floats: Tensor, along: Tensor) -> Tensor:
+    """Return which tokens of (B, T, D) are not all zero, (B, T), given reading . h by every category, (B, T, K).
 
     A token that reads anything is not zero, so that all channels are looked at only from the first to the last that reads 0.
     """
-    real = torch.zeros(floats.shape[:-1], dtype=torch.bool, device=floats.device)
-    for found in along:
-        real |= (found != 0).any(-1)
+    real = (along != 0).any(-1)
     doubtful = (~real).flatten().nonzero()[:, 0]
     if len(doubtful):
         span = slice(int(doubtful[0]), int(doubtful[-1]) + 1)
@@ -190,9 +197,12 @@ def _real(floats: Tensor, along: Iterable[Tensor]) -> Tensor:
     return real
 
 
-def _finite(floats: Tensor, pooled: Tensor) -> Tensor:
-    """Return which tokens of (B, T, D) have no NaN or infinite channel: (B, T), all where the means of prompts are finite."""
-    if bool(torch.isfinite(pooled).all()):
+def _finite(floats: Tensor, along: Tensor) -> Tensor:
+    """Return which tokens of (B, T, D) have no NaN or infinite channel: (B, T), all where every reading . h is finite.
+
+    No finite sum has a NaN or infinite term, and such a channel times 0 is NaN.
+    """
+    if along.shape[-1] and bool(torch.isfinite(along).all()):
         return torch.ones(floats.shape[:-1], dtype=torch.bool, device=floats.device)
     low, high = _extremes(floats)
     return torch.isfinite(low) & torch.isfinite(high)

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from ..directions.source import ModelIdentity
 from ..errors import DataError, EncoderError
+from ..fast_products import fast_products
 from .batching import batches, padded, suited_tokens
-from .fast_products import fast_products
 from .layer_hooks import EverythingKept, captured
 from .model_files import located, reason_of
 

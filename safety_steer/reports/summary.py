@@ -21,7 +21,7 @@ def summary(outcome: Outcome, aligned: AlignedDirection, noun: str = "prompt") -
     `noun` is what its rows are: prompts, or pictures.
     """
     if outcome.gate is None:
-        return "not steered: every strength is 0"
+        return "not steered: every strength is 0" if outcome.before else "nothing to steer, as it is all zeros"
     lines = []
     for row in range(len(outcome.gate.scores)):
         spoken = outcome.changed or float(outcome.gate.scores[row]) > -math.inf

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..directions.aligned_space import WITNESSES, AlignedSpace, TokenReading
 from ..directions.harm_net import hard_rate, hear, reach
-from ..directions.pooling import SpaceReading, phrase_peaks, read_space, token_peaks
+from ..directions.pooling import PromptReading, phrase_peaks, read_prompts, token_peaks
 from ..directions.quantiles import LEVELS, at_quantile
 from ..errors import DataError
 
@@ -118,11 +118,11 @@ def harmless_scores(space: AlignedSpace) -> Tensor:
 
 def open_gate(states: Tensor, space: AlignedSpace, mode: str = "hard", rate: float = FALSE_POSITIVE_RATE) -> GateDecision:
     """Decide for each prompt of conditioning (B, T, D) how far to open the gate, as `decide` does."""
-    return decide(read_space(space, states, for_gate=True), mode, rate)
+    return decide(read_prompts(space, states, passages=True), mode, rate)
 
 
-def decide(reading: SpaceReading, mode: str = "hard", rate: float = FALSE_POSITIVE_RATE) -> GateDecision:
-    """Decide for each prompt of a reading, made for a gate, how far to open it.
+def decide(reading: PromptReading, mode: str = "hard", rate: float = FALSE_POSITIVE_RATE) -> GateDecision:
+    """Decide for each prompt of a reading how far to open the gate.
 
     "off" is always open (1). "hard" opens fully above the threshold and is closed (exactly 0) below. "soft" is closed
     below it too, and opens in proportion up to half as far again from the benign median.
@@ -133,9 +133,9 @@ def decide(reading: SpaceReading, mode: str = "hard", rate: float = FALSE_POSITI
     gate, tokens = space.gate, space.tokens
     by_category = log_odds(gate.gate_weights, gate.gate_biases, reading.pooled)
     within = None
-    if space.harm is None or reading.passages is None:
-        unsafe = reading.unsafe[tuple(range(len(tokens.offsets)))]
-        heard_of = witnesses(tokens, by_category, token_peaks(unsafe, mask), phrase_peaks(unsafe, mask))
+    if space.harm is None:
+        peaks = token_peaks(reading.unsafe, mask), phrase_peaks(reading.unsafe, mask)
+        heard_of = witnesses(tokens, by_category, *peaks)
         scores = joined_evidence(gate.gate_quantiles[:WITNESSES], gate.witness_weights, heard_of)
     else:
         heard = hear(space.harm, reading.pooled, reading.passages)

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from ..directions.aligned import AlignedDirection
-from ..directions.pooling import SpaceReading, read_space
+from ..directions.pooling import SpaceReading, read_space, take_columns
 from ..directions.prompt_rows import repeated
-from .operators import TURN, Steered, add, columns_read, fill_from_rest, project
+from .operators import TURN, Steered, add, fill_from_rest, project
 from .request import Request
 from .steer_conditioning import Outcome, SteerSettings, as_tokens, strengths_of
 from .unsafe_words import word_columns, word_limit, word_standing
@@ -38,9 +38,8 @@ def steer_hidden(outcome: Outcome, hidden: Mapping[str, Tensor], aligned: Aligne
     if outcome.gate is None:
         return outcome
     strengths, moved = strengths_of(aligned, settings), dict[str, Steered]()
-    columns = columns_read(settings.operator, aligned.categories, strengths)
     for name in (name for name in hidden if name in outcome.spaces):
-        words = read_space(aligned.spaces[name], as_tokens(outcome.before[name]), columns)
+        words = read_space(aligned.spaces[name], as_tokens(outcome.before[name]))
         done = outcome.spaces[name]
         opening = done.opening * words.real.any(-1)
         if not bool(opening.any()):
@@ -48,7 +47,7 @@ def steer_hidden(outcome: Outcome, hidden: Mapping[str, Tensor], aligned: Aligne
         images = outcome.images.get(name)
         given = repeated(hidden[name], len(words.states))
         apart = images and replace(images, given=given, rows=torch.zeros_like(images.rows))
-        rows = read_space(words.space, apart.read if apart else given, columns)
+        rows = read_space(words.space, apart.read if apart else given)
         request = Request(aligned.categories, strengths, opening, None, settings.token_quantile, settings.preserve_norm)
         steered = HIDDEN[settings.operator](rows, words, done, request)
         if steered.states is not rows.states:
@@ -72,8 +71,8 @@ def _erase(rows: SpaceReading, words: SpaceReading, done: Steered, request: Requ
     if done.erased is None or request.opening is None:
         return turned
     columns, opening = word_columns(request.categories, request.strengths), request.opening
-    standing = word_standing(words.unsafe[tuple(columns)], words.space.tokens, columns).masked_fill(~done.erased, 0)
-    striking = word_standing(rows.unsafe[tuple(columns)], rows.space.tokens, columns) > word_limit(standing)
+    standing = word_standing(take_columns(words.unsafe, columns), words.space.tokens, columns).masked_fill(~done.erased, 0)
+    striking = word_standing(take_columns(rows.unsafe, columns), rows.space.tokens, columns) > word_limit(standing)
     erased = striking & rows.real & done.erased.any(1, keepdim=True) & (opening > 0)[:, None]
     if not bool(erased.any()):
         return turned

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from ..directions.aligned_space import AlignedSpace
-from ..directions.pooling import SpaceReading, read_space, take_rows
+from ..directions.pooling import SpaceReading, read_space, take_columns, take_rows
 from ..directions.quantiles import at_quantile
 from ..errors import DataError
 from .request import TOKEN_QUANTILE, Request, active_strengths
@@ -38,23 +38,22 @@ GRAM_RIDGE = 1e-3  # by hand; of the diagonal, for directions that all but coinc
 
 @dataclass(frozen=True, eq=False)
 class Steered:
-    """Steered states (B, T, D), with what was done: unsafe readings before and after (B, T, K'), and moves (B, T).
+    """Steered states (B, T, D) of a `reading`, with what was done: `moved` (B, T) is how far each token went.
 
-    `categories` names the K' columns, `limits` (K',) the reading above which a token is flagged, `opening` (B,) how far each
-    prompt was to be steered, `erased` (B, T) the tokens that gave way to the rest of theirs, None for none. `turned` (B, T, K')
-    are the readings that follow from how tokens were moved along vectors, `filled` the states (B, T, D) after some gave way, if
-    any did. When nothing moved, `states` is the very tensor that came in.
+    Tokens were read by the K' `columns`, named by `categories`; `limits` (K',) is the reading above which one is flagged,
+    `opening` (B,) how far each prompt was to be steered, `erased` (B, T) the tokens that gave way to the rest of theirs, None
+    for none. `turned` (B, T, K') are the readings that follow from how tokens were moved along vectors, None where none was,
+    `filled` the states (B, T, D) after some gave way, if any did. When nothing moved, `states` is the very tensor that came in.
     """
 
     states: Tensor
-    space: AlignedSpace
+    reading: SpaceReading
     columns: tuple[int, ...]
     categories: tuple[str, ...]
-    before: Tensor
-    turned: Tensor
     moved: Tensor
     limits: Tensor
     opening: Tensor
+    turned: Tensor | None = None
     erased: Tensor | None = None
     filled: Tensor | None = None
 
@@ -63,10 +62,17 @@ class Steered:
         """Which tokens moved: (B, T) bool."""
         return self.moved > 0
 
+    @property
+    def before(self) -> Tensor:
+        """The unsafe readings before (B, T, K')."""
+        return take_columns(self.reading.unsafe, self.columns)
+
     @cached_property
     def after(self) -> Tensor:
         """The unsafe readings after (B, T, K'), read again where tokens gave way: steering itself does not need them."""
-        return self.turned if self.filled is None else self.space.unsafe_reading(self.filled, self.columns)
+        if self.filled is not None:
+            return self.reading.space.unsafe_reading(self.filled, self.columns)
+        return self.before if self.turned is None else self.turned
 
 
 Operator = Callable[[SpaceReading, Request], Steered]
@@ -92,7 +98,7 @@ def steer(
     """
     act = operator_named(operator)
     request = Request(categories, active_strengths(strengths, categories), gate, reach, token_quantile, preserve_norm)
-    return act(read_space(space, states, columns_read(operator, categories, request.strengths)), request)
+    return act(read_space(space, states), request)
 
 
 def operator_named(name: str) -> Operator:
@@ -100,12 +106,6 @@ def operator_named(name: str) -> Operator:
     if name not in OPERATORS:
         raise DataError(f"Expected operator {', '.join(OPERATORS)}, but got '{name}'.")
     return OPERATORS[name]
-
-
-def columns_read(operator: str, categories: tuple[str, ...], strengths: Mapping[str, float]) -> list[list[int]]:
-    """Return by which categories, by number, an operator reads tokens: those that steer, and those whose words it finds."""
-    steering = [categories.index(name) for name in strengths]
-    return [steering, word_columns(categories, strengths)] if operator == "erase" else [steering]
 
 
 def clip(reading: SpaceReading, request: Request) -> Steered:
@@ -138,7 +138,7 @@ def erase(reading: SpaceReading, request: Request) -> Steered:
     steered = (share > 0)[:, None] & reading.real
     if reach is not None:
         steered = steered & reach.to(steered.device)
-    erased = erased_words(reading.unsafe[tuple(found)], reading.space.tokens, found, steered, reading.real)
+    erased = erased_words(take_columns(reading.unsafe, found), reading.space.tokens, found, steered, reading.real)
     if reach is not None:
         erased = erased & reach.to(erased.device)
     if not bool(erased.any()):
@@ -195,13 +195,15 @@ def _distances(after: Tensor, before: Tensor, changed: Tensor, known: Tensor) ->
 def _shift(reading: SpaceReading, request: Request, opened: Tensor, limits: Tensor, solve: Solve) -> Steered:
     """Move tokens beyond `limits` (K',) along the categories' vectors, as far as `solve` and `opened` (B,) say."""
     states, space, columns = reading.states, reading.space, request.columns
-    unsafe, limits = reading.unsafe[tuple(columns)], limits.to(states.device)
+    moved, limits = torch.zeros(states.shape[:2], device=states.device), limits.to(states.device)
+    done = Steered(states, reading, tuple(columns), tuple(request.strengths), moved, limits, opened)
+    if not bool(opened.any()):
+        return done
+    unsafe = take_columns(reading.unsafe, columns)
     chosen = ((unsafe > limits) & (opened != 0)[:, None, None]).any(-1)
     if request.reach is not None:
         chosen = chosen & request.reach.to(chosen.device)
     index = (chosen & reading.real).flatten().nonzero()[:, 0]
-    moved = torch.zeros(chosen.shape, device=states.device)
-    done = Steered(states, space, tuple(columns), tuple(request.strengths), unsafe, unsafe, moved, limits, opened)
     if not len(index):
         return done
     unsafe_rows = unsafe.flatten(0, 1).index_select(0, index)
@@ -265,7 +267,7 @@ def _opened(reading: SpaceReading, request: Request, columns: list[int]) -> Tens
         return _given(reading, request)
     shared = 1 - (1 - PROMPT_QUANTILE) / len(columns)
     limits = at_quantile(take_rows(reading.space.tokens.prompt_quantiles, columns), shared).to(reading.states.device)
-    return ((reading.unsafe[tuple(columns)] > limits).any(-1) & reading.real).any(-1).float()
+    return ((take_columns(reading.unsafe, columns) > limits).any(-1) & reading.real).any(-1).float()
 
 
 def _as_asked(_unsafe: Tensor, _over: Tensor, amounts: Tensor, _gram: Tensor) -> Tensor:

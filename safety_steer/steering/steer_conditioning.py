@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from ..directions.aligned import AlignedDirection
-from ..directions.pooling import SpaceReading, read_space
+from ..directions.pooling import PromptReading, read_prompts
 from ..directions.prompt_rows import common_rows, repeated
 from ..errors import DataError, MismatchError
 from .gate import FALSE_POSITIVE_RATE, GateDecision, decide
 from .image_tokens import LeftAlone, left_alone
-from .operators import Steered, columns_read, operator_named
+from .operators import Steered, operator_named
 from .request import TOKEN_QUANTILE, Request, active_strengths
 
 
@@ -78,11 +78,11 @@ def steer_conditioning(
     """
     settings = settings or SteerSettings()
     rate, strengths = settings.false_positive_rate, strengths_of(aligned, settings)
-    columns = columns_read(settings.operator, aligned.categories, strengths) if strengths else []
-    texts, decider = _read(tensors, aligned, _Reader(columns, bool(strengths), check, pictured))
+    texts, decider = _read(tensors, aligned, check, bool(strengths), pictured)
     images = {text.name: text.images for text in texts if text.images is not None}
-    before = {text.name: text.reading.states if text.images else text.shown for text in (decider, *texts)}
-    if not strengths:
+    told = texts if decider is None else (decider, *texts)
+    before = {text.name: text.reading.states if text.images else text.shown for text in told}
+    if not strengths or decider is None:
         return Outcome(dict(tensors), None, before=before, images=images, false_positive_rate=rate)
     decision = decide(decider.reading, settings.gate, rate)
     ungated = settings.gate == "off"
@@ -104,7 +104,7 @@ class _Text:
     given: Tensor
     shown: Tensor
     images: LeftAlone | None
-    reading: SpaceReading
+    reading: PromptReading
 
     def put_back(self, done: Steered) -> Tensor:
         """Return the steered tensor in the shape given; the very tensor where nothing moved."""
@@ -114,21 +114,14 @@ class _Text:
         return states.reshape(self.shown.shape)
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """How to read an entry: tokens by `columns`, for a gate too, checked or not, known to come with a picture or not."""
-
-    columns: list[list[int]]
-    for_gate: bool
-    check: bool
-    pictured: bool
-
-
-def _read(tensors: Mapping[str, Tensor], aligned: AlignedDirection, reader: _Reader) -> tuple[list[_Text], _Text]:
+def _read(
+    tensors: Mapping[str, Tensor], aligned: AlignedDirection, check: bool, steers: bool, pictured: bool
+) -> tuple[list[_Text], _Text | None]:
     """Read the tensors of the spaces a direction is aligned to, in its order; the second value is the one that decides.
 
-    It is the first that says anything, where that is asked, and alone is read for the gate. Raises MismatchError when there is
-    none, and where a tensor is from another encoder.
+    It is the first that says anything, where that is asked. Tensors of zeros alone that have another width are left out: there
+    is nothing to read. Raises MismatchError when there are no tensors, for one of another width that is to be steered and, with
+    `check`, for one from another encoder. `pictured`: known to come with a picture.
     """
     given = {name: tensors[name] for name in aligned.spaces if name in tensors}
     if not given:
@@ -136,7 +129,7 @@ def _read(tensors: Mapping[str, Tensor], aligned: AlignedDirection, reader: _Rea
             f"This direction is aligned to {', '.join(aligned.spaces)}, but the conditioning has "
             f"{', '.join(tensors) or 'no text tensors'}. Align the direction with the CLIP of this workflow."
         )
-    asked = reader.check or any(aligned.spaces[name].images is not None for name in given)
+    asked = check or any(aligned.spaces[name].images is not None for name in given)
     rows = common_rows({name: len(tensor) for name, tensor in given.items()})
     texts: list[_Text] = []
     decider: _Text | None = None
@@ -144,18 +137,19 @@ def _read(tensors: Mapping[str, Tensor], aligned: AlignedDirection, reader: _Rea
         space = aligned.spaces[name]
         shown = given[name] if len(given[name]) == rows else repeated(given[name], rows)
         states = as_tokens(shown)
-        # Of zeros alone nothing can be said.
-        if reader.check and states.shape[-1] != space.width and bool((states != 0).any()):
-            space.encoder.check_shape(name, states.shape)
-        images = None if space.images is None else left_alone(states, space.images, reader.pictured)
+        if states.shape[-1] != space.width:
+            if (check or steers) and bool((states != 0).any()):
+                space.encoder.check_shape(name, states.shape)
+            continue
+        images = None if space.images is None else left_alone(states, space.images, pictured)
         read = states if images is None else images.read
-        reading = read_space(space, read, reader.columns, reader.for_gate and decider is None)
+        reading = read_prompts(space, read, passages=steers and decider is None)
         texts.append(_Text(name, given[name], shown, images, reading))
         speaks = not asked or bool(reading.real.any())
-        if reader.check and speaks:
+        if check and speaks:
             space.encoder.check(name, reading.finite, reading.pooled, reading.real.sum(-1))
         decider = texts[-1] if decider is None and speaks else decider
-    return texts, decider or texts[0]
+    return texts, decider or next(iter(texts), None)
 
 
 def strengths_of(aligned: AlignedDirection, settings: SteerSettings) -> dict[str, float]:

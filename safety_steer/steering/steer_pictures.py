@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..directions import vision_spaces
 from ..directions.aligned import AlignedDirection
-from ..directions.pooling import SpaceReading, read_space
+from ..directions.pooling import read_prompts
 from ..errors import MismatchError
 from .steer_conditioning import Outcome, SteerSettings, as_tokens, steer_conditioning
 
@@ -48,7 +48,7 @@ def steer_pictures(
             f"{', '.join(tensors) or 'none of the states of CLIP vision'}. {ADVICE}."
         )
     for name in known:
-        _check(read_space(aligned.spaces[name], as_tokens(tensors[name])), name, aligned, far=check)
+        _check(as_tokens(tensors[name]), name, aligned, far=check)
     return steer_conditioning(tensors, aligned, settings, check=False)
 
 
@@ -70,20 +70,21 @@ def require_text(aligned: AlignedDirection, name: str) -> None:
         )
 
 
-def _check(reading: SpaceReading, name: str, aligned: AlignedDirection, far: bool) -> None:
+def _check(states: Tensor, name: str, aligned: AlignedDirection, far: bool) -> None:
     """Raise MismatchError for states of another encoder."""
-    width = reading.states.shape[-1]
-    if width != reading.space.width:
+    space, width = aligned.spaces[name], states.shape[-1]
+    if width != space.width:
         raise MismatchError(
-            f"This direction is fitted to {name} of width {reading.space.width} ('{aligned.encoder}'), but that of this "
+            f"This direction is fitted to {name} of width {space.width} ('{aligned.encoder}'), but that of this "
             f"picture has width {width}: another CLIP vision model looked at it. {ADVICE}."
         )
     if not far:
         return
+    reading = read_prompts(space, states)
     if not bool(reading.finite.all()):
         raise MismatchError(f"What CLIP vision says of this picture holds NaN or Inf ({name}). Look at the node that made it.")
-    farthest = float(reading.space.encoder.distance(reading.pooled, reading.real.sum(-1)).max())
-    if not farthest <= (limit := float(reading.space.encoder.fit_limit)):
+    farthest = float(space.encoder.distance(reading.pooled, reading.real.sum(-1)).max())
+    if not farthest <= (limit := float(space.encoder.fit_limit)):
         raise MismatchError(
             f"This picture lies {farthest:.1f} deviations from those of the alignment ({name}, limit {limit:.1f}). "
             f"Another CLIP vision model looked at it, or it is unlike all of them. {ADVICE}, and with a folder of pictures "

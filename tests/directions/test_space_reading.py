@@ -7,42 +7,49 @@ import torch
 from support import builders
 
 from safety_steer.directions.passages import PASSAGE, passage_starts
-from safety_steer.directions.pooling import cut, read_space
+from safety_steer.directions.pooling import cut, read_prompts, read_space, take_columns
 
 WIDTH = 4
 SPACE = builders.small_space(torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]]))
-COLUMNS = [[0], [0, 1]]
 
 
 def states(*rows: tuple[float, ...]) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.float32)[None]
 
 
-@pytest.mark.parametrize("columns", [[], [[0]], COLUMNS])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_only_tokens_of_zeros_are_padding_whatever_they_read(columns: list[list[int]], dtype: torch.dtype) -> None:
-    given = states((0, 0, 0, 0), (1, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 3), (0, 2, 0, 0), (-0.0, 0, 0, 0)).to(dtype)
-    reading = read_space(SPACE, given, columns)
-    assert reading.real.tolist() == [[False, True, False, True, True, False]]
+def test_only_tokens_of_zeros_are_padding_whatever_they_read(dtype: torch.dtype) -> None:
+    rows = (0, 0, 0, 0), (1, 0, 0, 0), (0, 0, 0, 0), (0, 0, 1, -1), (0, 0, 0, 3), (0, 2, 0, 0), (-0.0, 0, 0, 0)
+    given = states(*rows).to(dtype)
+    reading = read_prompts(SPACE, given)
+    assert reading.real.tolist() == [[False, True, False, True, True, True, False]]
     assert bool(reading.finite.all())
-    torch.testing.assert_close(reading.pooled, given.float().sum(1) / 3)
+    torch.testing.assert_close(reading.pooled, given.float().sum(1) / 4)
 
 
-@pytest.mark.parametrize("columns", [[], COLUMNS])
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("channel", range(WIDTH))
-def test_a_channel_that_is_no_number_is_found_where_no_category_reads_it(
-    columns: list[list[int]], odd: float, channel: int
-) -> None:
+def test_a_channel_that_is_no_number_is_found_where_no_category_reads_it(odd: float, channel: int) -> None:
     given = states((1, 1, 1, 1), (0, 0, 0, 0), (1, 2, 3, 4))
     given[0, 1, channel] = odd
-    reading = read_space(SPACE, given, columns)
+    reading = read_prompts(SPACE, given)
     assert reading.finite.tolist() == [[True, False, True]]
     assert reading.real.tolist() == [[True, True, True]]
 
 
 def test_numbers_too_large_to_add_are_numbers() -> None:
-    assert bool(read_space(SPACE, states((3e38, 1, 1, 1), (3e38, 1, 1, 1)), COLUMNS).finite.all())
+    assert bool(read_prompts(SPACE, states((3e38, 1, 1, 1), (3e38, 1, 1, 1))).finite.all())
+
+
+def test_columns_are_views_where_they_follow_each_other() -> None:
+    reading = read_space(SPACE, states((1, 2, 3, 4), (5, 6, 7, 8)))
+    torch.testing.assert_close(reading.unsafe, SPACE.unsafe_reading(reading.states))
+    first, both = take_columns(reading.unsafe, [1]), take_columns(reading.unsafe, [0, 1])
+    assert torch.equal(first, reading.unsafe[..., 1:])
+    assert first.data_ptr() == reading.unsafe[..., 1:].data_ptr()
+    assert torch.equal(both, reading.unsafe)
+    assert torch.equal(take_columns(reading.unsafe, [1, 0]), both.flip(-1))
+    assert take_columns(reading.unsafe, []).shape == (1, 2, 0)
 
 
 @pytest.mark.parametrize("length", [32, 33, 35, 64, 77, 512])

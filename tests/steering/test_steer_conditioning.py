@@ -86,6 +86,28 @@ def test_inputs_are_never_written_to_and_dtypes_stay(dtype: torch.dtype, operato
         assert not torch.equal(outcome.tensors[name], tensor)
 
 
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_zeros_of_another_width_come_back_themselves_and_other_spaces_are_steered(check: bool, strength: float) -> None:
+    aligned, zeros = two_spaces(), torch.zeros(6, builders.TARGET_WIDTH + 1)
+    settings = SteerSettings(strength=strength)
+    alone = steer_conditioning({"pooled_output": zeros}, aligned, settings, check)
+    assert alone.tensors["pooled_output"] is zeros
+    assert not alone.changed
+    assert summary(alone, aligned) == "nothing to steer, as it is all zeros"
+    both = {"cross_attn": builders.unsafe_batch(), "pooled_output": zeros}
+    outcome = steer_conditioning(both, aligned, settings, check)
+    assert outcome.tensors["pooled_output"] is zeros
+    expected = steer_conditioning({"cross_attn": both["cross_attn"]}, aligned, settings, check)
+    assert torch.equal(outcome.tensors["cross_attn"], expected.tensors["cross_attn"])
+    assert outcome.changed == bool(strength)
+
+
+def test_a_tensor_of_another_width_is_refused_where_it_is_steered_without_the_check_too() -> None:
+    with pytest.raises(MismatchError, match=f"width {builders.TARGET_WIDTH}, but the conditioning has shape"):
+        steer_conditioning({"cross_attn": torch.ones(1, 4, 9)}, builders.planted_aligned(), check=False)
+
+
 def test_only_flagged_rows_move() -> None:
     states = torch.cat([builders.unsafe_batch(3)[:, :4], builders.benign_batch(3)[:, :4]])
     outcome = steer_conditioning({"cross_attn": states}, builders.planted_aligned())

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from safety_steer.extraction import fast_products as module
-from safety_steer.extraction.fast_products import fast_products
+from safety_steer import fast_products as module
+from safety_steer.fast_products import fast_product, fast_products
 
 CPU = torch.device("cpu")
 
@@ -29,6 +29,22 @@ def test_products_and_attention_are_as_exact_as_without() -> None:
     assert float((product - exact).norm() / exact.norm()) < module.EXACT
     whole = torch.nn.functional.scaled_dot_product_attention(query.double(), key.double(), value.double())
     assert torch.allclose(attended.double(), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 300, 40), (7, 300, 40), (7, 300, 1), (1, 300, 1), (0, 300, 40), (7, 300, 0), (1, 300, 0)]
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_product_of_few_rows_is_as_exact(shape: tuple[int, int, int], dtype: torch.dtype, turned: bool) -> None:
+    before, (rows, inner, columns) = settings(), shape
+    generator = torch.Generator().manual_seed(2)
+    one = torch.randn(rows, inner, generator=generator, dtype=dtype)
+    other = torch.randn(columns, inner, generator=generator, dtype=dtype).T
+    product = fast_product(one, other if turned else other.contiguous())
+    assert product.dtype == dtype
+    torch.testing.assert_close(product.double(), one.double() @ other.double(), atol=1e-4, rtol=1e-5)
+    assert settings() == before
 
 
 def test_settings_are_put_back_after_an_error_too() -> None:

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 EXACT = 1e-5  # by hand; float32 gives some 1e-7, bfloat16 some 1e-3
@@ -29,6 +30,21 @@ def fast_products(device: torch.device) -> Iterator[None]:
         return
     with _allowed(), sdpa_kernel(SDPBackend.MATH):
         yield
+
+
+def fast_product(rows: Tensor, columns: Tensor) -> Tensor:
+    """Multiply matrices (K, D) and (D, N); float32 ones on a processor through oneDNN, in half the time where K is a handful.
+
+    A single row on a processor is multiplied with each column by itself, which is faster still and uses all threads.
+    """
+    if rows.device.type != "cpu" or rows.dtype != torch.float32 or columns.shape[1] == 1:
+        return rows @ columns
+    if len(rows) == 1:
+        return torch.bmm(rows.expand(columns.shape[1], 1, -1), columns.T[:, None].mT).view(1, -1)
+    if not _exact():
+        return rows @ columns
+    with _allowed():
+        return rows @ columns
 
 
 @cache
