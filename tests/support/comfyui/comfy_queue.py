@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,8 @@ CLIENT = "test"
 WITHIN = 600.0
 ENDS = ("execution_success", "execution_error", "execution_interrupted")
 PROGRESS_TEXT = 3
+JSON = {"Content-Type": "application/json"}
+HEARD = 1.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,13 @@ class Ran:
 def run(comfy: ComfyProcess, graph: dict[str, Any]) -> Ran:
     """Queue a graph and wait for its end."""
     return asyncio.run(asyncio.wait_for(_run(comfy.url, graph), WITHIN))
+
+
+def forget(comfy: ComfyProcess) -> None:
+    """Have the server forget models and what it keeps of earlier runs; it does so as soon as it is idle, and tells nobody."""
+    request = urllib.request.Request(f"{comfy.url}/free", b'{"unload_models": true, "free_memory": true}', JSON)
+    with urllib.request.urlopen(request, timeout=WITHIN):
+        time.sleep(HEARD)
 
 
 def resident_bytes(comfy: ComfyProcess) -> int:
