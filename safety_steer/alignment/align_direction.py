@@ -84,7 +84,8 @@ def align(
         raise AlignmentError(f"Expected at least {MIN_ANCHORS} benign anchors, but got {len(rows)}. Use more anchors.")
     if not states:
         raise AlignmentError("This encoder gives no text states to align to. Use a CLIP that encodes text.")
-    source = direction.anchor_activations[rows]
+    # Rows of a tensor are a copy.
+    source = direction.anchor_activations if rows == list(range(len(direction.anchors))) else direction.anchor_activations[rows]
     spaces: dict[str, AlignedSpace] = {}
     fits: dict[str, Fit] = {}
     report: dict[str, Any] = {}

@@ -4,9 +4,6 @@ An unsafe prompt's state in the target is not known. What is known is its source
 map is off on anchors: carried state + scatter of the source's class + a residual of some anchor is a draw of what it may be. A
 passage in a long prompt keeps a part of what it would be alone and takes the rest from its surroundings: A * alone +
 B * prompt + what passages differ anyway, with A and B as measured between 0.28 and 0.62, 0.56 and 0.72 in three encoders.
-
-Six networks, two for each third of the harmless prompts, leave that third out and are heard on it, so that thresholds come from
-prompts a network has not seen; together they are one network six times as wide.
 """
 
 from __future__ import annotations
@@ -17,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, gelu
 
 from ..directions.gate_examples import GateExamples
 from ..directions.harm_net import HarmNet, join
@@ -26,16 +22,9 @@ from ..directions.pooling import cut
 from ..directions.quantiles import fit_quantiles
 from ..fast_products import fast_products
 from .maps import Map, principal_axes
+from .teaching import FOLDS, HARMLESS_BATCH, NETWORKS, UNSAFE_BATCH, Batch, Taught, silent, teach, widened
 from .wide import BLOCK_BYTES
 
-FOLDS, TWINS = 3, 2  # docs/gate.md: four twins are within the noise of two
-NETWORKS = FOLDS * TWINS
-HIDDEN = 64  # docs/gate.md: 128 are within the noise of it
-STEPS = 120  # docs/gate.md: longer training flags less at the same rate of false alarms
-UNSAFE_BATCH, HARMLESS_BATCH = 192, 768  # docs/gate.md: 384 harmless rows find less, 1,152 no more
-RATE = 2e-3  # by hand; docs/gate.md: others are within the noise, as for the next two
-DECAY = 1.0  # by hand
-DROPOUT = 0.3  # by hand
 AXES, EXACT_WIDTH = 512, 1024  # docs/gate.md: 256 or 384 axes cost 5 to 10 points; the width by hand
 BLOCK = 256  # by hand; examples at a time
 SCATTER, DRAWS = 0.5, 3  # by hand; docs/gate.md: other scatters are within the noise
@@ -45,10 +34,6 @@ MIN_PASSAGE_PROMPTS = 32  # by hand
 MIN_HARD = 64  # by hand
 MIN_SHORT = 200  # by hand
 TAIL = 0.8  # docs/gate.md: the mean excess over the 80 % quantile, in place of Gumbel's moments
-
-
-# Fills rows (F, B, d), the unsafe ones first. They are written over and over: new ones each time take a third of the time.
-Batch = Callable[[Tensor, torch.Generator], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,22 +79,40 @@ class Frame:
 
 
 @dataclass(frozen=True, eq=False)
-class Taught:
-    """F networks: `inner` (F, d, H), `bias` (F, 1, H), `outer` (F, H, 1), `level` (F, 1, 1). Number n left out fold n mod 3."""
+class Spoken:
+    """Passages (W, d) in a frame, with their `prompts` (P, d): that of passage n is prompts[places[n]].
 
-    inner: Tensor
-    bias: Tensor
-    outer: Tensor
-    level: Tensor
+    A network hears a passage and how it differs from its prompt, (2 d,), which is put together only when it is needed.
+    """
 
-    def scores(self, rows: Tensor) -> Tensor:
-        """Score rows (M, d) with every network: (F, M)."""
-        return (gelu(rows @ self.inner + self.bias) @ self.outer + self.level)[..., 0]
+    passages: Tensor
+    prompts: Tensor
+    places: Tensor
 
-    def unseen(self, rows: Tensor, folds: Tensor) -> Tensor:
-        """Score rows (M, d) of `folds` (M,) with the networks that left them out: (M,)."""
-        scores = self.scores(rows).view(TWINS, FOLDS, -1).mean(0)
-        return scores.gather(0, folds[None])[0]
+    @classmethod
+    def of(cls, found: Passages, frame: Frame) -> Spoken:
+        """Bring passages into a frame."""
+        prompts, places = found.by_prompt()
+        return cls(frame.standardised(found.means), frame.standardised(prompts), places)
+
+    def around(self, rows: Tensor) -> Tensor:
+        """Return the prompts of some passages: (M, d)."""
+        return self.prompts.index_select(0, self.places[rows])
+
+    def into(self, pairs: Tensor, rows: Tensor) -> None:
+        """Write some passages, and how they differ from their prompts, into pairs (M, 2 d)."""
+        here, difference = pairs.chunk(2, dim=-1)
+        here.copy_(self.passages.index_select(0, rows))
+        torch.sub(here, self.around(rows), out=difference)
+
+    def unseen(self, taught: Taught, folds: Tensor) -> Tensor:
+        """Score the passages of `folds` (W,) with the networks that left them out: (W,)."""
+        scores = []
+        for rows in torch.arange(len(folds)).split(BLOCK):
+            pairs = torch.empty(len(rows), 2 * self.passages.shape[1])
+            self.into(pairs, rows)
+            scores.append(taught.unseen(pairs, folds[rows]))
+        return torch.cat(scores) if scores else torch.zeros(0)
 
 
 def fit_harm_net(
@@ -136,23 +139,18 @@ def fit_harm_net(
             return bank.index_select(0, rows).add_(errors).view(NETWORKS, count, -1)
 
         folds = torch.arange(len(whole)) % FOLDS
-        of_prompts = _teach(_prompt_batches(unsafe, whole, folds), whole.shape[1], generator)
+        of_prompts = teach(_prompt_batches(unsafe, whole, folds), whole.shape[1], generator)
         found = cut(list(harmless.tokens)) if harmless.passages is None else harmless.passages
         long = (found.counts(len(whole)) > 0) & ~harmless.hard
         # Where most prompts are long, the encoder pads them all to one length, and passages are mostly padding.
         heard = MIN_PASSAGE_PROMPTS <= int(long.sum()) <= len(long) / 2
         found = found if heard else cut([harmless.pooled[:0].float()])
-        passages, prompts = frame.standardised(found.means), frame.standardised(found.whole)
+        spoken = Spoken.of(found, frame)
         found = replace(found, means=found.means[:, :0].clone(), whole=found.whole[:, :0].clone())
-        pairs = torch.cat([passages, passages - prompts], -1)
-        del passages
         own = folds[found.owner]
-        of_passages = (
-            _teach(_passage_batches(unsafe, pairs, prompts, own), pairs.shape[1], generator)
-            if heard
-            else _silent(pairs.shape[1])
-        )
-    unseen, unseen_passages = of_prompts.unseen(whole, folds), of_passages.unseen(pairs, own)
+        width = 2 * whole.shape[1]
+        of_passages = teach(_passage_batches(unsafe, spoken, own), width, generator) if heard else silent(width)
+    unseen, unseen_passages = of_prompts.unseen(whole, folds), spoken.unseen(of_passages, own)
     ordinary = ~harmless.hard
     middle, high = torch.quantile(unseen[ordinary].double(), torch.tensor([0.9, 0.99], dtype=torch.float64)).tolist()
     counts = found.counts(len(whole))
@@ -163,8 +161,8 @@ def fit_harm_net(
     short = ordinary & (counts == 0)
     levels = fit_quantiles(joint[short if int(short.sum()) >= MIN_SHORT else ordinary][:, None])[0]
     hard = fit_quantiles(joint[harmless.hard][:, None])[0] if int(harmless.hard.sum()) >= MIN_HARD else levels.clone()
-    inner, bias = _widened(of_prompts)
-    inner_passage, bias_passage = _widened(of_passages)
+    inner, bias = widened(of_prompts)
+    inner_passage, bias_passage = widened(of_passages)
     own_part, contrast = (frame.raw(part.contiguous()) for part in inner_passage.chunk(2, dim=1))
     prompt_in = frame.raw(inner)
     levels_out = torch.tensor([float(of_prompts.level.mean()), 0.0, float(of_passages.level.mean()), 0.0])
@@ -214,23 +212,25 @@ def _prompt_batches(unsafe: Callable[[int, torch.Generator], Tensor], whole: Ten
     seen = [(folds != number % FOLDS).nonzero()[:, 0] for number in range(NETWORKS)]
 
     def fill(rows: Tensor, generator: torch.Generator) -> None:
-        _draw_harmless(rows, whole, seen, generator)
+        for batch, places in zip(rows, seen, strict=True):
+            torch.index_select(whole, 0, subsample(places, HARMLESS_BATCH, generator), out=batch[UNSAFE_BATCH:])
         rows[:, :UNSAFE_BATCH] = unsafe(UNSAFE_BATCH, generator)
 
     return fill
 
 
-def _passage_batches(unsafe: Callable[[int, torch.Generator], Tensor], pairs: Tensor, prompts: Tensor, own: Tensor) -> Batch:
-    """`pairs` (W, 2 d) are passages and how they differ from their `prompts` (W, d)."""
+def _passage_batches(unsafe: Callable[[int, torch.Generator], Tensor], spoken: Spoken, own: Tensor) -> Batch:
     seen = [(own != number % FOLDS).nonzero()[:, 0] for number in range(NETWORKS)]
-    width = prompts.shape[1]
+    width = spoken.passages.shape[1]
 
     def fill(rows: Tensor, generator: torch.Generator) -> None:
-        _draw_harmless(rows, pairs, seen, generator)
+        for batch, places in zip(rows, seen, strict=True):
+            spoken.into(batch[UNSAFE_BATCH:], subsample(places, HARMLESS_BATCH, generator))
         around = torch.cat([subsample(places, UNSAFE_BATCH, generator) for places in seen])
         low, high = ALONE
         share = low + (high - low) * torch.rand(NETWORKS, UNSAFE_BATCH, 1, generator=generator)
-        here, prompt = (of.index_select(0, around).view(NETWORKS, UNSAFE_BATCH, -1) for of in (pairs[:, :width], prompts))
+        both = spoken.passages.index_select(0, around), spoken.around(around)
+        here, prompt = (part.view(NETWORKS, UNSAFE_BATCH, -1) for part in both)
         inside = share * unsafe(UNSAFE_BATCH, generator) + SURROUNDINGS * prompt + here - prompt
         rows[:, :UNSAFE_BATCH, :width] = inside
         rows[:, :UNSAFE_BATCH, width:] = inside - torch.lerp(prompt, inside, OWN_SHARE)
@@ -238,49 +238,6 @@ def _passage_batches(unsafe: Callable[[int, torch.Generator], Tensor], pairs: Te
     return fill
 
 
-def _draw_harmless(rows: Tensor, states: Tensor, seen: Sequence[Tensor], generator: torch.Generator) -> None:
-    """Draw states (M, d) that each network may see into the last rows of its batch."""
-    for batch, places in zip(rows, seen, strict=True):
-        torch.index_select(states, 0, subsample(places, HARMLESS_BATCH, generator), out=batch[UNSAFE_BATCH:])
-
-
 def subsample(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Draw rows, again and again the same ones if need be."""
     return rows[torch.randint(len(rows), (count,), generator=generator)]
-
-
-def _teach(fill: Batch, width: int, generator: torch.Generator) -> Taught:
-    """Train F networks side by side on unsafe against harmless rows, (F, B, d) each: seeded AdamW, cosine decay, dropout."""
-
-    def start(*shape: int, fan: int) -> Tensor:
-        return ((torch.rand(*shape, generator=generator) * 2 - 1) / math.sqrt(fan)).requires_grad_()
-
-    inner, bias = start(NETWORKS, width, HIDDEN, fan=width), start(NETWORKS, 1, HIDDEN, fan=width)
-    outer, level = start(NETWORKS, HIDDEN, 1, fan=HIDDEN), start(NETWORKS, 1, 1, fan=HIDDEN)
-    optimiser = torch.optim.AdamW([inner, bias, outer, level], lr=RATE, weight_decay=DECAY)
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
-    truth = torch.cat([torch.ones(UNSAFE_BATCH), torch.zeros(HARMLESS_BATCH)]).expand(NETWORKS, -1)
-    rows = torch.empty(NETWORKS, len(truth[0]), width)
-    for _ in range(STEPS):
-        fill(rows, generator)
-        kept = torch.rand(NETWORKS, len(truth[0]), HIDDEN, generator=generator) >= DROPOUT
-        hidden = gelu(torch.baddbmm(bias, rows, inner)) * (kept / (1 - DROPOUT))
-        scores = torch.baddbmm(level, hidden, outer)[..., 0]
-        optimiser.zero_grad()
-        # The networks share nothing, so that their losses are added.
-        loss: Tensor = NETWORKS * binary_cross_entropy_with_logits(scores, truth)
-        loss.backward()
-        optimiser.step()
-        decay.step()
-    return Taught(*(part.detach() for part in (inner, bias, outer, level)))
-
-
-def _silent(width: int) -> Taught:
-    """Return networks that say nothing, for want of long prompts."""
-    shapes = ((NETWORKS, width, HIDDEN), (NETWORKS, 1, HIDDEN), (NETWORKS, HIDDEN, 1), (NETWORKS, 1, 1))
-    return Taught(*(torch.zeros(shape) for shape in shapes))
-
-
-def _widened(taught: Taught) -> tuple[Tensor, Tensor]:
-    """Put the networks' hidden units side by side: weights (F H, d) and biases (F H,)."""
-    return taught.inner.transpose(1, 2).flatten(0, 1), taught.bias.flatten()

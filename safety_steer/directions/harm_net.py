@@ -74,11 +74,9 @@ class HarmNet:
         return self.passage_in + self.passage_contrast
 
     def _contrasted(self, found: Passages) -> Tensor:
-        """Return contrast . prompt of passages' prompts: (W, H), worked out once for passages that follow each other."""
-        new = torch.ones_like(found.owner, dtype=torch.bool)
-        new[1:] = found.owner[1:] != found.owner[:-1]
-        wholes = found.whole[new] @ self.passage_contrast.to(found.means.device).T
-        return wholes[new.cumsum(0) - 1]
+        """Return contrast . prompt of passages' prompts: (W, H), worked out once for each prompt."""
+        prompts, places = found.by_prompt()
+        return (prompts @ self.passage_contrast.to(found.means.device).T)[places]
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,12 @@ class Passages:
     owner: Tensor
     starts: Tensor
 
+    def by_prompt(self) -> tuple[Tensor, Tensor]:
+        """Return the mean of each prompt that has passages (P, D), and the place of every passage's prompt there (W,)."""
+        new = torch.ones_like(self.owner, dtype=torch.bool)
+        new[1:] = self.owner[1:] != self.owner[:-1]
+        return self.whole[new], new.cumsum(0) - 1
+
     def counts(self, prompts: int) -> Tensor:
         """Return how many passages each of the prompts has: (B,)."""
         return torch.bincount(self.owner, minlength=prompts)

@@ -8,15 +8,12 @@ import torch
 
 BATCH_TOKENS = 4096  # by hand; of a padded batch
 CPU_BATCH_TOKENS = 360  # by hand; more leave the caches, and take longer per token and several times the memory
-NARROW = 384  # by hand; of models up to this width twice as many stay in the caches
 WIDTHS = [width for width in range(1, CPU_BATCH_TOKENS + 1) if 2 * CPU_BATCH_TOKENS % width == 0]
 
 
-def suited_tokens(device: torch.device, width: int) -> int:
-    """Return how many tokens a padded batch should have on a device, for a model of some width."""
-    if device.type != "cpu":
-        return BATCH_TOKENS
-    return CPU_BATCH_TOKENS * (2 if width <= NARROW else 1)
+def suited_tokens(device: torch.device) -> int:
+    """Return how many tokens a padded batch should have on a device."""
+    return CPU_BATCH_TOKENS if device.type == "cpu" else BATCH_TOKENS
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:

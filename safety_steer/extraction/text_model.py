@@ -202,8 +202,8 @@ def sink_mask(mask: Tensor) -> Tensor:
 
 
 def token_budget(text_model: TextModel, batch_tokens: int | None) -> int:
-    """Return how many tokens a padded batch may have: as told, or what suits the device and the model's width."""
-    return batch_tokens or suited_tokens(_device(text_model.model), text_model.identity.width)
+    """Return how many tokens a padded batch may have: as told, or what suits the device."""
+    return batch_tokens or suited_tokens(_device(text_model.model))
 
 
 def _forward(

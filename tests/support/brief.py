@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from safety_steer.alignment import harm_fit
+from safety_steer.alignment import teaching
 
 from . import builders
 
@@ -16,6 +16,6 @@ from . import builders
 def briefly_taught() -> Iterator[None]:
     """Teach networks in 4 steps in place of 120; what the builders keep for all tests cannot be made meanwhile."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(harm_fit, "STEPS", 4)
+        patch.setattr(teaching, "STEPS", 4)
         patch.delattr(builders, "aligned_with_examples")
         yield
