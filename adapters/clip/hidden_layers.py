@@ -19,6 +19,7 @@ from ...safety_steer.directions.source import ModelIdentity
 from ...safety_steer.errors import EncoderError
 from ...safety_steer.extraction.layer_hooks import watched
 from ...safety_steer.extraction.text_model import Progress
+from ...safety_steer.fast_products import fast_products
 from .encode_prompts import encoder_name, tokens_per_pass
 from .plain_tokens import PROBES, PlainTokenizer, numbers, plain
 from .tokens import Tokens, generates_sound, merged, sections, shape, without_padding
@@ -97,7 +98,8 @@ def pooled_activations(
         length = len(tokens[rows[0]][model.key][0])
         own = slice(prefix, length - suffix) if length > prefix + suffix else slice(0, length)
         kept: dict[int, Tensor] = {}
-        with watched(model.blocks, layers, partial(_keep, kept, own), "x"):
+        caught = watched(model.blocks, layers, partial(_keep, kept, own), "x")
+        with caught, fast_products(model.clip.patcher.load_device):
             model.clip.encode_from_tokens_scheduled(merged([tokens[row] for row in rows]))
         for index, layer in enumerate(layers):
             if layer not in kept or len(kept[layer]) < len(rows):
