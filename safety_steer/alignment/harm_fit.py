@@ -9,8 +9,8 @@ B * prompt + what passages differ anyway, with A and B as measured between 0.28 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -83,17 +83,31 @@ class Spoken:
     """Passages (W, d) in a frame, with their `prompts` (P, d): that of passage n is prompts[places[n]].
 
     A network hears a passage and how it differs from its prompt, (2 d,), which is put together only when it is needed.
+    `found` says whose the passages are, and holds no states itself.
     """
 
     passages: Tensor
     prompts: Tensor
     places: Tensor
+    found: Passages
 
     @classmethod
-    def of(cls, found: Passages, frame: Frame) -> Spoken:
-        """Bring passages into a frame."""
-        prompts, places = found.by_prompt()
-        return cls(frame.standardised(found.means), frame.standardised(prompts), places)
+    def of(cls, harmless: Harmless, frame: Frame) -> Spoken:
+        """Cut harmless prompts into passages and bring these into a frame, some prompts at a time."""
+        passages, prompts, places, owner = [], [], [], []
+        count = 0
+        for first, part in _cut_in_blocks(harmless):
+            wholes, inside = part.by_prompt()
+            passages.append(frame.standardised(part.means))
+            prompts.append(frame.standardised(wholes))
+            places.append(inside + count)
+            owner.append(part.owner + first)
+            count += len(wholes)
+        return cls(torch.cat(passages), torch.cat(prompts), torch.cat(places), _owned(torch.cat(owner)))
+
+    def silenced(self) -> Spoken:
+        """Return no passages."""
+        return Spoken(self.passages[:0], self.prompts[:0], self.places[:0], _owned(self.found.owner[:0]))
 
     def around(self, rows: Tensor) -> Tensor:
         """Return the prompts of some passages: (M, d)."""
@@ -140,13 +154,12 @@ def fit_harm_net(
 
         folds = torch.arange(len(whole)) % FOLDS
         of_prompts = teach(_prompt_batches(unsafe, whole, folds), whole.shape[1], generator)
-        found = cut(list(harmless.tokens)) if harmless.passages is None else harmless.passages
-        long = (found.counts(len(whole)) > 0) & ~harmless.hard
+        spoken = Spoken.of(harmless, frame)
+        long = (spoken.found.counts(len(whole)) > 0) & ~harmless.hard
         # Where most prompts are long, the encoder pads them all to one length, and passages are mostly padding.
         heard = MIN_PASSAGE_PROMPTS <= int(long.sum()) <= len(long) / 2
-        found = found if heard else cut([harmless.pooled[:0].float()])
-        spoken = Spoken.of(found, frame)
-        found = replace(found, means=found.means[:, :0].clone(), whole=found.whole[:, :0].clone())
+        spoken = spoken if heard else spoken.silenced()
+        found = spoken.found
         own = folds[found.owner]
         width = 2 * whole.shape[1]
         of_passages = teach(_passage_batches(unsafe, spoken, own), width, generator) if heard else silent(width)
@@ -178,6 +191,21 @@ def fit_harm_net(
         ordinary=levels,
         hard=hard,
     )
+
+
+def _cut_in_blocks(harmless: Harmless) -> Iterator[tuple[int, Passages]]:
+    """Yield the passages of some prompts at a time, with the number of the first of these prompts."""
+    if harmless.passages is not None:
+        yield 0, harmless.passages
+        return
+    for first in range(0, max(1, len(harmless.tokens)), BLOCK):
+        yield first, cut(list(harmless.tokens[first : first + BLOCK]) or [harmless.pooled[:0].float()])
+
+
+def _owned(owner: Tensor) -> Passages:
+    """Return passages of which only the owners are known."""
+    nothing = torch.zeros(len(owner), 0)
+    return Passages(nothing, nothing, owner, torch.zeros_like(owner))
 
 
 def fit_tail(highest: Tensor, counts: Tensor) -> tuple[float, float]:

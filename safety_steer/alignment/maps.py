@@ -51,12 +51,13 @@ def ridge_map(source: Tensor, target: Tensor, ridge: float = RIDGE) -> Map:
     if width <= count:
         system = source.T @ source
         system.diagonal().add_(level)
-        weights = torch.cholesky_solve(source.T @ target, torch.linalg.cholesky(system))
+        torch.linalg.cholesky(system, out=system)
+        weights = torch.cholesky_solve(source.T @ target, system)
         return lambda rows: rows @ weights
     kernel = source @ source.T
     kernel.diagonal().add_(level)
-    factor = torch.linalg.cholesky(kernel)
-    return lambda rows: torch.cholesky_solve(source @ rows.T, factor).T @ target
+    torch.linalg.cholesky(kernel, out=kernel)
+    return lambda rows: torch.cholesky_solve(source @ rows.T, kernel).T @ target
 
 
 def svd_map(source: Tensor, target: Tensor, rank: int = RANK) -> Map:
