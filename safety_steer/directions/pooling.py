@@ -181,6 +181,8 @@ def read_prompts(space: AlignedSpace, states: Tensor, passages: bool = False) ->
 
 def take_columns(values: Tensor, columns: Sequence[int]) -> Tensor:
     """Return columns of (..., K), as a view where they follow each other."""
+    if list(columns) == list(range(values.shape[-1])):
+        return values
     return take_rows(values.movedim(-1, 0), columns).movedim(0, -1)
 
 
@@ -190,19 +192,20 @@ def _real(floats: Tensor, along: Tensor) -> Tensor:
     A token that reads anything is not zero, so that all channels are looked at only from the first to the last that reads 0.
     """
     real = (along != 0).any(-1)
+    if bool(real.all()):
+        return real
     doubtful = (~real).flatten().nonzero()[:, 0]
-    if len(doubtful):
-        span = slice(int(doubtful[0]), int(doubtful[-1]) + 1)
-        real.view(-1)[span] = token_mask(floats.flatten(0, 1)[span])
+    span = slice(int(doubtful[0]), int(doubtful[-1]) + 1)
+    real.view(-1)[span] = token_mask(floats.flatten(0, 1)[span])
     return real
 
 
 def _finite(floats: Tensor, along: Tensor) -> Tensor:
-    """Return which tokens of (B, T, D) have no NaN or infinite channel: (B, T), all where every reading . h is finite.
+    """Return which tokens of (B, T, D) have no NaN or infinite channel: (B, T), all where the sum of every reading . h is one.
 
     No finite sum has a NaN or infinite term, and such a channel times 0 is NaN.
     """
-    if along.shape[-1] and bool(torch.isfinite(along).all()):
+    if along.shape[-1] and math.isfinite(float(along.sum())):
         return torch.ones(floats.shape[:-1], dtype=torch.bool, device=floats.device)
     low, high = _extremes(floats)
     return torch.isfinite(low) & torch.isfinite(high)
