@@ -121,6 +121,7 @@ def save_model(kind: str, folder: Path, seed: int = 0, width: int = 48) -> Path:
 
 
 LATENT, SOURCE_WIDTH, TARGET_WIDTH = 12, 20, 28
+SPACE = "cross_attn"  # where the target's states lie
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,13 +205,13 @@ def planted_direction(anchors: int = 400, estimator: str = "mean") -> SafetyDire
 @cache
 def planted_states(anchors: int = 400) -> AnchorStates:
     """The world's target states of the same anchors."""
-    return collect([{"cross_attn": world().target(world().benign(anchors, seed=2), seed=3)}], anchors)["cross_attn"]
+    return collect([{SPACE: world().target(world().benign(anchors, seed=2), seed=3)}], anchors)[SPACE]
 
 
 @cache
 def planted_aligned(name: str = "ridge") -> AlignedDirection:
     """The planted direction aligned to the world's target."""
-    return align(planted_direction(), {"cross_attn": planted_states()}, "planted, layer 1", AlignSettings(map=name))
+    return align(planted_direction(), {SPACE: planted_states()}, "planted, layer 1", AlignSettings(map=name))
 
 
 ORDINARY, HARD, LONG_PROMPTS = 480, 120, 240
@@ -238,20 +239,20 @@ def direction_with_examples() -> SafetyDirection:
 def states_with_examples() -> AnchorStates:
     """The world's target states of the anchors that came with examples."""
     latents = anchors_with_examples()
-    return collect([{"cross_attn": world().target(latents, seed=3)}], len(latents))["cross_attn"]
+    return collect([{SPACE: world().target(latents, seed=3)}], len(latents))[SPACE]
 
 
 @cache
 def passage_states() -> AnchorStates:
     """The world's target states of the passages."""
     long = world().long(world().benign(LONG_PROMPTS, seed=4), seed=4)
-    return collect([{"cross_attn": long}], LONG_PROMPTS)["cross_attn"]
+    return collect([{SPACE: long}], LONG_PROMPTS)[SPACE]
 
 
 def align_with_examples(long: bool = True) -> AlignedDirection:
     """Align the direction with examples to the world's target, with or without its passages."""
-    passages = {"cross_attn": passage_states()} if long else None
-    return align(direction_with_examples(), {"cross_attn": states_with_examples()}, "planted, layer 1", passages=passages)
+    passages = {SPACE: passage_states()} if long else None
+    return align(direction_with_examples(), {SPACE: states_with_examples()}, "planted, layer 1", passages=passages)
 
 
 @cache
