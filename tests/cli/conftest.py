@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import builders
+from support import wording
 from support.brief import briefly_taught
 
 from safety_steer.cli import main
@@ -24,8 +24,8 @@ def made(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> d
     """Paths of everything a run of extract and align reads and writes."""
     folder = tmp_path_factory.mktemp("cli")
     paths = {kind: str(models[kind]) for kind in models}
-    paths["pairs"] = str(builders.write_pairs(folder / "pairs.jsonl", builders.stand_in_pairs()))
-    paths["anchors"] = str(builders.write_prompts(folder / "anchors.txt", builders.sentences(200)))
+    paths["pairs"] = str(wording.write_pairs(folder / "pairs.jsonl", wording.stand_in_pairs()))
+    paths["anchors"] = str(wording.write_prompts(folder / "anchors.txt", wording.sentences(200)))
     paths["direction"], paths["aligned"] = str(folder / "direction.safetensors"), str(folder / "aligned.safetensors")
     sources = ["--source", paths["llama"], "--pairs", paths["pairs"], "--anchors", paths["anchors"], "--layer", "0,1"]
     assert main(["extract", *sources, "-o", paths["direction"], "--quiet"]) == 0

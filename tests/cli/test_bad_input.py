@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import builders
+from support import builders, forged, wording
 from support.commands import Capture, complaint
 
 from safety_steer.cli import main
@@ -47,7 +47,7 @@ def missing(name: str) -> Callable[[Path], str]:
 
 
 ONE_SIDED = '{"safe": "an umbrella", "unsafe": "", "category": "blades"}'
-FEW = "\n".join(builders.sentences(10))
+FEW = "\n".join(wording.sentences(10))
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "flipped": lambda data: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:],
     "noise": lambda data: bytes(reversed(data)),
     "pickle": lambda _: b"\x80\x04}q\x00.",
-    "list-dtype": lambda _: builders.joined({"a": {"dtype": [], "shape": [1], "data_offsets": [0, 4]}}, b"\0" * 4),
-    "digits": lambda _: builders.joined(b'{"a": ' + b"9" * 5000 + b"}", b""),
-    "nan": lambda _: builders.joined({"__metadata__": {"safety_steer": '{"report": NaN}'}}, b""),
+    "list-dtype": lambda _: forged.joined({"a": {"dtype": [], "shape": [1], "data_offsets": [0, 4]}}, b"\0" * 4),
+    "digits": lambda _: forged.joined(b'{"a": ' + b"9" * 5000 + b"}", b""),
+    "nan": lambda _: forged.joined({"__metadata__": {"safety_steer": '{"report": NaN}'}}, b""),
 }
 
 
@@ -164,6 +164,6 @@ def test_a_deep_report_is_shown_or_refused(depth: int, tmp_path: Path, capsys: C
     nested: Any = []
     for _ in range(depth):
         nested = [nested]
-    builders.rewritten(path, document=lambda found: found.update(report={"deep": nested}))
+    forged.rewritten(path, document=lambda found: found.update(report={"deep": nested}))
     assert main(["inspect", str(path)]) in (0, 2)
     assert "Traceback" not in capsys.readouterr().err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import builders
+from support import builders, forged, wording
 from support.commands import Capture, answer
 
 from safety_steer import __version__
@@ -64,12 +64,12 @@ def test_align_reports_the_map_against_its_control(name: str, made: dict[str, st
 
 
 def test_align_takes_own_anchors_a_layer_and_a_limit(made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:
-    own = builders.write_prompts(tmp_path / "own.txt", builders.sentences(150, seed=9))
+    own = wording.write_prompts(tmp_path / "own.txt", wording.sentences(150, seed=9))
     out = str(tmp_path / "aligned.safetensors")
     options = ["--anchors", str(own), "--source", made["llama"], "--layer", "1", "--max-anchors", "120"]
     data = answer(["align", made["direction"], "--encoder", made["bert"], "-o", out, *options], capsys)
     assert (data["layer"], data["anchors"]) == (1, 120)
-    assert list(AlignedDirection.load(out).probe_prompts) == builders.sentences(150, seed=9)[:8]
+    assert list(AlignedDirection.load(out).probe_prompts) == wording.sentences(150, seed=9)[:8]
 
 
 @pytest.mark.parametrize(("limit", "said"), [("200", "40/40"), ("100", "32/32")])
@@ -77,8 +77,8 @@ def test_align_encodes_long_prompts_too(
     limit: str, said: str, made: dict[str, str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    long = [", ".join(builders.sentences(14, seed=number)) for number in range(40)]
-    anchors = builders.write_prompts(tmp_path / "anchors.txt", [*builders.sentences(200), *long])
+    long = [", ".join(wording.sentences(14, seed=number)) for number in range(40)]
+    anchors = wording.write_prompts(tmp_path / "anchors.txt", [*wording.sentences(200), *long])
     direction, out = str(tmp_path / "direction.safetensors"), str(tmp_path / "aligned.safetensors")
     sources = ["--source", made["llama"], "--pairs", made["pairs"], "--anchors", str(anchors), "--layer", "0,1"]
     assert main(["extract", *sources, "-o", direction, "--quiet"]) == 0
@@ -89,9 +89,9 @@ def test_align_encodes_long_prompts_too(
 def test_align_encodes_no_long_prompts_where_own_ones_alone_count(
     made: dict[str, str], tmp_path: Path, capsys: Capture
 ) -> None:
-    long = [", ".join(builders.sentences(14, seed=number)) for number in range(40)]
-    anchors = builders.write_prompts(tmp_path / "anchors.txt", [*builders.sentences(200), *long])
-    own = builders.write_prompts(tmp_path / "own.txt", builders.sentences(220, seed=9))
+    long = [", ".join(wording.sentences(14, seed=number)) for number in range(40)]
+    anchors = wording.write_prompts(tmp_path / "anchors.txt", [*wording.sentences(200), *long])
+    own = wording.write_prompts(tmp_path / "own.txt", wording.sentences(220, seed=9))
     direction, out = str(tmp_path / "direction.safetensors"), str(tmp_path / "aligned.safetensors")
     sources = ["--source", made["llama"], "--pairs", made["pairs"], "--anchors", str(anchors), "--layer", "0,1"]
     assert main(["extract", *sources, "-o", direction, "--quiet"]) == 0
@@ -101,7 +101,7 @@ def test_align_encodes_no_long_prompts_where_own_ones_alone_count(
 
 
 def test_align_takes_what_is_normal_from_own_prompts(made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:
-    own = str(builders.write_prompts(tmp_path / "own.txt", builders.sentences(220, seed=9)))
+    own = str(wording.write_prompts(tmp_path / "own.txt", wording.sentences(220, seed=9)))
     spaces = {}
     for thresholds in ("all", "own"):
         out = str(tmp_path / f"{thresholds}.safetensors")
@@ -156,7 +156,7 @@ def test_the_version_is_printed(capsys: Capture) -> None:
 def test_inspect_prints_no_control_characters_of_a_file(hostile: str, tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "hostile.safetensors"
     builders.small_direction().save(path)
-    builders.rewritten(path, document=lambda found: found["source"].update(name=hostile))
+    forged.rewritten(path, document=lambda found: found["source"].update(name=hostile))
     for arguments in (["inspect", str(path)], ["inspect", str(path), "--json"]):
         main(arguments)
         printed = capsys.readouterr()
@@ -167,7 +167,7 @@ def test_inspect_prints_no_control_characters_of_a_file(hostile: str, tmp_path: 
 def test_a_name_that_no_terminal_can_print_is_no_traceback(options: list[str], tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "surrogate.safetensors"
     builders.small_direction().save(path)
-    builders.rewritten(path, document=lambda found: found["source"].update(name="\ud800"))
+    forged.rewritten(path, document=lambda found: found["source"].update(name="\ud800"))
     code = main(["inspect", str(path), *options])
     printed = capsys.readouterr()
     assert code in (0, 2)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import builders
+from support import tiny_models
 from support.commands import Capture, answer, complaint
 
 from safety_steer.cli import main
@@ -82,5 +82,5 @@ def test_score_refuses_another_model(file: str, model: str, made: dict[str, str]
 
 def test_score_refuses_a_model_of_another_size(made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:
     for kind, file in (("llama", "direction"), ("t5", "aligned")):
-        other = builders.save_model(kind, tmp_path / kind, width=32)
+        other = tiny_models.save_model(kind, tmp_path / kind, width=32)
         assert "width 32" in complaint(["score", made[file], "--encoder", str(other), "--pairs", made["pairs"]], capsys)

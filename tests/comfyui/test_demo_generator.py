@@ -15,7 +15,7 @@ import comfy.samplers
 import comfy.sd
 import pytest
 import torch
-from support import builders
+from support import tiny_models, wording
 from support.comfyui import small_demo, tiny
 from support.comfyui.small_demo import HARMLESS, PROMPT
 
@@ -236,7 +236,7 @@ def test_the_generator_of_a_causal_model_reads_its_layer(
 ) -> None:
     bundled = running_comfyui.module("safety_steer.storage.bundled")
     (tmp_path / "small_llama").mkdir()
-    builders.save_model("llama", tmp_path / "small_llama" / "model")
+    tiny_models.save_model("llama", tmp_path / "small_llama" / "model")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setitem(bundled.MODELS, "SmolLM2-135M-Instruct", ("small_llama", "model", "small-llama"))
     text_model = running_comfyui.module("safety_steer.extraction.text_model").load_text_model(
@@ -249,7 +249,7 @@ def test_the_generator_of_a_causal_model_reads_its_layer(
     small_demo.save("image-smollm2", {"encoder": "SmolLM2-135M-Instruct", "layer": 1})
     assert small_demo.weights.weights_path("image").parent == empty_folder
     model, clip, *_ = running_comfyui.call("LoadDemoGenerator", generator="image-smollm2")
-    sentence = builders.sentences(1)[0]
+    sentence = wording.sentences(1)[0]
     positive, negative = tiny.encode(clip, sentence), tiny.encode(clip, "")
     contexts = [small_demo.sampling.contexts(text_model, [prompt], 1) for prompt in (sentence, "")]
     assert torch.equal(positive[0][0], contexts[0])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import builders
+from support import builders, forged
 from support.harm_nets import SHAPES, long_batch, net, space
 from torch import Tensor
 
@@ -56,7 +56,7 @@ def test_an_alignment_without_networks_is_what_it_was_before_there_were_any(tmp_
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
 def test_a_missing_tensor_is_named(path: Path, name: str) -> None:
-    builders.rewritten(path, tensors=lambda held: held.pop(f"cross_attn.harm_{name}"))
+    forged.rewritten(path, tensors=lambda held: held.pop(f"cross_attn.harm_{name}"))
     with pytest.raises(FileFormatError, match=f"'cross_attn.harm_{name}' is missing"):
         AlignedDirection.load(path)
 
@@ -65,7 +65,7 @@ def test_a_missing_tensor_is_named(path: Path, name: str) -> None:
 @pytest.mark.parametrize("change", [lambda t: t.double(), lambda t: t[None], lambda t: t[..., :-1], lambda t: t[:0]])
 def test_a_tensor_of_another_dtype_or_shape_is_named(path: Path, name: str, change: Callable[[Tensor], Tensor]) -> None:
     key = f"cross_attn.harm_{name}"
-    builders.rewritten(path, tensors=lambda held: held.__setitem__(key, change(held[key]).contiguous()))
+    forged.rewritten(path, tensors=lambda held: held.__setitem__(key, change(held[key]).contiguous()))
     with pytest.raises(FileFormatError, match=f"'{key}' should be"):
         AlignedDirection.load(path)
 
@@ -74,26 +74,26 @@ def test_a_tensor_of_another_dtype_or_shape_is_named(path: Path, name: str, chan
     ("name", "place", "value"), [("units", 1, 0.0), ("units", 3, -1.0), ("ordinary", 3, 1e6), ("hard", 0, 1e6)]
 )
 def test_networks_that_are_not_calibrated_are_refused(path: Path, name: str, place: int, value: float) -> None:
-    builders.rewritten(path, tensors=lambda held: held[f"cross_attn.harm_{name}"].__setitem__(place, value))
+    forged.rewritten(path, tensors=lambda held: held[f"cross_attn.harm_{name}"].__setitem__(place, value))
     with pytest.raises(FileFormatError, match="not calibrated"):
         AlignedDirection.load(path)
 
 
 @pytest.mark.parametrize("value", [None, True, 7, "cross_attn", {}, [], [1], ["absent"], ["cross_attn", "cross_attn"]])
 def test_odd_names_of_spaces_with_networks_are_refused(path: Path, value: Any) -> None:
-    builders.rewritten(path, document=lambda found: found.update(harm_nets=value))
+    forged.rewritten(path, document=lambda found: found.update(harm_nets=value))
     with pytest.raises(FileFormatError):
         AlignedDirection.load(path)
 
 
 def test_networks_that_the_file_does_not_announce_are_refused(path: Path) -> None:
-    builders.rewritten(path, document=lambda found: found.pop("harm_nets"))
+    forged.rewritten(path, document=lambda found: found.pop("harm_nets"))
     with pytest.raises(FileFormatError, match=r"Unexpected tensor 'cross_attn\.harm_"):
         AlignedDirection.load(path)
 
 
 def test_announced_networks_that_are_not_there_are_named(tmp_path: Path) -> None:
     builders.planted_aligned().save(tmp_path / "older.safetensors")
-    builders.rewritten(tmp_path / "older.safetensors", document=lambda found: found.update(harm_nets=["cross_attn"]))
+    forged.rewritten(tmp_path / "older.safetensors", document=lambda found: found.update(harm_nets=["cross_attn"]))
     with pytest.raises(FileFormatError, match=r"'cross_attn\.harm_prompt_in' is missing"):
         AlignedDirection.load(tmp_path / "older.safetensors")
