@@ -23,7 +23,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
-from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -33,28 +32,25 @@ from torch import Tensor
 
 from safety_steer.directions.source import SafetyDirection
 from safety_steer.evaluation.demo.image_text import DemoImageText, SceneTuples, choose_side, record_side, scene_tuples
-from safety_steer.evaluation.demo.measures import as_asked, classify, clip_scores, unsafe_shown
 from safety_steer.evaluation.demo.methods import STANDARD, steering
-from safety_steer.evaluation.demo.prompts import prompt_set
 from safety_steer.evaluation.demo.run import method_inputs
 from safety_steer.evaluation.demo.session import DemoSession
-from safety_steer.evaluation.safeground import BATCH, MEASURES, document, safeground, similarities
+from safety_steer.evaluation.safeground import MEASURES
 from safety_steer.negation.collect import Recorded
 from safety_steer.negation.models import negated
 from safety_steer.negation.patch import LayerPatch, WeightPatch
-from safety_steer.statistics import prompt_interval
 from safety_steer.storage.bundled import DEMO_SOURCE, bundled
 from safety_steer.storage.text_files import write_bytes
 
-SEED = 15
+from .negate_measures import Scores, Steer, Way, drawn, gains, measured, summed, vectors_of
+from .pages import put_table
+
+SEED, MARK = 15, "negate"
 TEXT_LAYERS, PICTURE_LAYERS = ("*attention.output.dense", "*text_out*"), ("*picture_out",)
 TAUS, PICTURE_TAUS = (0.02, 0.05, 0.1, 0.2), (0.02, 0.1)
 SAFE, UNSAFE = ("P_ts", "P_vs", "PS"), ("P_tu", "P_vu")
 MARGIN = 1.0  # points that a measure of safe queries may fall on `tune`; the goal on `final` is 2
 AS_PUBLISHED = "weights negated, as in the paper"  # not drawn
-BEGIN, END = "<!-- negate -->", "<!-- /negate -->"
-Steer = Callable[[Sequence[Tensor]], Sequence[Tensor]]
-Scores = dict[str, dict[str, float]]
 RECORDED: dict[str, Recorded] = {}
 
 
@@ -83,42 +79,6 @@ TRIED = [
     *(Choice(*parts) for parts in product(PICTURE_LAYERS, (False,), PICTURE_TAUS)),
 ]
 PAPER = Choice("*attention.output.dense", True, 0.02)
-
-
-@dataclass(frozen=True, eq=False)
-class Way:
-    """One row: which patches are applied, and what fits the steering, if any: it is called while no patch is applied."""
-
-    name: str
-    patches: tuple[WeightPatch, ...] = ()
-    fit: Callable[[], Steer] | None = None
-
-
-def measured(model: DemoImageText, way: Way, found: SceneTuples, kept: Mapping[int, Tensor] | None = None) -> Scores:
-    """Measure SafeGround of one way, in per cent; `kept` has the vectors of pictures that the way does not change, by `id`."""
-
-    def pictures(rows: Sequence[Tensor]) -> Tensor:
-        return model.pictures(rows) if kept is None else torch.stack([kept[id(row)] for row in rows])
-
-    steer = None if way.fit is None else way.fit()
-    with ExitStack() as stack:
-        for patch in way.patches:
-            stack.enter_context(negated(model, patch))
-        return document(safeground(similarities(lambda texts: model.texts(texts, steer), pictures, found.tuples())))
-
-
-def vectors_of(model: DemoImageText, found: SceneTuples, seen: dict[int, Tensor]) -> dict[int, Tensor]:
-    """Embed the pictures of tuples, by `id`, once for all ways that leave the picture side alone."""
-    pictures = (*found.safe_pictures, *found.unsafe_pictures)
-    for start in range(0, len(pictures), BATCH):
-        rows = pictures[start : start + BATCH]
-        seen |= {id(picture): vector for picture, vector in zip(rows, model.pictures(rows), strict=True)}
-    return seen
-
-
-def gains(found: Scores, before: Scores) -> dict[str, float]:
-    """Return by how many points each measure rose."""
-    return {name: round(found[name]["value"] - before[name]["value"], 2) for name in MEASURES}
 
 
 class Kept:
@@ -193,45 +153,6 @@ def at_random(patch: WeightPatch) -> WeightPatch:
     return replace(patch, layers={name: drawn(layer) for name, layer in patch.layers.items()})
 
 
-def drawn(session: DemoSession, model: DemoImageText, way: Way, split: str, count: int) -> dict[str, list[Any]]:
-    """Draw prompts of a split in one way, and return of each picture what the judges see, and a hash of it."""
-    asked = prompt_set(split, count, "final")
-    captions = session.caption_states(asked.prompts)
-    steer = None if way.fit is None else way.fit()
-    with ExitStack() as stack:
-        for patch in way.patches:
-            stack.enter_context(negated(model, patch))
-        states = session.states(asked.prompts)
-    pictures = session.draw(states if steer is None else list(steer(states)), asked.seeds)
-    found = classify(session.judge, pictures)
-    return {
-        "unsafe": unsafe_shown(found).tolist(),
-        "object": as_asked(found, asked.scenes)["object"].tolist(),
-        "clip": clip_scores(session.embedding, pictures, captions).tolist(),
-        "picture": [sha256(picture.contiguous().numpy().tobytes()).hexdigest()[:16] for picture in pictures],
-    }
-
-
-def summed(found: Mapping[str, list[Any]], plain: Mapping[str, list[Any]]) -> dict[str, Any]:
-    """Return shares of what was drawn, and of what is the same as in the `plain` way."""
-    same = [one == other for one, other in zip(found["picture"], plain["picture"], strict=True)]
-    return {
-        "asr": share(torch.tensor(found["unsafe"])),
-        "object": share(torch.tensor(found["object"])),
-        "identical": share(torch.tensor(same)),
-        "clip": round(sum(found["clip"]) / len(found["clip"]), 4),
-    }
-
-
-def share(hits: Tensor) -> dict[str, float]:
-    """Return a share in per cent with its 95 % interval over prompts."""
-    low, high = prompt_interval(hits.double())
-    return {
-        name: round(100 * value, 2)
-        for name, value in zip(("value", "low", "high"), (float(hits.double().mean()), low, high), strict=True)
-    }
-
-
 def tables(result: Mapping[str, Any]) -> str:
     """Lay out the figures as Markdown."""
     lines = [f"| on {result['tuples']} tuples | {' | '.join(MEASURES)} |", "|" + " --- |" * (len(MEASURES) + 1)]
@@ -256,12 +177,6 @@ def picture_table(result: Mapping[str, Any]) -> str:
 
 def _cell(found: Mapping[str, float]) -> str:
     return f"{found['value']:.1f} ({found['low']:.0f} to {found['high']:.0f})"
-
-
-def write_page(page: Path, text: str) -> None:
-    """Put tables between their marks."""
-    head, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    page.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 def run(count: int, prompts: int, part: Path) -> dict[str, Any]:
@@ -336,9 +251,9 @@ def main() -> None:
         write_bytes(output, json.dumps(run(options.tuples, options.prompts, part), indent=1).encode())
         part.unlink()
     result = json.loads(output.read_text(encoding="utf-8"))
-    write_page(Path(options.page), tables(result))
+    put_table(Path(options.page), MARK, tables(result))
     if result["pictures"]:
-        write_page(Path(options.pictures_page), picture_table(result))
+        put_table(Path(options.pictures_page), MARK, picture_table(result))
     print(tables(result))
 
 

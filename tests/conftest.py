@@ -94,7 +94,7 @@ def _limit_threads() -> None:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of tiny randomly initialised models: llama, bert, t5 and clip."""
-    from support import builders
+    from support import tiny_models
 
     folder = tmp_path_factory.mktemp("models")
-    return {kind: builders.save_model(kind, folder / kind) for kind in builders.KINDS}
+    return {kind: tiny_models.save_model(kind, folder / kind) for kind in tiny_models.KINDS}

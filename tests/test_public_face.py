@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support import builders
+from support import wording
 
 import safety_steer
 
@@ -48,9 +48,9 @@ def test_the_page_for_python_runs(models: dict[str, Path], tmp_path: Path) -> No
     (tmp_path / "page.py").write_text(code)
     (tmp_path / "source_model").symlink_to(models["llama"])
     (tmp_path / "text_encoder").symlink_to(models["bert"])
-    builders.write_pairs(tmp_path / "pairs.jsonl", builders.stand_in_pairs(40))
-    builders.write_prompts(tmp_path / "harmless.txt", builders.sentences(240))
-    builders.write_prompts(tmp_path / "prompts.txt", ["a woman holding a sword in the park", "a man drawing a map"])
+    wording.write_pairs(tmp_path / "pairs.jsonl", wording.stand_in_pairs(40))
+    wording.write_prompts(tmp_path / "harmless.txt", wording.sentences(240))
+    wording.write_prompts(tmp_path / "prompts.txt", ["a woman holding a sword in the park", "a man drawing a map"])
     paths = {**os.environ, "PYTHONPATH": str(ROOT)}
     answer = subprocess.run([sys.executable, "page.py"], capture_output=True, text=True, check=True, cwd=tmp_path, env=paths)
     lines = answer.stdout.splitlines()

@@ -1,4 +1,4 @@
-"""Alignment on a planted world: what is carried over, how it is calibrated, and what is refused."""
+"""Alignment on a planted world: what is carried over, and how it is calibrated."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ import numpy as np
 import pytest
 import torch
 from support import builders
+from support.builders import SPACE
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from safety_steer.alignment import maps
 from safety_steer.alignment.align_direction import AlignSettings, align
 from safety_steer.alignment.anchors import AnchorStates, collect
-from safety_steer.alignment.held_out import held_out_report, refuse_chance
+from safety_steer.alignment.held_out import held_out_report
 from safety_steer.alignment.maps import MAPS
 from safety_steer.directions.aligned import AlignedDirection
 from safety_steer.directions.pooling import pool
 from safety_steer.directions.source import SafetyDirection
 from safety_steer.directions.space_file import space_tensors
-from safety_steer.errors import AlignmentError, DataError
-from safety_steer.evaluation.transfer import native_direction, shuffled_direction
+from safety_steer.evaluation.transfer import native_direction
 from safety_steer.statistics import auroc
-from safety_steer.steering.gate import gate_threshold, log_odds, open_gate
+from safety_steer.steering.gate import gate_threshold, log_odds
 from safety_steer.steering.steer_conditioning import steer_conditioning
 
-SPACE = "cross_attn"
 BEFORE_EXAMPLES = {
     "vectors": (-16.506645949091762, 19.477167776503787),
     "readings": (-9.476990087947343, 6.503652987710096),
@@ -184,72 +183,6 @@ def test_a_perfect_map_is_reported_as_one() -> None:
     assert report["retrieval"] == 1
 
 
-@pytest.mark.parametrize("name", ["ridge", "svd"])
-def test_shuffled_anchors_are_refused(name: str) -> None:
-    shuffled = shuffled_direction(builders.planted_direction(), seed=3)
-    with pytest.raises(AlignmentError, match="no better than chance"):
-        align(shuffled, {SPACE: builders.planted_states()}, "planted", AlignSettings(map=name))
-    settings = AlignSettings(map=name, require_better_than_chance=False)
-    assert align(shuffled, {SPACE: builders.planted_states()}, "planted", settings).spaces[SPACE].width == 28
-
-
-@pytest.mark.parametrize("count", [64, 400])
-def test_unrelated_encoders_are_refused_and_related_ones_accepted_whatever_the_luck(count: int) -> None:
-    accepted = {"unrelated": 0, "related": 0}
-    for seed in range(30):
-        generator = torch.Generator().manual_seed(seed)
-        latent, other = (torch.randn(count, 12, dtype=torch.float64, generator=generator) for _ in range(2))
-        views = [torch.randn(12, width, dtype=torch.float64, generator=generator) for width in (20, 28)]
-        for name, target in (("unrelated", other), ("related", latent)):
-            try:
-                refuse_chance(held_out_report("ridge", latent @ views[0], target @ views[1]), SPACE)
-            except AlignmentError:
-                continue
-            accepted[name] += 1
-    assert accepted["related"] == 30
-    assert accepted["unrelated"] <= 1
-
-
-def test_too_few_anchors_are_refused() -> None:
-    states = builders.planted_states()
-    few = AnchorStates(states.pooled[:63], states.tokens[:63])
-    with pytest.raises(AlignmentError, match=r"at least 64 benign anchors, but got 63"):
-        align(builders.planted_direction(), {SPACE: few}, "few", anchors=range(63))
-    with pytest.raises(AlignmentError, match="at least 64"):
-        align(builders.small_direction(), {SPACE: few}, "few")
-
-
-def test_no_text_space_is_refused() -> None:
-    with pytest.raises(AlignmentError, match="no text states"):
-        align(builders.planted_direction(), {}, "nothing")
-
-
-@pytest.mark.parametrize("count", [399, 64, 0])
-def test_states_of_another_number_of_prompts_are_refused(count: int) -> None:
-    states = builders.planted_states()
-    with pytest.raises(AlignmentError, match=f"Got {count} states of cross_attn for 400 anchors"):
-        align(builders.planted_direction(), {SPACE: AnchorStates(states.pooled[:count], states.tokens[:count])}, "short")
-
-
-def test_an_encoder_that_says_the_same_to_every_prompt_is_refused() -> None:
-    constant = AnchorStates(torch.full((400, 28), 0.3), [torch.full((3, 28), 0.3).half()] * 400)
-    with pytest.raises(AlignmentError, match="the same cross_attn for every prompt"):
-        align(builders.planted_direction(), {SPACE: constant}, "constant")
-
-
-@pytest.mark.parametrize("name", sorted(MAPS))
-def test_a_direction_whose_anchors_all_have_the_same_state_is_refused(name: str) -> None:
-    direction = builders.planted_direction()
-    same = replace(direction, anchor_activations=torch.full_like(direction.anchor_activations, 0.3))
-    with pytest.raises(AlignmentError, match="the same state for every anchor"):
-        align(same, {SPACE: builders.planted_states()}, "planted", AlignSettings(map=name))
-
-
-def test_an_unknown_map_is_refused() -> None:
-    with pytest.raises(DataError, match="Expected map"):
-        align(builders.planted_direction(), {SPACE: builders.planted_states()}, "planted", AlignSettings(map="affine"))
-
-
 def test_a_dead_channel_in_the_encoder_does_no_harm() -> None:
     states = builders.planted_states()
     dead = AnchorStates(states.pooled.clone(), [rows.clone() for rows in states.tokens])
@@ -262,20 +195,6 @@ def test_a_dead_channel_in_the_encoder_does_no_harm() -> None:
     result = steer_conditioning({SPACE: unsafe}, aligned)
     assert result.changed
     assert bool(torch.isfinite(result.tensors[SPACE]).all())
-
-
-def test_further_benign_prompts_change_thresholds_only() -> None:
-    world = builders.world()
-    extra = collect([{SPACE: world.target(1.3 * world.benign(100, seed=51), seed=51)}], 100)
-    plain = builders.planted_aligned().spaces[SPACE]
-    more = align(builders.planted_direction(), {SPACE: builders.planted_states()}, "more", extra_benign=extra).spaces[SPACE]
-    for name in ("gate_weights", "gate_biases", "mean", "scale", "vectors", "probes"):
-        assert torch.equal(space_tensors(more)[name], space_tensors(plain)[name]), name
-    cosines = torch.nn.functional.cosine_similarity(more.tokens.readings, plain.tokens.readings)
-    assert torch.allclose(cosines, torch.ones(3), atol=1e-6)
-    assert float(more.gate.gate_quantiles[0, -2]) > float(plain.gate.gate_quantiles[0, -2])
-    for name in ("gate_quantiles", "token_quantiles", "prompt_quantiles"):
-        assert not torch.equal(space_tensors(more)[name], space_tensors(plain)[name]), name
 
 
 class Shapes(TorchDispatchMode):
@@ -318,32 +237,3 @@ def test_directions_of_every_estimator_can_be_carried(estimator: str) -> None:
     truth = builders.world().shifts.mean(0) @ builders.world().target_map
     assert float(torch.nn.functional.cosine_similarity(aligned.spaces[SPACE].vectors[0], truth, dim=0)) > 0.85
     assert reading_auroc(aligned) > 0.9
-
-
-def own_states(count: int) -> dict[str, AnchorStates]:
-    world = builders.world()
-    return collect([{SPACE: world.target(0.3 * world.benign(count, seed=61), seed=61)}], count)
-
-
-def test_thresholds_from_own_prompts_alone_are_theirs() -> None:
-    own = own_states(400)
-    settings = AlignSettings(thresholds="own")
-    aligned = align(builders.planted_direction(), {SPACE: builders.planted_states()}, "own", settings, extra_benign=own)
-    space, plain = aligned.spaces[SPACE], builders.planted_aligned().spaces[SPACE]
-    share = sum(float(open_gate(rows[None].float(), space, rate=0.05).flagged) for rows in own[SPACE].tokens) / 400
-    assert share == pytest.approx(0.05, abs=0.01)
-    assert torch.equal(space.vectors, plain.vectors)
-    assert float(space.gate.gate_quantiles[0, -1]) < float(plain.gate.gate_quantiles[0, -1])
-
-
-@pytest.mark.parametrize("count", [0, 199])
-def test_too_few_own_prompts_for_thresholds_are_refused(count: int) -> None:
-    own = own_states(count) if count else None
-    with pytest.raises(AlignmentError, match="at least 200"):
-        align(
-            builders.planted_direction(),
-            {SPACE: builders.planted_states()},
-            "own",
-            AlignSettings(thresholds="own"),
-            extra_benign=own,
-        )

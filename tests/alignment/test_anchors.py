@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import builders
+from support import builders, tiny_models, wording
 from torch import Tensor
 
 from safety_steer.alignment import anchors as anchors_module
@@ -36,7 +36,7 @@ def llama(models: dict[str, Path]) -> TextModel:
 
 @pytest.fixture(scope="module")
 def direction(llama: TextModel) -> SafetyDirection:
-    return extract(llama, builders.stand_in_pairs(), builders.sentences(80), layer=2)
+    return extract(llama, wording.stand_in_pairs(), wording.sentences(80), layer=2)
 
 
 def states(count: int, width: int = 6, seed: int = 0) -> list[torch.Tensor]:
@@ -134,7 +134,7 @@ def with_passages(direction: SafetyDirection, count: int) -> SafetyDirection:
 
 
 def test_anchors_are_the_token_states_at_that_layer(llama: TextModel) -> None:
-    prompts = builders.sentences(5)
+    prompts = wording.sentences(5)
     gathered = encode_anchors(llama, prompts, 2)
     assert list(gathered) == ["cross_attn"]
     for row, expected in zip(gathered["cross_attn"].pooled, token_states(llama, prompts, 2), strict=True):
@@ -146,7 +146,7 @@ def test_the_source_model_is_known_again(llama: TextModel, direction: SafetyDire
 
 
 def test_a_model_of_another_size_is_not_the_source(direction: SafetyDirection, tmp_path: Path) -> None:
-    wide = load_text_model(builders.save_model("llama", tmp_path / "wide", width=32), "cpu")
+    wide = load_text_model(tiny_models.save_model("llama", tmp_path / "wide", width=32), "cpu")
     with pytest.raises(MismatchError, match="has width 32, depth 3"):
         check_source(direction, wide)
 
@@ -154,7 +154,7 @@ def test_a_model_of_another_size_is_not_the_source(direction: SafetyDirection, t
 def test_another_model_of_the_same_size_is_not_the_source(
     models: dict[str, Path], direction: SafetyDirection, tmp_path: Path
 ) -> None:
-    twin = load_text_model(builders.save_model("llama", tmp_path / "twin", seed=9), "cpu")
+    twin = load_text_model(tiny_models.save_model("llama", tmp_path / "twin", seed=9), "cpu")
     with pytest.raises(MismatchError, match="gives different states for the anchor prompts"):
         check_source(direction, twin)
     with pytest.raises(MismatchError):
@@ -162,7 +162,7 @@ def test_another_model_of_the_same_size_is_not_the_source(
 
 
 def test_own_anchors_replace_the_bundled_ones(llama: TextModel, direction: SafetyDirection) -> None:
-    prompts = builders.sentences(70, seed=5)
+    prompts = wording.sentences(70, seed=5)
     own = with_anchors(direction, llama, prompts)
     assert own.anchors == tuple(prompts)
     expected = rounded(direction.standardise(source_activations(direction, llama, prompts)))
@@ -174,7 +174,7 @@ def test_own_anchors_replace_the_bundled_ones(llama: TextModel, direction: Safet
 def test_too_few_own_anchors_are_refused_before_encoding(llama: TextModel, direction: SafetyDirection) -> None:
     silent = replace(llama, model=None)
     with pytest.raises(AlignmentError, match="at least 64 benign prompts, but got 63"):
-        with_anchors(direction, silent, builders.sentences(63))
+        with_anchors(direction, silent, wording.sentences(63))
 
 
 def test_beyond_the_budget_no_later_prompt_is_kept_in_place_of_one_that_was_left_out() -> None:

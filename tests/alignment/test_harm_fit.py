@@ -9,6 +9,7 @@ import pytest
 import torch
 from support import builders
 from support.brief import briefly_taught
+from support.builders import SPACE
 from torch import Tensor
 
 from safety_steer.alignment import harm_fit
@@ -23,8 +24,6 @@ from safety_steer.directions.space_file import space_tensors
 from safety_steer.directions.tensor_fields import axes_of
 from safety_steer.evaluation.transfer import random_direction, shuffled_direction
 from safety_steer.steering.gate import open_gate
-
-SPACE = "cross_attn"
 
 
 def fitted(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from support import builders
+from support import tiny_models, wording
 from support.commands import Capture, answer, complaint
 from transformers import CLIPConfig, CLIPModel
 
@@ -32,7 +32,7 @@ PROCESSOR = {
 def save_clip(folder: Path, seed: int = 0) -> Path:
     """Save a tiny CLIP with a tokenizer that knows the builders' words."""
     torch.manual_seed(seed)
-    tokenizer = builders.make_tokenizer("clip")
+    tokenizer = tiny_models.make_tokenizer("clip")
     side = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     text = {**side, **ends, "vocab_size": len(tokenizer), "max_position_embeddings": 32}
@@ -47,7 +47,7 @@ def save_tuples(folder: Path, count: int = 10) -> Path:
     """Save pictures of noise in twos, with the builders' pairs as captions."""
     folder.mkdir()
     generator, rows = torch.Generator().manual_seed(0), []
-    for number, pair in enumerate(builders.stand_in_pairs(count)):
+    for number, pair in enumerate(wording.stand_in_pairs(count)):
         names = [f"{side}{number}.png" for side in ("safe", "unsafe")]
         for name, red in zip(names, (0, 255), strict=True):
             noise = torch.randint(0, 256, (40, 48, 3), generator=generator, dtype=torch.uint8)
@@ -62,13 +62,13 @@ def save_tuples(folder: Path, count: int = 10) -> Path:
 def made(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("negate")
     paths = {kind: str(path) for kind, path in models.items()}
-    paths["pairs"] = str(builders.write_pairs(folder / "pairs.jsonl", builders.stand_in_pairs()))
+    paths["pairs"] = str(wording.write_pairs(folder / "pairs.jsonl", wording.stand_in_pairs()))
     paths["image_text"] = str(save_clip(folder / "image_text"))
     paths["tuples"] = str(save_tuples(folder / "tuples"))
     return paths
 
 
-@pytest.mark.parametrize("kind", builders.KINDS)
+@pytest.mark.parametrize("kind", tiny_models.KINDS)
 def test_negate_writes_a_patch_of_a_text_model(kind: str, made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "patch.safetensors"
     data = answer(["negate", made[kind], made["pairs"], "--tau", "0.1", "-o", str(out)], capsys)
@@ -144,8 +144,8 @@ def test_safeground_measures_a_model_with_and_without_patches(made: dict[str, st
 
 def test_bad_input_is_one_line(made: dict[str, str], tmp_path: Path, capsys: Capture) -> None:
     out = ["-o", str(tmp_path / "patch.safetensors")]
-    one_sided = builders.write_prompts(tmp_path / "one.jsonl", [json.dumps({"unsafe": "a sword", "category": "blades"})])
-    few = builders.write_pairs(tmp_path / "few.jsonl", builders.stand_in_pairs(3))
+    one_sided = wording.write_prompts(tmp_path / "one.jsonl", [json.dumps({"unsafe": "a sword", "category": "blades"})])
+    few = wording.write_pairs(tmp_path / "few.jsonl", wording.stand_in_pairs(3))
     (tmp_path / "empty").mkdir()
     said = {
         "no 'safe'": ["negate", made["bert"], str(one_sided), *out],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import builders, refusals
+from support import refusals, wording
 from support.commands import Capture, answer, complaint
 
 from safety_steer.cli import main
@@ -21,11 +21,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "writer": refusals.save_writer(folder / "writer"),
         "other": refusals.save_writer(folder / "other", seed=1),
         "wide": refusals.save_writer(folder / "wide", width=64),
-        "requests": builders.write_pairs(folder / "requests.jsonl", refusals.pairs()),
-        "one_sided": builders.write_prompts(folder / "one.jsonl", ['{"safe": "the old map", "unsafe": " ", "category": "x"}']),
-        "few": builders.write_pairs(folder / "few.jsonl", refusals.pairs(31)),
-        "harmless": builders.write_prompts(folder / "harmless.txt", builders.sentences(12)),
-        "unsafe_too": builders.write_prompts(folder / "too.txt", [refusals.pairs()[3].unsafe]),
+        "requests": wording.write_pairs(folder / "requests.jsonl", refusals.pairs()),
+        "one_sided": wording.write_prompts(folder / "one.jsonl", ['{"safe": "the old map", "unsafe": " ", "category": "x"}']),
+        "few": wording.write_pairs(folder / "few.jsonl", refusals.pairs(31)),
+        "harmless": wording.write_prompts(folder / "harmless.txt", wording.sentences(12)),
+        "unsafe_too": wording.write_prompts(folder / "too.txt", [refusals.pairs()[3].unsafe]),
         "file": folder / "refusal.safetensors",
     }
     named = {name: str(path) for name, path in paths.items()}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import builders
+from support import builders, wording
 from support.commands import Capture, answer, complaint
 
 from safety_steer import __version__
@@ -22,7 +22,7 @@ from safety_steer.storage.prompt_files import pairs_hash, prompts_hash, read_pai
 def made(tmp_path: Path, capsys: Capture) -> dict[str, str]:
     """A key pair, a direction that says its pairs, one that does not, and an aligned one."""
     names = {name: str(tmp_path / f"{name}.safetensors") for name in ("direction", "older", "aligned")}
-    names["pairs"] = str(builders.write_pairs(tmp_path / "pairs.jsonl", builders.stand_in_pairs()))
+    names["pairs"] = str(wording.write_pairs(tmp_path / "pairs.jsonl", wording.stand_in_pairs()))
     older = builders.small_direction()
     older.save(names["older"])
     told = {"version": __version__, "pairs": pairs_hash(read_pairs(names["pairs"]))}
@@ -83,7 +83,7 @@ def test_the_signed_file_can_go_elsewhere(made: dict[str, str], tmp_path: Path, 
 def test_pairs_are_checked_and_told_for_a_file_that_does_not_say_them(
     made: dict[str, str], tmp_path: Path, capsys: Capture
 ) -> None:
-    others = str(builders.write_pairs(tmp_path / "others.jsonl", builders.stand_in_pairs()[:-1]))
+    others = str(wording.write_pairs(tmp_path / "others.jsonl", wording.stand_in_pairs()[:-1]))
     assert "the file does not say" in verdict([made["older"], "--pairs", made["pairs"]], capsys, 1)
     for name in ("direction", "older"):
         assert main(["sign", made[name], "--key", made["key"], "--pairs", made["pairs"]]) == 0

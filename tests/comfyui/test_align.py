@@ -1,10 +1,8 @@
-"""Loading, aligning and mixing directions: kept fits, interruption, and every bad input a queued graph can carry."""
+"""Aligning directions: kept fits, interruption, own and long prompts, and every bad input a queued graph can carry."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from support.comfyui import running_comfyui  # isort: skip
@@ -13,13 +11,7 @@ import comfy.utils
 import pytest
 import torch
 from support.comfyui import tiny, words
-
-DIRECTIONS = running_comfyui.BASE / "models" / "safety_directions"
-
-
-def align(kind: str = "sd15", **changes: Any) -> Any:
-    inputs = {"direction": tiny.direction(kind), "clip": tiny.clip(kind), "map": "ridge", "max_anchors": 2048}
-    return running_comfyui.call("AlignSafetyDirection", **{**inputs, **changes})[0]
+from support.comfyui.tiny import ADVICE, align, older, with_passages
 
 
 @pytest.fixture
@@ -35,11 +27,6 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(node, "encode_prompts", encode_prompts)
     return counts
-
-
-@pytest.fixture
-def error() -> Any:
-    return running_comfyui.module("safety_steer.errors").SafetySteerError
 
 
 @pytest.mark.parametrize("map_name", ["ridge", "svd", "mlp"])
@@ -139,102 +126,6 @@ def test_an_encoder_without_the_sources_meaning_is_refused(error: Any) -> None:
     assert running_comfyui.fits() == []
 
 
-def test_the_mixer_sets_strengths_and_refuses_a_category_the_direction_lacks(error: Any) -> None:
-    aligned = tiny.aligned("sd15")
-    zeros = dict.fromkeys(tiny.CATEGORIES, 0.0)
-    [mixed] = running_comfyui.call("SafetyCategoryMixer", direction=aligned, **{"global": 2.5, **zeros})
-    assert dict(mixed.strengths) == {"global": 2.5}
-    assert dict(aligned.strengths) == {"global": 1.0}
-    [silent] = running_comfyui.call("SafetyCategoryMixer", direction=aligned, **{"global": 0.0, **zeros})
-    assert dict(silent.strengths) == {}
-    with pytest.raises(error, match=r"no category 'hate'.*global, fire, weapons"):
-        running_comfyui.call("SafetyCategoryMixer", direction=aligned, **{"global": 0.0, **zeros, "hate": 1.0})
-
-
-@pytest.mark.parametrize("name", ["self_harm", "privacy", "copyright"])
-def test_an_older_direction_takes_later_sliders_at_0_and_says_that_it_is_older_above(name: str, error: Any) -> None:
-    older = replace(tiny.aligned("sd15"), categories=("global", *tiny.CATEGORIES[:6]))
-    saved_without = {"global": 1.0, **dict.fromkeys(tiny.CATEGORIES[:6], 0.0)}
-    [mixed] = running_comfyui.call("SafetyCategoryMixer", direction=older, **saved_without)
-    [same] = running_comfyui.call("SafetyCategoryMixer", direction=older, **saved_without, **{name: 0.0})
-    assert dict(mixed.strengths) == dict(same.strengths) == {"global": 1.0}
-    with pytest.raises(error, match=rf"older direction.*'{name}'.*disturbing\. Choose smollm2-135m-instruct-2026-11 in Load"):
-        running_comfyui.call("SafetyCategoryMixer", direction=older, **saved_without, **{name: 0.5})
-
-
-def test_a_later_category_of_ones_own_is_no_sign_of_age(error: Any) -> None:
-    newer = replace(tiny.aligned("sd15"), categories=("global", *tiny.CATEGORIES[:7]))
-    [mixed] = running_comfyui.call("SafetyCategoryMixer", direction=newer, self_harm=0.5)
-    assert dict(mixed.strengths) == {"self_harm": 0.5}
-    with pytest.raises(error, match="This direction has no category 'privacy'"):
-        running_comfyui.call("SafetyCategoryMixer", direction=newer, privacy=0.5)
-
-
-@pytest.fixture
-def saved() -> Any:
-    path = DIRECTIONS / "tiny.safetensors"
-    tiny.direction("sd15").save(path)
-    yield path
-    for left in DIRECTIONS.iterdir():
-        left.unlink()
-
-
-def load(name: str) -> Any:
-    return running_comfyui.call("LoadSafetyDirection", direction_name=name)[0]
-
-
-def test_a_listed_direction_loads(saved: Path) -> None:
-    assert load(saved.name).content_hash == tiny.direction("sd15").content_hash
-
-
-def test_a_changed_file_is_loaded_again(saved: Path) -> None:
-    fingerprint = running_comfyui.module("nodes.load_direction").LoadSafetyDirection.fingerprint_inputs
-    before = fingerprint(direction_name=saved.name)
-    assert before == fingerprint(direction_name=saved.name)
-    os.utime(saved, ns=(1, 1))
-    assert before != fingerprint(direction_name=saved.name)
-    assert fingerprint(direction_name="missing.safetensors") == ""
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "../safety_directions/tiny.safetensors",
-        "../../user/secret.safetensors",
-        "/etc/passwd",
-        "./tiny.safetensors",
-        "tiny.safetensors\0.txt",
-        "..\\tiny.safetensors",
-        "",
-        "missing.safetensors",
-    ],
-)
-def test_path_tricks_in_a_file_name_are_an_error(saved: Path, name: str, error: Any) -> None:
-    (running_comfyui.BASE / "user" / "secret.safetensors").write_bytes(saved.read_bytes())
-    with pytest.raises(error, match="no direction file"):
-        load(name)
-
-
-def test_a_link_out_of_the_folder_is_an_error(saved: Path, error: Any) -> None:
-    outside = running_comfyui.BASE / "user" / "outside.safetensors"
-    outside.write_bytes(saved.read_bytes())
-    (DIRECTIONS / "link.safetensors").symlink_to(outside)
-    with pytest.raises(error, match="outside the direction folders"):
-        load("link.safetensors")
-
-
-def test_an_aligned_direction_is_no_source_direction(saved: Path, error: Any) -> None:
-    tiny.aligned("sd15").save(saved.with_name("aligned.safetensors"))
-    with pytest.raises(error, match="aligned-direction"):
-        load("aligned.safetensors")
-
-
-def test_a_file_that_is_something_else_is_an_error(saved: Path, error: Any) -> None:
-    saved.with_name("other.safetensors").write_bytes(b"not a direction")
-    with pytest.raises(error, match="not a safetensors file"):
-        load("other.safetensors")
-
-
 def test_typed_prompts_alone_can_set_the_thresholds(error: Any) -> None:
     typed = "\n".join(words.benign_prompts(220, seed=5))
     plain, own = align(), align(anchors=typed, thresholds="own")
@@ -245,18 +136,6 @@ def test_typed_prompts_alone_can_set_the_thresholds(error: Any) -> None:
         align(anchors="a cat\na dog", thresholds="own")
     with pytest.raises(error, match="Expected thresholds"):
         align(thresholds="mine")
-
-
-def older() -> Any:
-    """A direction made before long prompts were looked at."""
-    return replace(tiny.direction("sd15"), examples=None)
-
-
-def with_passages(count: int = 40) -> Any:
-    """A direction that also asks for long prompts."""
-    direction = tiny.direction("sd15")
-    passages = tuple(f"{', then '.join(words.benign_prompts(8, seed=row))}." for row in range(count))
-    return replace(direction, examples=replace(direction.examples, passages=passages))
 
 
 def said(direction: Any, **inputs: Any) -> str:
@@ -315,35 +194,3 @@ def test_an_older_direction_says_so_and_what_to_do_each_time() -> None:
         first, *more = said(older()).splitlines()
         assert f"{origin} (128 harmless prompts, ridge)" in first
         assert more == [ADVICE]
-
-
-ADVICE = (
-    "older direction: it was made before long prompts were looked at; choose smollm2-135m-instruct-2026-11 in Load Safety "
-    "Direction, or make your own again"
-)
-
-
-def shown_by_load(name: str) -> str:
-    """Return what Load Safety Direction leaves on its node, which ComfyUI shows again when the node is cached."""
-    from comfy_api.latest import io
-
-    node = running_comfyui.module("nodes.load_direction").LoadSafetyDirection
-    prepared = node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "1"}})
-    [text] = prepared.execute(direction_name=name).ui.as_dict()["text"]
-    return str(text)
-
-
-def test_loading_says_what_is_in_the_file(saved: Path) -> None:
-    text = "tiny: 2 categories, 128 harmless prompts"
-    assert shown_by_load(saved.name).startswith(f"{text}\nfrom ")
-    with_passages().save(saved)
-    assert shown_by_load(saved.name).startswith(f"{text} and 40 long ones\nfrom ")
-    older().save(saved)
-    assert shown_by_load(saved.name).startswith(f"{text}\n{ADVICE}\nfrom ")
-
-
-@pytest.mark.parametrize("name", ["smollm2-135m-instruct", "all-minilm-l6-v2"])
-def test_the_older_bundled_directions_are_listed_and_called_older(name: str) -> None:
-    described = running_comfyui.module("adapters.direction_text").described
-    text = described(f"{name}.safetensors", load(f"{name}.safetensors"))
-    assert text == f"{name}: 6 categories, 3,072 harmless prompts\n{ADVICE}"

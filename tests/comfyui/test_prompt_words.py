@@ -1,4 +1,4 @@
-"""Words of a prompt, found in the rows of every family's text: the row that changes with a word is the word's own."""
+"""Words of a prompt, found in the rows of every family's text, never guessed: the row that changes with a word is its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from support.comfyui import running_comfyui  # isort: skip
 import pytest
+from support.comfyui import tiny, words
 from support.families import clips, videos
 
 PROMPT, OTHER = "a small boat near the blue harbour at night", "a small boat near the blue mountain at night"
@@ -53,3 +54,36 @@ def test_the_row_that_changes_with_a_word_is_the_words_own(encoder: str) -> None
         changes = (texts[name] - other.before[name]).norm(dim=-1)[0] / texts[name].norm(dim=-1)[0].clamp(min=1e-6)
         most = max(said, key=lambda word: float(changes[word.first : word.stop].max()))
         assert most.text == "harbour", name
+
+
+@pytest.mark.parametrize("kind", ["sd15", "sdxl", "wan", "flux", "pixart"])
+def test_words_are_found_with_the_tokenizer_of_the_clip(kind: str) -> None:
+    prompt, clip = "a weathered lighthouse, by the sea", tiny.clip(kind)
+    conditioning = tiny.encode(clip, prompt)
+    found = word_lists(clip, ["another text", prompt], conditioning)
+    named = found["cross_attn"]
+    text = "".join(word.text for word in named if not word.special)
+    assert text == prompt.replace(" ", "")
+    assert named[-1].stop == conditioning[0][0].shape[1]
+    assert [word.first for word in named[1:]] == [word.stop for word in named[:-1]]
+
+
+def word_lists(clip: Any, texts: list[str], conditioning: Any) -> Any:
+    report, module = (
+        running_comfyui.module("safety_steer.reports.safety_report"),
+        running_comfyui.module("adapters.clip.prompt_words"),
+    )
+    states = conditioning[0][0]
+    kept = {"cross_attn": states}
+    place = running_comfyui.module("safety_steer.directions.text_spaces").Place("cross_attn")
+    direction = SimpleNamespace(places={"cross_attn": place})
+    return module.find_words(clip, texts, [report.Record(kept, kept)], direction)[0]
+
+
+def test_words_are_never_guessed() -> None:
+    clip, other = tiny.clip("sd15"), tiny.clip("sd15", seed=5)
+    conditioning = tiny.encode(clip, words.DANGEROUS)
+    assert word_lists(clip, [words.HARMLESS, ""], conditioning) == {}
+    assert word_lists(other, [words.DANGEROUS], conditioning) == {}
+    assert word_lists(clip, [words.DANGEROUS], [[conditioning[0][0] * 1.5, {}]]) == {}
+    assert word_lists(clip, [words.DANGEROUS], conditioning)

@@ -23,11 +23,6 @@ SITES = ("conditioning", "cross-attention")
 found: dict[str, dict[str, Any]] = {}
 
 
-@pytest.fixture
-def error() -> Any:
-    return running_comfyui.module("safety_steer.errors").SafetySteerError
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _leave_what_was_found() -> Iterator[None]:
     yield

@@ -13,8 +13,8 @@ import comfy.model_management
 import pytest
 import torch
 from support.comfyui import words
+from support.comfyui.reporting import KEPT, TinyText, _keeper, with_report  # noqa: F401
 from test_queue import LATENTS, _loaders, graph, node  # noqa: F401
-from test_report import KEPT, TinyText, _keeper, with_report  # noqa: F401
 
 import nodes
 

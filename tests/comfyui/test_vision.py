@@ -8,11 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from support.comfyui import running_comfyui  # isort: skip
-import comfy.ldm.flux.redux
-import comfy.sd
 import pytest
 import torch
 from support.comfyui import pictures, tiny, words
+from support.comfyui.pictures import through_node
 from support.families import models
 from test_steering import apply, apply_conditioning
 
@@ -57,11 +56,6 @@ def sampled(family: str, patched: Any, texts: tuple[Conditioning, Conditioning])
 
 def text_direction(family: str) -> Any:
     return tiny.aligned(CARRIED[family][1])
-
-
-@pytest.fixture
-def error() -> Any:
-    return running_comfyui.module("safety_steer.errors").SafetySteerError
 
 
 @pytest.fixture
@@ -173,68 +167,6 @@ def test_the_node_says_what_it_did_to_pictures_and_what_it_cannot_reach(shown: l
         tiny.encode(tiny.clip("sd15"), words.HARMLESS), tiny.aligned("sd15"), vision_direction=pictures.aligned()
     )
     assert "pictures: none came in through CLIP vision, so none was steered" in shown[-1]
-
-
-REDUX = 32
-
-
-@cache
-def style_model() -> Any:
-    module = comfy.ldm.flux.redux.ReduxImageEncoder(
-        pictures.WIDTHS["last_hidden_state"], REDUX, device="cpu", dtype=torch.float32
-    )
-    tiny.randomise(module, 4)
-    return comfy.sd.StyleModel(module)
-
-
-def redux(said: Any, text: Conditioning) -> Conditioning:
-    made: Conditioning = running_comfyui.call(
-        "StyleModelApply", conditioning=text, style_model=style_model(), clip_vision_output=said, strength=0.5,
-        strength_type="attn_bias",
-    )[0]  # fmt: skip
-    return made
-
-
-def through_node(said: Any, **settings: Any) -> Any:
-    inputs = {"strength": 1.0, "operator": "erase", "gate": "hard", "preserve_norm": False, **settings}
-    return running_comfyui.call(
-        "ApplySafetySteerVisionOutput", clip_vision_output=said, **{"direction": pictures.aligned(), **inputs}
-    )[0]
-
-
-def test_redux_rows_are_those_of_the_picture_as_the_library_steers_it() -> None:
-    said, family = pictures.unsafe(), "flux"
-    text = models.conditioning(family)
-    text[0][1].pop("reference_latents")
-    plain, expected = redux(said, text), redux(pictures.by_library(said), text)
-    made = redux(through_node(said), text)
-    assert torch.equal(made[0][0], expected[0][0])
-    assert torch.equal(made[0][0][:, : text[0][0].shape[1]], text[0][0])
-    assert not torch.equal(made[0][0], plain[0][0])
-    assert torch.equal(made[0][1]["attention_mask"], plain[0][1]["attention_mask"])
-    assert torch.equal(made[0][1]["pooled_output"], plain[0][1]["pooled_output"])
-    negative = models.conditioning(family, 1)
-    found = [sampled(family, models.model(family), (one, negative)) for one in (made, expected, plain)]
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
-
-
-@pytest.mark.parametrize("settings", [{"strength": 0.0}, {"preset": "off"}], ids=str)
-def test_strength_0_on_the_wire_gives_back_the_very_object(settings: dict[str, Any]) -> None:
-    said = pictures.unsafe()
-    assert through_node(said, **settings) is said
-
-
-def test_a_harmless_picture_on_the_wire_is_the_very_object() -> None:
-    said = pictures.harmless(3)
-    assert through_node(said) is said
-
-
-def test_a_picture_can_be_steered_on_the_wire_and_again_behind_it() -> None:
-    said = through_node(pictures.unsafe())
-    again = through_node(said, operator="add", gate="off", strength=10.0)
-    assert again is not said
-    assert through_node(again, operator="add", gate="off") is not again
 
 
 class SvdVae:

@@ -61,11 +61,6 @@ def align(**changes: Any) -> Any:
     return running_comfyui.call("AlignSafetyDirectionVision", **given)[0]
 
 
-@pytest.fixture
-def error() -> Any:
-    return running_comfyui.module("safety_steer.errors").SafetySteerError
-
-
 def as_image(pictures: list[captioned.Drawing]) -> torch.Tensor:
     return torch.from_numpy(np.stack(pictures)).float() / 255
 

@@ -56,11 +56,6 @@ def by_library(part: torch.Tensor, **changes: Any) -> torch.Tensor:
     return made
 
 
-@pytest.fixture
-def error() -> Any:
-    return running_comfyui.module("safety_steer.errors").SafetySteerError
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_every_prompt_is_steered_like_the_library_steers_it(operator: str, dtype: torch.dtype) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import builders
+from support import wording
 
 from safety_steer.demo_world import weights
 from safety_steer.demo_world.autoencoder import Autoencoder, AutoencoderConfig
@@ -63,7 +63,7 @@ def test_a_missing_package_is_an_error_with_the_command(save: Callable[..., None
 @pytest.mark.parametrize("kind", ["bert", "llama"])
 def test_tokens_give_the_states_of_their_prompts(models: dict[str, Path], kind: str) -> None:
     text_model = load_text_model(models[kind], device="cpu")
-    prompts = [*builders.sentences(5), ""]
+    prompts = [*wording.sentences(5), ""]
     for layer in (1, text_model.last_layer):
         by_ids = states_of_ids(text_model, token_ids(text_model, prompts), layer)
         for one, two in zip(by_ids, token_states(text_model, prompts, layer), strict=True):

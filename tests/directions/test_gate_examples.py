@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import builders
+from support import builders, forged
 from torch import Tensor
 
 from safety_steer.directions.gate_examples import ALIKE, EXAMPLES, PASSAGE_BYTES, GateExamples, gate_examples, split_by_length
@@ -165,7 +165,7 @@ def test_the_hash_changes_with_every_part() -> None:
 
 @pytest.mark.parametrize("name", TENSORS)
 def test_a_missing_tensor_is_named(path: Path, name: str) -> None:
-    builders.rewritten(path, tensors=lambda held: held.pop(name))
+    forged.rewritten(path, tensors=lambda held: held.pop(name))
     with pytest.raises(FileFormatError, match=f"'{name}' is missing"):
         SafetyDirection.load(path)
 
@@ -173,7 +173,7 @@ def test_a_missing_tensor_is_named(path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", TENSORS)
 @pytest.mark.parametrize("change", [lambda t: t.double(), lambda t: t[None], lambda t: t.flatten()[0]])
 def test_a_tensor_of_another_dtype_or_shape_is_named(path: Path, name: str, change: Callable[[Tensor], Tensor]) -> None:
-    builders.rewritten(path, tensors=lambda held: held.__setitem__(name, change(held[name]).contiguous()))
+    forged.rewritten(path, tensors=lambda held: held.__setitem__(name, change(held[name]).contiguous()))
     with pytest.raises(FileFormatError, match=f"'{name}' should be"):
         SafetyDirection.load(path)
 
@@ -183,41 +183,41 @@ def test_a_row_too_few_is_named(path: Path, name: str) -> None:
     def shorten(held: dict[str, Tensor]) -> None:
         held[name] = held[name][:0] if name == "unsafe_examples" else held[name][:-1]
 
-    builders.rewritten(path, tensors=shorten)
+    forged.rewritten(path, tensors=shorten)
     with pytest.raises(FileFormatError, match=f"'{name}' should be"):
         SafetyDirection.load(path)
 
 
 @pytest.mark.parametrize("weights", [[0.0] * 5, [1.0, 1.0, 1.0, 1.0, -0.5]])
 def test_weights_one_cannot_draw_by_are_refused(path: Path, weights: list[float]) -> None:
-    builders.rewritten(path, tensors=lambda held: held.update(example_weights=torch.tensor(weights)))
+    forged.rewritten(path, tensors=lambda held: held.update(example_weights=torch.tensor(weights)))
     with pytest.raises(FileFormatError, match="weights of the examples"):
         SafetyDirection.load(path)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_weights_that_are_not_finite_are_refused(path: Path, value: float) -> None:
-    builders.rewritten(path, tensors=lambda held: held["example_weights"].__setitem__(2, value))
+    forged.rewritten(path, tensors=lambda held: held["example_weights"].__setitem__(2, value))
     with pytest.raises(FileFormatError, match="NaN or Inf in tensor 'example_weights'"):
         SafetyDirection.load(path)
 
 
 def test_passages_must_be_text(path: Path) -> None:
-    builders.rewritten(path, tensors=lambda held: held.update(passages=torch.full((9,), 255, dtype=torch.uint8)))
+    forged.rewritten(path, tensors=lambda held: held.update(passages=torch.full((9,), 255, dtype=torch.uint8)))
     with pytest.raises(FileFormatError, match="UTF-8"):
         SafetyDirection.load(path)
 
 
 @pytest.mark.parametrize("value", [None, False, 1, "yes", [], {}])
 def test_examples_that_the_file_does_not_announce_are_refused(path: Path, value: object) -> None:
-    builders.rewritten(path, document=lambda found: found.update(examples=value))
+    forged.rewritten(path, document=lambda found: found.update(examples=value))
     with pytest.raises(FileFormatError, match="Unexpected tensor"):
         SafetyDirection.load(path)
 
 
 def test_announced_examples_that_are_not_there_are_named(tmp_path: Path) -> None:
     builders.small_direction().save(tmp_path / "older.safetensors")
-    builders.rewritten(tmp_path / "older.safetensors", document=lambda found: found.update(examples=True))
+    forged.rewritten(tmp_path / "older.safetensors", document=lambda found: found.update(examples=True))
     with pytest.raises(FileFormatError, match="'unsafe_examples' is missing"):
         SafetyDirection.load(tmp_path / "older.safetensors")
 

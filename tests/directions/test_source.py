@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import builders
+from support import builders, forged
 from torch import Tensor
 
 from safety_steer.directions.source import SafetyDirection, pack_text, rounded, unpack_text
@@ -90,13 +90,13 @@ def test_a_direction_in_several_layers_is_as_wide_as_all_of_them(tmp_path: Path)
 
 @pytest.mark.parametrize("name", TENSORS)
 def test_a_missing_tensor_is_named(path: Path, name: str) -> None:
-    builders.rewritten(path, tensors=lambda held: held.pop(name))
+    forged.rewritten(path, tensors=lambda held: held.pop(name))
     with pytest.raises(FileFormatError, match=f"'{name}' is missing"):
         SafetyDirection.load(path)
 
 
 def test_an_extra_tensor_is_named(path: Path) -> None:
-    builders.rewritten(path, tensors=lambda held: held.update(payload=torch.zeros(3)))
+    forged.rewritten(path, tensors=lambda held: held.update(payload=torch.zeros(3)))
     with pytest.raises(FileFormatError, match="Unexpected tensor 'payload'"):
         SafetyDirection.load(path)
 
@@ -104,39 +104,39 @@ def test_an_extra_tensor_is_named(path: Path) -> None:
 @pytest.mark.parametrize("name", TENSORS)
 @pytest.mark.parametrize("change", [lambda t: t.double(), lambda t: t[None], lambda t: t[..., :0], lambda t: t.flatten()[0]])
 def test_a_tensor_of_another_dtype_or_shape_is_named(path: Path, name: str, change: Callable[[Tensor], Tensor]) -> None:
-    builders.rewritten(path, tensors=lambda held: held.__setitem__(name, change(held[name]).contiguous()))
+    forged.rewritten(path, tensors=lambda held: held.__setitem__(name, change(held[name]).contiguous()))
     with pytest.raises(FileFormatError, match=f"'{name}' should be"):
         SafetyDirection.load(path)
 
 
 @pytest.mark.parametrize("name", MATRICES)
 def test_a_row_too_many_is_refused(path: Path, name: str) -> None:
-    builders.rewritten(path, tensors=lambda held: held.__setitem__(name, torch.cat([held[name], held[name][:1]])))
+    forged.rewritten(path, tensors=lambda held: held.__setitem__(name, torch.cat([held[name], held[name][:1]])))
     with pytest.raises(FileFormatError, match=f"'{name}' should be"):
         SafetyDirection.load(path)
 
 
 def test_a_zero_vector_is_refused_with_its_category(path: Path) -> None:
-    builders.rewritten(path, tensors=lambda held: held["vectors"][1].zero_())
+    forged.rewritten(path, tensors=lambda held: held["vectors"][1].zero_())
     with pytest.raises(FileFormatError, match="'blades' is a zero vector"):
         SafetyDirection.load(path)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_a_scale_that_is_not_positive_is_refused(path: Path, value: float) -> None:
-    builders.rewritten(path, tensors=lambda held: held["scale"].__setitem__(2, value))
+    forged.rewritten(path, tensors=lambda held: held["scale"].__setitem__(2, value))
     with pytest.raises(FileFormatError, match="above 0"):
         SafetyDirection.load(path)
 
 
 def test_anchor_prompts_must_match_their_activations(path: Path) -> None:
-    builders.rewritten(path, tensors=lambda held: held.update(anchors=pack_text(("one", "two"))))
+    forged.rewritten(path, tensors=lambda held: held.update(anchors=pack_text(("one", "two"))))
     with pytest.raises(FileFormatError, match="2 anchor prompts but 6 activations"):
         SafetyDirection.load(path)
 
 
 def test_anchor_prompts_must_be_text(path: Path) -> None:
-    builders.rewritten(path, tensors=lambda held: held.update(anchors=torch.full((9,), 255, dtype=torch.uint8)))
+    forged.rewritten(path, tensors=lambda held: held.update(anchors=torch.full((9,), 255, dtype=torch.uint8)))
     with pytest.raises(FileFormatError, match="UTF-8"):
         SafetyDirection.load(path)
 
@@ -148,14 +148,14 @@ def test_packed_text_comes_back() -> None:
 
 @pytest.mark.parametrize("schema", [0, 2, "1", None, 1.5, [1], 10**30])
 def test_another_schema_asks_for_an_update(path: Path, schema: Any) -> None:
-    builders.rewritten(path, document=lambda found: found.update(schema=schema))
+    forged.rewritten(path, document=lambda found: found.update(schema=schema))
     with pytest.raises(FileFormatError, match=r"schema version 1.*Update"):
         SafetyDirection.load(path)
 
 
 @pytest.mark.parametrize("kind", ["", "safety-directions", None, 1, ["safety-direction"], {}])
 def test_another_kind_is_refused(path: Path, kind: Any) -> None:
-    builders.rewritten(path, document=lambda found: found.update(kind=kind))
+    forged.rewritten(path, document=lambda found: found.update(kind=kind))
     with pytest.raises(FileFormatError, match="Expected a file of kind 'safety-direction'"):
         SafetyDirection.load(path)
 
@@ -171,14 +171,14 @@ def test_an_aligned_file_says_to_choose_the_source_direction(tmp_path: Path) -> 
 def test_metadata_of_the_wrong_kind_is_refused(path: Path, key: str, value: Any) -> None:
     if key == "report" and isinstance(value, dict):
         pytest.skip("a report may be any table")
-    builders.rewritten(path, document=lambda found: found.update({key: value}))
+    forged.rewritten(path, document=lambda found: found.update({key: value}))
     with pytest.raises(FileFormatError):
         SafetyDirection.load(path)
 
 
 @pytest.mark.parametrize("key", ["kind", "schema", "source", "layers", "pooling", "estimator", "categories", "report"])
 def test_metadata_must_not_be_missing(path: Path, key: str) -> None:
-    builders.rewritten(path, document=lambda found: found.pop(key))
+    forged.rewritten(path, document=lambda found: found.pop(key))
     with pytest.raises(FileFormatError):
         SafetyDirection.load(path)
 
@@ -186,14 +186,14 @@ def test_metadata_must_not_be_missing(path: Path, key: str) -> None:
 @pytest.mark.parametrize("key", ["name", "architecture", "width", "depth"])
 @pytest.mark.parametrize("value", [None, True, [], 2.0, -1])
 def test_a_source_of_the_wrong_kind_is_refused(path: Path, key: str, value: Any) -> None:
-    builders.rewritten(path, document=lambda found: found["source"].update({key: value}))
+    forged.rewritten(path, document=lambda found: found["source"].update({key: value}))
     with pytest.raises(FileFormatError):
         SafetyDirection.load(path)
 
 
 @pytest.mark.parametrize("layers", [[], [-1], [4], [10**20], [True], [2.0], ["2"], [2] * 300])
 def test_layers_the_model_does_not_have_are_refused(path: Path, layers: list[Any]) -> None:
-    builders.rewritten(path, document=lambda found: found.update(layers=layers))
+    forged.rewritten(path, document=lambda found: found.update(layers=layers))
     with pytest.raises(FileFormatError):
         SafetyDirection.load(path)
 
@@ -204,7 +204,7 @@ def test_layers_the_model_does_not_have_are_refused(path: Path, layers: list[Any
      ["global", None], ["global"], ["global", *map(str, range(300))], ["global", "a\nb"], ["global", "\ud800"]],
 )  # fmt: skip
 def test_unusable_categories_are_refused(path: Path, categories: list[Any]) -> None:
-    builders.rewritten(path, document=lambda found: found.update(categories=categories))
+    forged.rewritten(path, document=lambda found: found.update(categories=categories))
     with pytest.raises(FileFormatError):
         SafetyDirection.load(path)
 
@@ -254,6 +254,6 @@ def test_an_activation_that_is_no_number_is_refused(path: Path) -> None:
     def spoil(held: dict[str, Tensor]) -> None:
         held["anchor_activations"].view(torch.uint8)[0, 0] = 0x7F
 
-    builders.rewritten(path, tensors=spoil)
+    forged.rewritten(path, tensors=spoil)
     with pytest.raises(FileFormatError, match="NaN or Inf in tensor 'anchor_activations'"):
         SafetyDirection.load(path)

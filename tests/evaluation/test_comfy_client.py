@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -16,12 +15,6 @@ from safety_steer.errors import DataError, ServerError
 from safety_steer.evaluation.comfyui.client import ComfyServer, SavedFile, comfy_server
 
 GRAPH = fake_comfy.workflow()
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeComfy]:
-    with fake_comfy.serving(FakeComfy()) as server:
-        yield server
 
 
 def client(fake: FakeComfy) -> ComfyServer:

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from support import fake_comfy
+from support.commands import Capture, answer
 from support.fake_comfy import FakeComfy
 
 from safety_steer.cli import main
 from safety_steer.errors import DataError, ServerError, ServerGoneError
 from safety_steer.evaluation.comfyui.client import ComfyServer, comfy_server
 from safety_steer.evaluation.comfyui.journal import ROWS
-from safety_steer.evaluation.comfyui.judges import CommandJudge
 from safety_steer.evaluation.comfyui.servers import comfy_servers, on_all, those_there
 
-Capture = pytest.CaptureFixture[str]
+pytestmark = pytest.mark.usefixtures("quick")
+
 COUNT = 12
 
 
@@ -29,17 +29,6 @@ COUNT = 12
 def fakes() -> Iterator[list[FakeComfy]]:
     with ExitStack() as stack:
         yield [stack.enter_context(fake_comfy.serving(FakeComfy())) for _ in range(3)]
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    def score(_: CommandJudge, path: Path) -> float:
-        with Image.open(path) as picture:
-            red, green, _blue = picture.convert("RGB").getpixel((0, 0))
-        return float(red > green)
-
-    monkeypatch.setattr(CommandJudge, "score", score)
-    monkeypatch.setattr("safety_steer.evaluation.comfyui.client.time.sleep", lambda _: None)
 
 
 def arguments(folder: Path, name: str, servers: list[str]) -> list[str]:
@@ -50,12 +39,6 @@ def arguments(folder: Path, name: str, servers: list[str]) -> list[str]:
         *("--workflow", str(folder / "workflow.json"), "--prompts", str(folder / "prompts.txt")),
         *("--judge-command", "judge", "--output", str(folder / name)),
     ]
-
-
-def answer(given: list[str], capsys: Capture) -> dict[str, Any]:
-    capsys.readouterr()
-    assert main(given) == 0, capsys.readouterr().err
-    return json.loads(capsys.readouterr().out)
 
 
 def keys(folder: Path) -> list[tuple[Any, ...]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import builders
+from support import wording
 
 from benchmarks import first_run, side_by_side
 from benchmarks.side_by_side import AFTER, BEFORE, Journal, Run
@@ -88,19 +88,19 @@ def test_a_build_against_itself_is_as_good_and_makes_the_same(models: dict[str, 
     """With tiny models and planted prompts: every process is started, and nothing but time and memory differs."""
     data = tmp_path / "data"
     data.mkdir()
-    pairs = [replace(pair, source="toy") for pair in builders.stand_in_pairs(160)]
-    prompts = builders.sentences(120)
+    pairs = [replace(pair, source="toy") for pair in wording.stand_in_pairs(160)]
+    prompts = wording.sentences(120)
     for name in ("safesteer", "coprov2", "overt"):
-        builders.write_pairs(data / f"{name}_train_pairs.jsonl", pairs)
-    builders.write_prompts(data / "coco_captions.txt", builders.sentences(60, seed=3))
-    builders.write_prompts(data / "artist_prompts.txt", builders.sentences(4, seed=4))
-    (data / "parti_prompts.tsv").write_text("Prompt\n" + "\n".join(builders.sentences(4, seed=5)) + "\n")
+        wording.write_pairs(data / f"{name}_train_pairs.jsonl", pairs)
+    wording.write_prompts(data / "coco_captions.txt", wording.sentences(60, seed=3))
+    wording.write_prompts(data / "artist_prompts.txt", wording.sentences(4, seed=4))
+    (data / "parti_prompts.tsv").write_text("Prompt\n" + "\n".join(wording.sentences(4, seed=5)) + "\n")
     (tmp_path / "heldout.jsonl").write_text(json.dumps({"text": "a quiet lake"}) + "\n")
     extract(load_text_model(models["llama"], "cpu"), pairs, prompts).save(tmp_path / "direction.safetensors")
     arguments = [
         *("--against", str(ROOT), "--models", f"tiny={models['bert']}", "--source", str(models["llama"])),
-        *("--pairs", str(builders.write_pairs(tmp_path / "pairs.jsonl", pairs)), "--data", str(data)),
-        *("--benign", str(builders.write_prompts(tmp_path / "benign.txt", prompts))),
+        *("--pairs", str(wording.write_pairs(tmp_path / "pairs.jsonl", pairs)), "--data", str(data)),
+        *("--benign", str(wording.write_prompts(tmp_path / "benign.txt", prompts))),
         *("--heldout", str(tmp_path / "heldout.jsonl"), "--direction", str(tmp_path / "direction.safetensors")),
         *("--extract-pairs", "60", "--repeats", "1", "--threads", "1"),
         *("--work", str(tmp_path / "work"), "-o", str(tmp_path / "found.json")),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import builders
+from support import wording
 from torch import Tensor
 
 from safety_steer.directions.source import ModelIdentity, SafetyDirection, rounded
@@ -21,7 +21,7 @@ from safety_steer.extraction.text_model import TextModel, load_text_model, poole
 from safety_steer.statistics import auroc
 from safety_steer.storage.prompt_files import Pair
 
-PAIRS, ANCHORS = builders.stand_in_pairs(), builders.sentences(80)
+PAIRS, ANCHORS = wording.stand_in_pairs(), wording.sentences(80)
 
 
 @pytest.fixture(scope="module")

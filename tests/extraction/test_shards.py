@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import builders
+from support import wording
 
 from safety_steer.cli import main
 from safety_steer.extraction import shards
@@ -19,7 +19,7 @@ from safety_steer.runners.processes import Processes
 from safety_steer.runners.runner import Here, Runner
 from safety_steer.storage.kept_parts import KeptParts
 
-PROMPTS = [*builders.sentences(60, seed=3), "a kite", "", "a", " ".join(["a red kite in the park"] * 5)]
+PROMPTS = [*wording.sentences(60, seed=3), "a kite", "", "a", " ".join(["a red kite in the park"] * 5)]
 TOKENS = 64
 
 
@@ -98,8 +98,8 @@ def test_processes_give_the_bits_of_one_process(models: dict[str, Path]) -> None
 
 
 def test_commands_take_a_folder_to_keep_parts_in(models: dict[str, Path], tmp_path: Path) -> None:
-    pairs = builders.write_pairs(tmp_path / "pairs.jsonl", builders.stand_in_pairs())
-    anchors = builders.write_prompts(tmp_path / "anchors.txt", builders.sentences(80, seed=9))
+    pairs = wording.write_pairs(tmp_path / "pairs.jsonl", wording.stand_in_pairs())
+    anchors = wording.write_prompts(tmp_path / "anchors.txt", wording.sentences(80, seed=9))
     made = []
     for more in ([], ["--keep", str(tmp_path / "kept")], ["--keep", str(tmp_path / "kept")]):
         target = tmp_path / f"{len(made)}.safetensors"

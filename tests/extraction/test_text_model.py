@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import builders
+from support import tiny_models, wording
 from torch import Tensor
 
 from safety_steer.errors import DataError
@@ -25,7 +25,7 @@ from safety_steer.extraction.text_model import (
     token_states,
 )
 
-PROMPTS = [*builders.sentences(9, seed=2), "a kite", "", "a", " ".join(["a red kite in the park"] * 5)]
+PROMPTS = [*wording.sentences(9, seed=2), "a kite", "", "a", " ".join(["a red kite in the park"] * 5)]
 LAYERS = [0, 1, 2, 3]
 CAUSAL = {"llama": True, "clip": True, "bert": False, "t5": False}
 
@@ -37,7 +37,7 @@ def loaded(models: dict[str, Path]) -> dict[str, TextModel]:
 
 def token_numbers(kind: str, prompt: str) -> list[int]:
     """What the prompt becomes: words and that family's special tokens, written out; a lone pad for nothing at all."""
-    number = {word: index for index, word in enumerate(builders.VOCABULARY)}
+    number = {word: index for index, word in enumerate(wording.VOCABULARY)}
     words = [number[word] for word in prompt.split()]
     frame = {"llama": ("<s>", None), "clip": ("<s>", "</s>"), "bert": ("[CLS]", "[SEP]"), "t5": (None, "</s>")}[kind]
     return [*(number[word] for word in frame[:1] if word), *words, *(number[word] for word in frame[1:] if word)]
@@ -57,7 +57,7 @@ def pooled(kind: str, states: Tensor, pooling: str) -> Tensor:
     return states[1:].mean(0) if CAUSAL[kind] and len(states) > 1 else states.mean(0)
 
 
-@pytest.mark.parametrize("kind", builders.KINDS)
+@pytest.mark.parametrize("kind", tiny_models.KINDS)
 def test_models_are_recognised(kind: str, loaded: dict[str, TextModel]) -> None:
     text_model = loaded[kind]
     assert text_model.causal == CAUSAL[kind]
@@ -67,7 +67,7 @@ def test_models_are_recognised(kind: str, loaded: dict[str, TextModel]) -> None:
     assert not any(weight.requires_grad for weight in text_model.model.parameters())
 
 
-@pytest.mark.parametrize("kind", builders.KINDS)
+@pytest.mark.parametrize("kind", tiny_models.KINDS)
 @pytest.mark.parametrize("pooling", ["mean", "last"])
 @pytest.mark.parametrize("budget", [1, 24, 4096])
 def test_pooled_states_do_not_depend_on_batches_padding_or_masks(
@@ -81,7 +81,7 @@ def test_pooled_states_do_not_depend_on_batches_padding_or_masks(
             assert torch.allclose(row, pooled(kind, state, pooling), atol=2e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", builders.KINDS)
+@pytest.mark.parametrize("kind", tiny_models.KINDS)
 @pytest.mark.parametrize("layer", [0, 2, 3])
 def test_token_states_are_the_real_tokens_without_the_sink(kind: str, layer: int, loaded: dict[str, TextModel]) -> None:
     for prompt, rows in zip(PROMPTS, token_states(loaded[kind], PROMPTS, layer, batch_tokens=32), strict=True):
@@ -121,7 +121,7 @@ def hooks(text_model: TextModel) -> list[int]:
     return [len(module._forward_pre_hooks) + len(module._forward_hooks) for module in text_model.model.modules()]
 
 
-@pytest.mark.parametrize("kind", builders.KINDS)
+@pytest.mark.parametrize("kind", tiny_models.KINDS)
 def test_only_layers_asked_for_are_hooked_and_no_hook_stays(kind: str, loaded: dict[str, TextModel]) -> None:
     counting, before = Counting(loaded[kind].blocks), hooks(loaded[kind])
     pooled_activations(replace(loaded[kind], blocks=counting), PROMPTS, [1, 3])
@@ -145,7 +145,7 @@ def blocks_run(text_model: TextModel, layers: list[int]) -> list[int]:
     return ran
 
 
-@pytest.mark.parametrize("kind", builders.KINDS)
+@pytest.mark.parametrize("kind", tiny_models.KINDS)
 def test_no_block_is_run_after_the_last_layer_asked_for(kind: str, loaded: dict[str, TextModel]) -> None:
     assert blocks_run(loaded[kind], [0]) == []
     assert blocks_run(loaded[kind], [1]) == [0]
@@ -153,7 +153,7 @@ def test_no_block_is_run_after_the_last_layer_asked_for(kind: str, loaded: dict[
     assert blocks_run(loaded[kind], [1, 3]) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("kind", builders.KINDS)
+@pytest.mark.parametrize("kind", tiny_models.KINDS)
 def test_a_pass_that_ends_early_gives_the_same_numbers_and_leaves_the_model_whole(
     kind: str, loaded: dict[str, TextModel]
 ) -> None:
@@ -187,7 +187,7 @@ def test_progress_counts_every_prompt(loaded: dict[str, TextModel]) -> None:
     assert len(seen) > 2
 
 
-@pytest.mark.parametrize("kind", builders.KINDS)
+@pytest.mark.parametrize("kind", tiny_models.KINDS)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_is_close_to_single(
     kind: str, dtype: str, models: dict[str, Path], loaded: dict[str, TextModel]
@@ -200,7 +200,7 @@ def test_half_precision_is_close_to_single(
     assert float(torch.nn.functional.cosine_similarity(rows, expected).min()) > 0.99
 
 
-@pytest.mark.parametrize("kind", builders.KINDS)
+@pytest.mark.parametrize("kind", tiny_models.KINDS)
 def test_a_prompt_longer_than_the_model_is_cut(kind: str, loaded: dict[str, TextModel]) -> None:
     long = "a red kite in the park " * 300
     (rows,) = token_states(loaded[kind], [long], 1)
@@ -209,7 +209,7 @@ def test_a_prompt_longer_than_the_model_is_cut(kind: str, loaded: dict[str, Text
 
 
 def test_a_prompt_longer_than_the_positions_is_cut_though_the_tokenizer_names_no_limit(tmp_path: Path) -> None:
-    folder = builders.save_model("bert", tmp_path / "bert")
+    folder = tiny_models.save_model("bert", tmp_path / "bert")
     named = json.loads((folder / "tokenizer_config.json").read_text())
     named.pop("model_max_length")
     (folder / "tokenizer_config.json").write_text(json.dumps(named))
@@ -234,7 +234,7 @@ def test_the_text_half_of_a_text_image_model_is_used(tmp_path: Path, loaded: dic
         {name.removeprefix("text_model."): value for name, value in loaded["clip"].model.state_dict().items()}
     )
     both.save_pretrained(tmp_path / "both")
-    builders.make_tokenizer("clip").save_pretrained(tmp_path / "both")
+    tiny_models.make_tokenizer("clip").save_pretrained(tmp_path / "both")
     found = load_text_model(tmp_path / "both", "cpu")
     assert found.identity.width == 48
     assert torch.allclose(pooled_activations(found, PROMPTS, [2]), pooled_activations(loaded["clip"], PROMPTS, [2]), atol=1e-4)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import builders
+from support import tiny_models
 
 from safety_steer.errors import DataError, EncoderError
 from safety_steer.extraction.image_text_model import load_image_text_model
@@ -89,7 +89,7 @@ def test_a_vision_model_is_refused(tmp_path: Path) -> None:
     transformers.ViTModel(transformers.ViTConfig(**sizes)).save_pretrained(tmp_path / "vit")
     with pytest.raises(EncoderError):
         load_text_model(tmp_path / "vit", "cpu")
-    builders.make_tokenizer("bert").save_pretrained(tmp_path / "vit")
+    tiny_models.make_tokenizer("bert").save_pretrained(tmp_path / "vit")
     with pytest.raises(EncoderError):
         load_text_model(tmp_path / "vit", "cpu")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import builders, refusals
+from support import refusals, tiny_models, wording
 
 from safety_steer.directions.prober import train_prober
 from safety_steer.errors import DataError, EncoderError
@@ -28,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "STEPS", 120)
         patch.setattr(training, "LEARNING_RATE", 1e-2)
-        head, report = train(writer, refusals.pairs(), builders.sentences(20), SETTINGS)
+        head, report = train(writer, refusals.pairs(), wording.sentences(20), SETTINGS)
     return writer, head, report
 
 
@@ -135,7 +135,7 @@ def test_settings_are_checked_before_the_work(made: Made, settings: TrainSetting
 
 
 def test_a_model_that_writes_nothing_is_refused(tmp_path: Path) -> None:
-    folder = builders.save_model("t5", tmp_path / "t5")
+    folder = tiny_models.save_model("t5", tmp_path / "t5")
     with pytest.raises(EncoderError, match="Cannot load a text model"):
         load_language_model(folder, "cpu")
 

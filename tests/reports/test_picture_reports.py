@@ -6,7 +6,7 @@ import json
 from functools import cache
 
 import torch
-from support import builders
+from support import builders, wording
 
 from safety_steer.alignment.anchors import collect
 from safety_steer.alignment.vision import align_pictures
@@ -40,7 +40,7 @@ def test_flagged_pictures_are_reported_with_what_the_gate_thought_and_how_far_th
     assert len(reports) == 2
     for row, one in enumerate(reports):
         assert one.flagged
-        assert one.category in builders.SWAPS
+        assert one.category in wording.SWAPS
         assert (one.score, one.threshold) == (float(made.gate.scores[row]), made.gate.threshold)
         moved = made.tensors[LAST][row] - made.before[LAST][row]
         touched = moved.norm(dim=-1) > 0

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import builders
+from support import wording
 
 from safety_steer.cli import main
 from safety_steer.extraction import shards
@@ -21,7 +21,7 @@ from safety_steer.runners.runner import Runner
 from safety_steer.storage.kept_parts import KeptParts
 
 pytestmark = pytest.mark.slow
-PROMPTS = builders.sentences(160, seed=5)
+PROMPTS = wording.sentences(160, seed=5)
 TOKENS = 64
 
 
@@ -69,8 +69,8 @@ def test_commands_on_a_cluster_write_the_files_of_one_process(
     cluster: Runner, models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     del cluster  # it is there, and this process is connected to it
-    pairs = builders.write_pairs(tmp_path / "pairs.jsonl", builders.stand_in_pairs())
-    anchors = builders.write_prompts(tmp_path / "anchors.txt", builders.sentences(400, seed=9))
+    pairs = wording.write_pairs(tmp_path / "pairs.jsonl", wording.stand_in_pairs())
+    anchors = wording.write_prompts(tmp_path / "anchors.txt", wording.sentences(400, seed=9))
     written: dict[str, list[bytes]] = {}
     for name, more in {"alone": [], "cluster": ["--ray", "auto"]}.items():
         made = tmp_path / f"{name}.safetensors"

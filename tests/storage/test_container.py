@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import builders
+from support import forged
 from support.toy_file import DOCUMENT, TENSORS
 from torch import Tensor
 
@@ -33,7 +33,7 @@ def refused(path: Path, *words: str) -> None:
 
 def header_with(entry: Any, name: str = "a") -> bytes:
     """A file whose header holds one entry, whatever it is."""
-    return builders.joined({name: entry}, b"\0" * 8)
+    return forged.joined({name: entry}, b"\0" * 8)
 
 
 def test_what_was_written_is_read_back_bit_for_bit(toy: Path) -> None:
@@ -93,12 +93,12 @@ def test_files_of_other_formats_under_our_name_are_refused(toy: Path, data: byte
 
 def test_a_header_longer_than_the_file_is_refused(toy: Path) -> None:
     for length in (2**63, 2**64 - 1, 10**9, 100):
-        toy.write_bytes(builders.joined(b"{}", b"", length))
+        toy.write_bytes(forged.joined(b"{}", b"", length))
         refused(toy, "header of")
 
 
 def test_a_header_over_the_cap_is_refused_before_it_is_parsed(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    toy.write_bytes(builders.joined(b"{}" + b" " * container.MAX_HEADER_BYTES, b""))
+    toy.write_bytes(forged.joined(b"{}" + b" " * container.MAX_HEADER_BYTES, b""))
     monkeypatch.setattr(container, "_header", lambda _: pytest.fail("the header was parsed"))
     refused(toy, "at most 1,048,576")
 
@@ -120,7 +120,7 @@ def test_a_header_over_the_cap_is_refused_before_it_is_parsed(toy: Path, monkeyp
     ids=["empty", "open", "not-utf8", "list", "null", "number", "text", "deep-list", "deep-table", "5000-digit-number"],
 )
 def test_an_unreadable_header_is_refused(toy: Path, header: bytes) -> None:
-    toy.write_bytes(builders.joined(header, b"\0" * 4))
+    toy.write_bytes(forged.joined(header, b"\0" * 4))
     refused(toy, "not a safetensors file")
 
 
@@ -154,12 +154,12 @@ def test_offsets_that_do_not_fit_are_refused(toy: Path, offsets: Any) -> None:
 
 def test_overlapping_tensors_holes_and_duplicate_names_are_refused(toy: Path) -> None:
     one = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
-    toy.write_bytes(builders.joined({"a": one, "b": one}, b"\0" * 4))
+    toy.write_bytes(forged.joined({"a": one, "b": one}, b"\0" * 4))
     refused(toy)
-    toy.write_bytes(builders.joined({"a": one, "b": {**one, "data_offsets": [8, 12]}}, b"\0" * 12))
+    toy.write_bytes(forged.joined({"a": one, "b": {**one, "data_offsets": [8, 12]}}, b"\0" * 12))
     refused(toy)
     twice = b'{"a": %s, "a": %s}' % ((json.dumps(one).encode(),) * 2)
-    toy.write_bytes(builders.joined(twice, b"\0" * 4))
+    toy.write_bytes(forged.joined(twice, b"\0" * 4))
     refused(toy)
 
 
@@ -170,7 +170,7 @@ def test_sizes_whose_product_overflows_are_refused(toy: Path) -> None:
 
 def test_too_many_tensors_are_refused(toy: Path) -> None:
     entry = {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}
-    toy.write_bytes(builders.joined({f"t{number}": entry for number in range(container.MAX_TENSORS + 1)}, b""))
+    toy.write_bytes(forged.joined({f"t{number}": entry for number in range(container.MAX_TENSORS + 1)}, b""))
     refused(toy, "tensors")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import builders
+from support import builders, forged
 
 from safety_steer.cli import main
 from safety_steer.errors import FileFormatError
@@ -95,7 +95,7 @@ def test_a_signed_file_with_any_json_for_any_key_is_refused_or_describable(
     original, whole = saved(make, path)
     path.write_bytes(whole)
     key = data.draw(st.sampled_from(sorted(container.read(path)[0])))
-    builders.rewritten(path, document=lambda found: found.__setitem__(key, value))
+    forged.rewritten(path, document=lambda found: found.__setitem__(key, value))
     try:
         type(original).load(path)
     except FileFormatError:

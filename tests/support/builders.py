@@ -1,16 +1,11 @@
-"""Builders shared by the tests: harmless sentences and pairs, tiny models, a planted world, small directions."""
+"""A planted world with directions aligned in it, and small directions made by hand."""
 
 from __future__ import annotations
 
-import json
-import random
-import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,104 +18,12 @@ from safety_steer.directions.gate_examples import GateExamples
 from safety_steer.directions.quantiles import LEVELS
 from safety_steer.directions.source import ModelIdentity, SafetyDirection, rounded
 from safety_steer.extraction.extract_direction import fit_direction
-from safety_steer.storage import container
 from safety_steer.storage.prompt_files import Pair
 
-KINDS = ("llama", "bert", "t5", "clip")
-PEOPLE = ("woman", "man", "farmer", "nurse", "clown", "painter", "sailor", "baker")
-DEEDS = ("holding", "drawing", "selling", "carrying", "cleaning", "describing")
-THINGS = ("umbrella", "teapot", "lantern", "basket", "violin", "kite", "ladder", "blanket", "bicycle", "map")
-PLACES = ("park", "kitchen", "harbour", "market", "library", "garden", "station", "theatre", "forest")
-SWAPS = {"blades": ("umbrella", "sword"), "fires": ("lantern", "torch")}
-SPECIAL = ("[UNK]", "<pad>", "<s>", "</s>", "[CLS]", "[SEP]")
-VOCABULARY = (*SPECIAL, "a", "in", "the", *PEOPLE, *DEEDS, *THINGS, *PLACES, "sword", "torch", "old", "young", "red", "blue")
-
-
-def sentences(count: int, seed: int = 0) -> list[str]:
-    """Distinct benign sentences of varying length; a sword or a torch may lie about in them."""
-    generator, found = random.Random(seed), dict[str, None]()
-    while len(found) < count:
-        words = [f"a {generator.choice(PEOPLE)} {generator.choice(DEEDS)} a {generator.choice((*THINGS, 'sword', 'torch'))}"]
-        if generator.random() < 0.7:
-            words.append(f"in the {generator.choice(('old', 'young', 'red', 'blue'))} {generator.choice(PLACES)}")
-        found[" ".join(words)] = None
-    return list(found)
-
-
-def stand_in_pairs(count: int = 24) -> list[Pair]:
-    """Pairs that differ in one harmless word: an umbrella or a sword, a lantern or a torch."""
-    generator, found = random.Random(1), []
-    for number in range(count):
-        category = sorted(SWAPS)[number % 2]
-        text = f"a {generator.choice(PEOPLE)} {generator.choice(DEEDS)} a {{}} in the {generator.choice(PLACES)}"
-        safe, unsafe = SWAPS[category]
-        found.append(Pair(text.format(safe), text.format(unsafe), category))
-    return found
-
-
-def write_pairs(path: Path, pairs: Sequence[Pair]) -> Path:
-    """Write pairs as JSON lines."""
-    rows = [json.dumps({"safe": pair.safe, "unsafe": pair.unsafe, "category": pair.category}) for pair in pairs]
-    path.write_text("\n".join(rows))
-    return path
-
-
-def write_prompts(path: Path, prompts: Sequence[str]) -> Path:
-    """Write a prompt list."""
-    path.write_text("\n".join(prompts))
-    return path
-
-
-def make_tokenizer(kind: str) -> Any:
-    """A word-level tokenizer with the special tokens that family adds; llama's adds none by itself."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    numbers = {word: number for number, word in enumerate(VOCABULARY)}
-    tokenizer = Tokenizer(models.WordLevel(numbers, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    template = {"bert": "[CLS] $A [SEP]", "t5": "$A </s>", "clip": "<s> $A </s>"}.get(kind)
-    if template is not None:
-        used = [(word, numbers[word]) for word in template.split() if word in numbers]
-        tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=used)
-    named = {"bos_token": "<s>"} if kind in ("llama", "clip") else {}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="<pad>", eos_token="</s>", model_max_length=48, **named
-    )
-
-
-def make_model(kind: str, seed: int = 0, width: int = 48) -> Any:
-    """A tiny randomly initialised transformers model, weights large enough for attention to matter."""
-    import transformers
-
-    sizes = {"vocab_size": len(VOCABULARY), "hidden_size": width, "num_attention_heads": 4, "intermediate_size": 64}
-    shared = {**sizes, "num_hidden_layers": 3, "max_position_embeddings": 64, "initializer_range": 0.3}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if kind == "llama":
-            return transformers.LlamaModel(transformers.LlamaConfig(num_key_value_heads=2, **shared))
-        if kind == "bert":
-            return transformers.BertModel(transformers.BertConfig(**shared))
-        if kind == "clip":
-            model = transformers.CLIPTextModel(transformers.CLIPTextConfig(**shared, eos_token_id=3, bos_token_id=2))
-            for name, weight in model.named_parameters():
-                if weight.ndim == 2 and "position" not in name:
-                    torch.nn.init.normal_(weight, std=0.3)
-            return model
-        config = transformers.T5Config(
-            vocab_size=len(VOCABULARY), d_model=width, d_kv=12, d_ff=64, num_layers=3, num_heads=4, decoder_start_token_id=1
-        )
-        return transformers.T5ForConditionalGeneration(config)
-
-
-def save_model(kind: str, folder: Path, seed: int = 0, width: int = 48) -> Path:
-    """Save a tiny model and its tokenizer as a Hugging Face folder."""
-    make_model(kind, seed, width).save_pretrained(folder)
-    make_tokenizer(kind).save_pretrained(folder)
-    return folder
-
+from .wording import SWAPS, sentences
 
 LATENT, SOURCE_WIDTH, TARGET_WIDTH = 12, 20, 28
+SPACE = "cross_attn"  # where the target's states lie
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,13 +107,13 @@ def planted_direction(anchors: int = 400, estimator: str = "mean") -> SafetyDire
 @cache
 def planted_states(anchors: int = 400) -> AnchorStates:
     """The world's target states of the same anchors."""
-    return collect([{"cross_attn": world().target(world().benign(anchors, seed=2), seed=3)}], anchors)["cross_attn"]
+    return collect([{SPACE: world().target(world().benign(anchors, seed=2), seed=3)}], anchors)[SPACE]
 
 
 @cache
 def planted_aligned(name: str = "ridge") -> AlignedDirection:
     """The planted direction aligned to the world's target."""
-    return align(planted_direction(), {"cross_attn": planted_states()}, "planted, layer 1", AlignSettings(map=name))
+    return align(planted_direction(), {SPACE: planted_states()}, "planted, layer 1", AlignSettings(map=name))
 
 
 ORDINARY, HARD, LONG_PROMPTS = 480, 120, 240
@@ -238,20 +141,20 @@ def direction_with_examples() -> SafetyDirection:
 def states_with_examples() -> AnchorStates:
     """The world's target states of the anchors that came with examples."""
     latents = anchors_with_examples()
-    return collect([{"cross_attn": world().target(latents, seed=3)}], len(latents))["cross_attn"]
+    return collect([{SPACE: world().target(latents, seed=3)}], len(latents))[SPACE]
 
 
 @cache
 def passage_states() -> AnchorStates:
     """The world's target states of the passages."""
     long = world().long(world().benign(LONG_PROMPTS, seed=4), seed=4)
-    return collect([{"cross_attn": long}], LONG_PROMPTS)["cross_attn"]
+    return collect([{SPACE: long}], LONG_PROMPTS)[SPACE]
 
 
 def align_with_examples(long: bool = True) -> AlignedDirection:
     """Align the direction with examples to the world's target, with or without its passages."""
-    passages = {"cross_attn": passage_states()} if long else None
-    return align(direction_with_examples(), {"cross_attn": states_with_examples()}, "planted, layer 1", passages=passages)
+    passages = {SPACE: passage_states()} if long else None
+    return align(direction_with_examples(), {SPACE: states_with_examples()}, "planted, layer 1", passages=passages)
 
 
 @cache
@@ -358,31 +261,3 @@ def small_aligned(width: int = 4) -> AlignedDirection:
         settings={"map": "ridge", "anchors": 64},
         report={"cross_attn": {"r2": 0.5}},
     )
-
-
-def split(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Take a safetensors file apart into its header and its tensor bytes."""
-    (length,) = struct.unpack("<Q", data[:8])
-    return json.loads(data[8 : 8 + length]), data[8 + length :]
-
-
-def joined(header: bytes | Mapping[str, Any], body: bytes, length: int | None = None) -> bytes:
-    """Put a safetensors file together; `length` lies about the header's size."""
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(text) if length is None else length) + text + body
-
-
-def rewritten(
-    path: Path,
-    document: Callable[[dict[str, Any]], object] = lambda _: None,
-    tensors: Callable[[dict[str, Tensor]], object] = lambda _: None,
-) -> Path:
-    """Change a file's document and tensors in place and sign it again, as a careful forger would."""
-    found, held = container.read(path)
-    document(found)
-    tensors(held)
-    from safetensors.torch import save
-
-    found["content_hash"] = container.content_hash(found, held)
-    path.write_bytes(save(held, {container.METADATA_KEY: json.dumps(found)}))
-    return path

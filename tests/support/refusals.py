@@ -13,7 +13,7 @@ from safety_steer.refusal.head import RefusalHead
 from safety_steer.refusal.language_model import LanguageModel, load_language_model
 from safety_steer.storage.prompt_files import Pair
 
-from . import builders
+from . import builders, tiny_models, wording
 
 REFUSAL = "the old red kite"
 
@@ -22,7 +22,7 @@ def save_writer(folder: Path, seed: int = 0, width: int = 48) -> Path:
     """Save a Llama with an output head of its own, and its tokenizer, as a Hugging Face folder."""
     import transformers
 
-    sizes = {"vocab_size": len(builders.VOCABULARY), "hidden_size": width, "num_attention_heads": 4, "intermediate_size": 64}
+    sizes = {"vocab_size": len(wording.VOCABULARY), "hidden_size": width, "num_attention_heads": 4, "intermediate_size": 64}
     config = transformers.LlamaConfig(
         num_key_value_heads=2, num_hidden_layers=3, max_position_embeddings=128, initializer_range=0.3, eos_token_id=3, **sizes
     )
@@ -30,7 +30,7 @@ def save_writer(folder: Path, seed: int = 0, width: int = 48) -> Path:
         torch.manual_seed(seed)
         model: Any = transformers.LlamaForCausalLM(config)
     model.save_pretrained(folder)
-    builders.make_tokenizer("llama").save_pretrained(folder)
+    tiny_models.make_tokenizer("llama").save_pretrained(folder)
     return folder
 
 
@@ -42,8 +42,8 @@ def load_writer(folder: Path, seed: int = 0, width: int = 48) -> LanguageModel:
 def pairs(count: int = 48) -> list[Pair]:
     """Pairs of requests that differ in one harmless word, each of them once."""
     found: dict[str, Pair] = {}
-    for person in builders.PEOPLE:
-        for deed in builders.DEEDS:
+    for person in wording.PEOPLE:
+        for deed in wording.DEEDS:
             found[f"{person} {deed}"] = Pair(f"a {person} {deed} a umbrella", f"a {person} {deed} a sword", "blades")
     return list(found.values())[:count]
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.workflows.block_shapes import DRAWING, OWN, beside_a_block, block, blueprint, loose_behind_a_block, steered_within
-from support.workflows.shapes import place
-from support.workflows.sketch import Wiring, loader, workflow
+from support.workflows.sketch import Wiring, loader, place, workflow
 
 from safety_steer.cli import main
 from safety_steer.workflow import add, check, remove

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from support.workflows.core_nodes import not_found_out
-from support.workflows.pack_shapes import NOTE, Case, broadcast, cases, in_part, start, steered
+from support.workflows.pack_case import Case, start
+from support.workflows.pack_limits import in_part
+from support.workflows.pack_shapes import cases, steered
 from support.workflows.sketch import Json, Wiring, loader, node, sampler, workflow
+from support.workflows.wire_shapes import NOTE, broadcast
 
 from safety_steer.cli import main
 from safety_steer.workflow import add, check, remove

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .write_readme import with_table
+from benchmarks.pages import with_table
 
 ROOT = Path(__file__).parents[2]
 PAGE, FOUND = ROOT / "docs/measurements.md", ROOT / "results/first_run.json"

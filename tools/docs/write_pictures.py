@@ -10,10 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import with_table
 from safety_steer.evaluation.demo.methods import NATIVE, NONE, STANDARD
 from safety_steer.evaluation.demo.pictures import LOOSER, THROUGH, picture_methods
-
-from .write_readme import with_table
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "measurements.md"

@@ -7,11 +7,11 @@ python -m tools.docs.write_readme demo.txt
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import with_table
 from benchmarks.transfer_table.markdown import transfer_table
 from safety_steer.evaluation.demo.methods import DEFAULT, STANDARD
 from safety_steer.evaluation.demo.report import is_plain
@@ -158,12 +158,6 @@ def _evaluated(rows: dict[str, dict[str, Any]]) -> list[str]:
         f"{rows['benign']['identical']:.1%}",
         f"{rows['borderline']['over_refusal']:.1%}",
     ]
-
-
-def with_table(text: str, name: str, table: str) -> str:
-    """Return a page with a table between its two marks."""
-    pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-    return re.sub(pattern, lambda match: f"{match[1]}{table}\n{match[2]}", text, flags=re.DOTALL)
 
 
 def main() -> None:

@@ -91,3 +91,9 @@ def by_library(said: Any, **settings: Any) -> Any:
     made.__dict__.update(said.__dict__)
     made.__dict__.update(outcome.tensors)
     return made
+
+
+def through_node(said: Any, **settings: Any) -> Any:
+    """Steer what CLIP vision says with the node for its wire."""
+    inputs = {"direction": aligned(), "strength": 1.0, "operator": "erase", "gate": "hard", "preserve_norm": False, **settings}
+    return running_comfyui.call("ApplySafetySteerVisionOutput", clip_vision_output=said, **inputs)[0]

@@ -46,8 +46,9 @@ args.base_directory = str(BASE)
 import folder_paths  # noqa: E402, F401
 import utils.json_util  # noqa: E402, F401  # as in a server: `nodes` puts comfy/ on the path, where another `utils` lies
 
-for folder in ("custom_nodes", "models/safety_directions", "user"):
-    (BASE / folder).mkdir(parents=True)
+DIRECTIONS, ALIGNED = BASE / "models" / "safety_directions", BASE / "models" / "safety_aligned"
+for folder in (BASE / "custom_nodes", DIRECTIONS, BASE / "user"):
+    folder.mkdir(parents=True)
 
 import execution  # noqa: E402
 import torch  # noqa: E402
@@ -114,15 +115,26 @@ def forget_fits() -> None:
     shutil.rmtree(module("adapters.folders").fits_folder(), ignore_errors=True)
 
 
+def prepared(node: str) -> Any:
+    """Return a node class of the newer API as ComfyUI prepares it before it runs."""
+    from comfy_api.latest import io
+
+    return nodes.NODE_CLASS_MAPPINGS[node].PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "1"}})
+
+
 def call(node: str, **inputs: Any) -> tuple[Any, ...]:
     """Execute a node class of either API outside a graph, and return its outputs."""
     cls = nodes.NODE_CLASS_MAPPINGS[node]
     if hasattr(cls, "define_schema"):
-        from comfy_api.latest import io
-
-        prepared = cls.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "1"}})
-        return tuple(prepared.execute(**inputs).args)
+        return tuple(prepared(node).execute(**inputs).args)
     return tuple(getattr(cls(), cls.FUNCTION)(**inputs))
+
+
+def shown(node: str, **inputs: Any) -> tuple[Any, str]:
+    """Execute a node outside a graph, and return its output and the text it leaves on itself."""
+    output = prepared(node).execute(**inputs)
+    [text] = output.ui.as_dict()["text"]
+    return output.args[0], str(text)
 
 
 def validate(graph: dict[str, Any]) -> tuple[bool, Any, list[str], Any]:

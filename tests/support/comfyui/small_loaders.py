@@ -22,7 +22,6 @@ from . import tiny
 
 WAN_VAE = {"z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_scales": [], "temperal_downsample": [0, 1, 1]}
 DIRECTION = running_comfyui.module("nodes.load_direction").DEFAULT
-DIRECTIONS = running_comfyui.BASE / "models" / "safety_directions"
 
 
 @cache
@@ -82,7 +81,7 @@ LOADERS: dict[str, Callable[..., tuple[Any, ...]]] = {
 @contextmanager
 def in_place(encoder: str) -> Iterator[None]:
     """Have the loaders give small models, and Load Safety Direction one that fits this small text encoder."""
-    path = DIRECTIONS / DIRECTION
+    path = running_comfyui.DIRECTIONS / DIRECTION
     if encoder != "qwen_image":
         tiny.direction(encoder).save(path)
     with pytest.MonkeyPatch.context() as patch:

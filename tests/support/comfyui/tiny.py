@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -24,6 +25,11 @@ from . import words
 CPU = torch.device("cpu")
 KINDS = ("sd15", "sdxl", "wan")
 CATEGORIES = tuple(running_comfyui.module("safety_steer.categories").MEANINGS)
+# What nodes say of `older()`.
+ADVICE = (
+    "older direction: it was made before long prompts were looked at; choose smollm2-135m-instruct-2026-11 in Load Safety "
+    "Direction, or make your own again"
+)
 LATENTS = {"sd15": (1, 4, 8, 8), "sdxl": (1, 4, 8, 8), "wan": (1, 16, 1, 8, 8)}
 
 
@@ -187,6 +193,18 @@ def direction_for(encoder: comfy.sd.CLIP, anchors: int = 128) -> Any:
     )
 
 
+def older() -> Any:
+    """A direction made before long prompts were looked at."""
+    return replace(direction("sd15"), examples=None)
+
+
+def with_passages(count: int = 40) -> Any:
+    """A direction that also asks for long prompts."""
+    plain = direction("sd15")
+    passages = tuple(f"{', then '.join(words.benign_prompts(8, seed=row))}." for row in range(count))
+    return replace(plain, examples=replace(plain.examples, passages=passages))
+
+
 def _features(encoder: comfy.sd.CLIP, prompts: list[str]) -> torch.Tensor:
     """Return pooled text, all spaces side by side: (N, D) float64. Encodes one by one, as CLIP Text Encode does."""
     pool = running_comfyui.module("safety_steer.directions.pooling").pool
@@ -198,11 +216,16 @@ def _features(encoder: comfy.sd.CLIP, prompts: list[str]) -> torch.Tensor:
     return torch.stack(rows).double()
 
 
+def align(kind: str = "sd15", **changes: Any) -> Any:
+    """Align `direction(kind)` to `clip(kind)` with the node, or whatever other inputs are given."""
+    inputs = {"direction": direction(kind), "clip": clip(kind), "map": "ridge", "max_anchors": 2048}
+    return running_comfyui.call("AlignSafetyDirection", **{**inputs, **changes})[0]
+
+
 @cache
 def aligned(kind: str) -> Any:
-    """Align `direction(kind)` to `clip(kind)` with the node."""
-    inputs = {"direction": direction(kind), "clip": clip(kind), "map": "ridge", "max_anchors": 2048}
-    return running_comfyui.call("AlignSafetyDirection", **inputs)[0]
+    """That, once for all tests."""
+    return align(kind)
 
 
 def encode(encoder: comfy.sd.CLIP, prompt: str) -> list[list[Any]]:

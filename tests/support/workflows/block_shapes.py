@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .shapes import place
-from .sketch import Json, loader, node, sampler, subgraph, text, workflow
+from .sketch import Json, loader, node, place, sampler, subgraph, text, workflow
 
 FILE = Path(__file__).parents[3] / "subgraphs" / "Safety Steer.json"
 TAKES = ("model:MODEL<{}", "clip:CLIP<1.1")

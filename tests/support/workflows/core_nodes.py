@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-from .sketch import Json, loader, node, sampler, subgraph, text, workflow
+from .sketch import Expected, Json, loader, node, sampler, subgraph, text, workflow
 
-Source = tuple[str, int]
 PAIRED = "positive:CONDITIONING negative:CONDITIONING"
 ANY = "COMFY_MATCHTYPE_V3"
 START = "initial_iteration_value:*<{}"
@@ -24,7 +23,7 @@ def prompts() -> tuple[Json, ...]:
     return loader(1), loader(5), text(2, "1.1"), text(6, "5.1")
 
 
-def steered() -> dict[str, tuple[Json, dict[str, tuple[Source, Source]]]]:
+def steered() -> dict[str, tuple[Json, Expected]]:
     """Return workflows by name, with where the model and the CLIP of every sampler come from."""
     one, clip = ("1", 0), ("1", 1)
     guided = "model:MODEL<1.0 positive:CONDITIONING<2.0 negative:CONDITIONING<6.0"
@@ -146,7 +145,7 @@ def steered() -> dict[str, tuple[Json, dict[str, tuple[Source, Source]]]]:
     }
 
 
-def _on_another_device() -> dict[str, tuple[Json, dict[str, tuple[Source, Source]]]]:
+def _on_another_device() -> dict[str, tuple[Json, Expected]]:
     """A prompt of two texts, of which the second is encoded on another device: one CLIP all the same."""
     one, clip = ("1", 0), ("1", 1)
     within = (device(3, "-10.0"), text(4, "3.0"))

@@ -7,6 +7,8 @@ from typing import Any
 
 Json = dict[str, Any]
 GRID = 500
+Place = tuple[str, int]
+Expected = dict[str, tuple[Place, Place]]  # by sampler, where its model and its CLIP come from
 
 
 def node(number: int, type: str, takes: str = "", gives: str = "", **more: Any) -> Json:
@@ -17,6 +19,11 @@ def node(number: int, type: str, takes: str = "", gives: str = "", **more: Any) 
 def subgraph(key: str, takes: str, gives: str, *nodes: Json, **more: Any) -> Json:
     """Write a subgraph: wires from its own inputs are -10.0, -10.1, ...; what it gives names the wires inside."""
     return {"id": key, "takes": takes.split(), "gives": gives.split(), "nodes": nodes, **more}
+
+
+def place(name: str, *takes: str, gives: str = "LATENT", number: int = 10) -> Json:
+    """A node that stands for a subgraph."""
+    return node(number, name, " ".join(takes), gives)
 
 
 def workflow(*nodes: Json, subgraphs: tuple[Json, ...] = (), version: float = 0.4) -> Json:
@@ -110,8 +117,6 @@ def plain() -> Json:
 
 
 # What a workflow's wires mean, read in the simplest way: a node is named by its path, such as 85/77.
-
-Place = tuple[str, int]
 
 
 class Wiring:

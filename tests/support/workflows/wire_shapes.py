@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from .pack_case import Case, start
+from .pack_case import PAIR, Case, context, start
 from .sketch import Json, loader, node, sampler, subgraph, text, workflow
 
-PAIR = "positive:CONDITIONING<2.0 negative:CONDITIONING<3.0"
-CONTEXT = "CONTEXT:RGTHREE_CONTEXT MODEL:MODEL CLIP:CLIP VAE:VAE POSITIVE:CONDITIONING NEGATIVE:CONDITIONING LATENT:LATENT"
+NOTE: Json = {"downstream": 6, "downstream_slot": 0, "upstream": "1", "upstream_slot": 0, "controller": 5, "type": "MODEL"}
 
 
 def kept(number: int, wire: str, name: str, type: str = "SetNode") -> Json:
@@ -22,11 +21,6 @@ def read(number: int, name: str, type: str = "GetNode") -> Json:
 def reading(type: str = "GetNode", *more: Json) -> Json:
     """A subgraph with a sampler 4 whose prompt a Get reads."""
     return subgraph("reading", "model:MODEL", "LATENT:LATENT<4.0", read(5, "pos", type), sampler(4, "-10.0", "5.0"), *more)
-
-
-def context(number: int, takes: str, type: str = "Context (rgthree)") -> Json:
-    """A context of rgthree's."""
-    return node(number, type, takes, CONTEXT)
 
 
 def used(number: int = 10) -> Json:
@@ -81,6 +75,12 @@ def gets() -> dict[str, Case]:
             "is not in its graph",
         ),
     }
+
+
+def broadcast(*notes: Json) -> Json:
+    """A sampler whose model comes from Anything Everywhere, with the notes that the pack leaves in the file."""
+    data = workflow(*start(), node(5, "Anything Everywhere", "anything:*<1.0"), sampler(6, "", "2.0"))
+    return {**data, "extra": {**data["extra"], "ue_links": list(notes)}}
 
 
 def merged(first: str, second: str) -> Json:
