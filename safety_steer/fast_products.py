@@ -40,6 +40,7 @@ def fast_product(rows: Tensor, columns: Tensor) -> Tensor:
     if rows.device.type != "cpu" or rows.dtype != torch.float32 or columns.shape[1] == 1:
         return rows @ columns
     if len(rows) == 1:
+        # Not `columns.T[..., None]`: findings/torch_bmm_stride_of_size_one.sh
         return torch.bmm(rows.expand(columns.shape[1], 1, -1), columns.T[:, None].mT).view(1, -1)
     if not _exact():
         return rows @ columns
