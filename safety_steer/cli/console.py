@@ -86,7 +86,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
 
 
-def add_crew_options(parser: argparse._ActionsContainer, does: str = "encode", made: str = "the encoding") -> None:
+def add_crew_options(parser: argparse.ArgumentParser, does: str = "encode", made: str = "the encoding") -> None:
     """Add the options of every command that can do its work in parts; `does` and `made` say what the work is."""
     parser.add_argument("--processes", type=int, metavar="N", help=f"{does} in N processes of this computer")
     parser.add_argument("--ray", metavar="ADDRESS", help=f"{does} on a Ray cluster: host:port, auto, or local for one here")
