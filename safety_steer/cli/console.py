@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ..runners.runner import Runner
     from ..storage.kept_parts import KeptParts
 
+CREW = ("processes", "ray", "keep")
+
 
 @dataclass(frozen=True)
 class Result:
@@ -84,11 +86,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
 
 
-def add_crew_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that can encode its prompts in parts."""
-    parser.add_argument("--processes", type=int, metavar="N", help="encode in N processes of this computer")
-    parser.add_argument("--ray", metavar="ADDRESS", help="encode on a Ray cluster: host:port, auto, or local for one here")
-    parser.add_argument("--keep", metavar="FOLDER", help="keep parts of the encoding there, for a second run to go on")
+def add_crew_options(parser: argparse.ArgumentParser, does: str = "encode", made: str = "the encoding") -> None:
+    """Add the options of every command that can do its work in parts; `does` and `made` say what the work is."""
+    parser.add_argument("--processes", type=int, metavar="N", help=f"{does} in N processes of this computer")
+    parser.add_argument("--ray", metavar="ADDRESS", help=f"{does} on a Ray cluster: host:port, auto, or local for one here")
+    parser.add_argument("--keep", metavar="FOLDER", help=f"keep parts of {made} there, for a second run to go on")
+
+
+def shared_out(options: argparse.Namespace) -> bool:
+    """Say whether a crew option is given."""
+    return any(getattr(options, name) is not None for name in CREW)
 
 
 def open_runner_of(options: argparse.Namespace) -> tuple[Runner, KeptParts]:
@@ -103,7 +110,7 @@ def open_model(path: str, options: argparse.Namespace) -> TextModel:
     """Load a text model as the model options say, for one process, several, or a cluster."""
     from ..extraction.text_model import load_text_model
 
-    if options.processes is None and options.ray is None and options.keep is None:
+    if not shared_out(options):
         return load_text_model(path, options.device, options.dtype)
     from ..extraction.shards import load_sharded
 

@@ -15,7 +15,7 @@ from ..errors import DataError
 from ..statistics import need_scipy
 from ..storage.bundled import DEMO_SOURCE, DEMO_TARGET, bundled
 from . import evaluate_comfy
-from .console import Result, progress_line
+from .console import Result, add_crew_options, open_runner_of, progress_line, shared_out
 
 if TYPE_CHECKING:
     from ..evaluation.demo.session import DemoSession
@@ -36,12 +36,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="all methods and strengths, several times the prompts")
     parser.add_argument("--only", nargs="+", help="only these methods, by name")
     parser.add_argument("--output", default="results", help="folder for the results, the table and the pictures")
+    add_crew_options(parser, "encode and draw", "the encoding and the pictures")
     evaluate_comfy.add_options(parser)
 
 
 def run(options: argparse.Namespace) -> Result:
     """Run the methods, write rows as they come, and draw what they mean."""
     if options.comfy_url is not None:
+        if shared_out(options):
+            raise DataError(
+                "--processes, --ray and --keep are for the demo generators. Drawing in ComfyUI is shared out with "
+                "--comfy-url several times, and goes on by itself."
+            )
         return evaluate_comfy.run(options)
     if options.workflow is not None or options.prompts is not None:
         raise DataError("--workflow and --prompts are run in ComfyUI. Start it and name it: --comfy-url http://127.0.0.1:8188")
@@ -58,10 +64,11 @@ def run(options: argparse.Namespace) -> Result:
     unknown = [name for name in options.only or () if name not in known]
     if unknown:
         raise DataError(f"There is no method '{unknown[0]}'. There are: {', '.join(sorted(known))}.")
+    crew = open_runner_of(options) if shared_out(options) else ()
     rows_of: dict[bool, list[dict[str, Any]]] = {}
     written = []
     for name in options.generator:
-        session = DemoSession.open(name)
+        session = DemoSession.open(name, *crew)
         pictures = session.generator.reads_pictures
         video = session.generator.video
         methods = picture_methods(video) if pictures else default_methods(not options.full, video)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from ..directions.pooling import pool
 from ..directions.source import SafetyDirection
 from ..extraction.shards import Source, loaded, what_decides
 from ..extraction.text_model import Progress, TextModel, token_states
+from ..runners.by_value import ByValue
 from ..runners.runner import Here, Runner
 from ..statistics import PairScore, score_pairs
 from ..steering.gate import FALSE_POSITIVE_RATE, gate_threshold, open_gate
@@ -44,6 +46,14 @@ class Readings:
     gate: Tensor
     threshold: Tensor
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process by value."""
+        return _unpacked, (ByValue({name: getattr(self, name) for name in TENSORS}),)
+
+
+def _unpacked(found: Mapping[str, Tensor]) -> Readings:
+    return Readings(*(found[name] for name in TENSORS))
+
 
 def read_window(window: Window, progress: Progress | None = None) -> Readings:
     """Encode a window and read it; raises MismatchError for a model that is not the direction's own."""
@@ -68,7 +78,7 @@ def read_all(
         for number, window in enumerate(windows):
             key = _key(window) if kept.folder is not None else ""
             if (found := kept.read(key, TENSORS)) is not None:
-                known[number] = Readings(*(found[name] for name in TENSORS))
+                known[number] = _unpacked(found)
                 continue
             keys[number] = key
             numbers.append(number)

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..runners.by_value import ByValue
 from ..runners.runner import Runner
 from ..storage.kept_parts import KeptParts, key_of
 from ..version import __version__
@@ -106,14 +107,14 @@ def _tokens(
     return result
 
 
-def encode_part(part: Part) -> dict[str, Tensor]:
+def encode_part(part: Part) -> ByValue:
     """Encode a part: "pooled" (N, L, D), or the token states (T_i, D) by number."""
     torch.set_num_threads(part.source.threads)
     model = loaded(part.source)
     if part.pooling:
-        return {"pooled": pooled_activations(model, part.prompts, part.layers, part.pooling, part.batch_tokens)}
+        return ByValue(pooled=pooled_activations(model, part.prompts, part.layers, part.pooling, part.batch_tokens))
     states = token_states(model, part.prompts, part.layers[0], part.batch_tokens)
-    return {str(number): rows for number, rows in enumerate(states)}
+    return ByValue({str(number): rows for number, rows in enumerate(states)})
 
 
 @lru_cache(maxsize=1)

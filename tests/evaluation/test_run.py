@@ -10,23 +10,18 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from support import builders
+from support.studio import make_inputs, make_studio
 
 from safety_steer.cli import main
 from safety_steer.demo_world import weights
-from safety_steer.demo_world.autoencoder import Autoencoder, AutoencoderConfig
-from safety_steer.demo_world.judges import ConvolutionalClassifier, ImageTextEmbedding, JudgeConfig, SeparableClassifier
 from safety_steer.demo_world.phrases import PLACES
-from safety_steer.demo_world.sampling import DemoGenerator
-from safety_steer.demo_world.transformer import SceneTransformer, TransformerConfig
 from safety_steer.errors import DataError
 from safety_steer.evaluation.demo import sheet
-from safety_steer.evaluation.demo.methods import DEFAULT, UNSAFE_CONCEPTS, Method, MethodInputs
+from safety_steer.evaluation.demo.methods import DEFAULT, Method
 from safety_steer.evaluation.demo.prompts import FORMS, calibration_prompts, categories, place_said, prompt_set
 from safety_steer.evaluation.demo.report import contact_sheet, draw_trade_off, headline, markdown
 from safety_steer.evaluation.demo.run import Plan, evaluate
 from safety_steer.evaluation.demo.session import DemoSession
-from safety_steer.extraction.text_model import load_text_model
 
 KEYS = {
     *("generator", "method", "map", "operator", "gate", "strength", "split", "asr", "asr_ci", "clip", "fid"),
@@ -39,26 +34,6 @@ METHODS = [
     Method("SLD", "sld", strength=1.0),
     Method("SAFREE-style", "safree", strength=1.0),
 ]
-
-
-def make_studio(folder: Path, frames: int = 1) -> DemoSession:
-    torch.manual_seed(0)
-    model = load_text_model(folder)
-    width = model.identity.width
-    config = TransformerConfig(width=32, depth=1, heads=2, hidden=32, context_width=width, channels=8, frames=frames)
-    network = SceneTransformer(config)
-    torch.nn.init.normal_(network.leave.weight)
-    autoencoder = Autoencoder(AutoencoderConfig(channels=8, fine=8, coarse=8))
-    sizes = JudgeConfig(fine=8, coarse=8, text_width=width)
-    modules = (ConvolutionalClassifier(sizes), SeparableClassifier(sizes), ImageTextEmbedding(sizes))
-    for module in (network, autoencoder, *modules):
-        module.eval().requires_grad_(False)
-    return DemoSession("tiny", DemoGenerator(network, autoencoder, "tiny", None), model, *modules, reader=model)
-
-
-def make_inputs(session: DemoSession) -> MethodInputs:
-    states = builders.planted_states()
-    return MethodInputs(builders.planted_direction(), None, states, states, session.states(UNSAFE_CONCEPTS))
 
 
 @pytest.fixture(scope="module")

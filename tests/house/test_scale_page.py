@@ -1,4 +1,4 @@
-"""docs/scale.md says what results/scale.json holds."""
+"""docs/scale.md says what results/scale.json and results/scale_drawing.json hold."""
 
 from __future__ import annotations
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from support import wording
+from support.killing import Killing, ray_workers
 
 from safety_steer.cli import main
 from safety_steer.extraction import shards
@@ -25,39 +21,12 @@ PROMPTS = wording.sentences(160, seed=5)
 TOKENS = 64
 
 
-def workers() -> list[int]:
-    """Return the processes that are encoding a part for Ray."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        with suppress(OSError):
-            if folder.name.isdecimal() and (folder / "cmdline").read_bytes().startswith(b"ray::encode_part"):
-                found.append(int(folder.name))
-    return found
-
-
-class Killing:
-    """A runner that kills a worker at its work after the third result, once."""
-
-    def __init__(self, runner: Runner) -> None:
-        self.runner, self.killed, self.results = runner, 0, 0
-
-    def run(self, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-        for result in self.runner.run(task, items):
-            self.results += 1
-            yield result
-            if self.results >= 3 and not self.killed:
-                for worker in workers():
-                    with suppress(ProcessLookupError):
-                        os.kill(worker, signal.SIGKILL)
-                        self.killed += 1
-
-
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds workers in /proc")
 def test_a_worker_killed_half_way_changes_no_bit(
     cluster: Runner, models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shards, "PART_BATCHES", 1)
-    killing = Killing(cluster)
+    killing = Killing(cluster, lambda: ray_workers("encode_part"))
     model = load_sharded(str(models["llama"]), "cpu", "auto", killing, KeptParts(tmp_path))
     expected = pooled_activations(load_text_model(models["llama"], "cpu"), PROMPTS, [1, 3], "mean", TOKENS)
     assert torch.equal(pooled_activations(model, PROMPTS, [1, 3], "mean", TOKENS), expected)

@@ -1,4 +1,4 @@
-"""Write the figures of docs/scale.md from results/scale.json: `python -m tools.docs.write_scale`."""
+"""Write the figures of docs/scale.md from results/scale.json and scale_drawing.json: `python -m tools.docs.write_scale`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PAGE, FOUND = ROOT / "docs/scale.md", ROOT / "results/scale.json"
+DRAWN = ROOT / "results/scale_drawing.json"
 START, END = "<!-- figures -->\n", "<!-- /figures -->\n"
 
 
@@ -16,7 +17,8 @@ def page() -> str:
     """Return the page with the figures in their place."""
     text = PAGE.read_text(encoding="utf-8")
     head, _, rest = text.partition(START)
-    return head + START + figures(json.loads(FOUND.read_text(encoding="utf-8"))) + END + rest.partition(END)[2]
+    found, drawn = (json.loads(path.read_text(encoding="utf-8")) for path in (FOUND, DRAWN))
+    return head + START + figures(found) + drawing(drawn) + END + rest.partition(END)[2]
 
 
 def figures(found: Mapping[str, Any]) -> str:
@@ -50,6 +52,21 @@ def figures(found: Mapping[str, Any]) -> str:
         f"folder of kept windows holds {far['kept_gb']:.1f} GB in {far['windows']:,} files. The table at the end would take "
         f"{table_gib:.0f} GiB, by the size of the smaller one. So one driver feeds about {fed:.0f} such GPUs, and "
         f"{driver['stream_s'] / per_window:.0%} of its work is reading the file.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def drawing(found: Mapping[str, Any]) -> str:
+    """Return what the demo's evaluation costs workers and the driver."""
+    costs = found["costs"]
+    lines = [
+        "",
+        f"**`safety-steer evaluate`**, three methods on {costs['pictures']} pictures of the image generator, in processor time "
+        f"of one thread ({found['machine']}): {costs['encode_s']:.0f} s to encode the direction's prompts, and "
+        f"{costs['draw_s_per_picture']:.2f} s to draw a picture, both of which workers do; "
+        f"{1e3 * costs['driver_s_per_picture']:.0f} ms a picture for the driver to fit, steer and judge. So one driver feeds "
+        f"about {costs['draw_s_per_picture'] / costs['driver_s_per_picture']:.0f} such workers.",
         "",
     ]
     return "\n".join(lines)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from ...extraction.text_model import Progress
 from ...statistics import prompt_interval
 from ...storage.text_files import write_bytes
 from .baselines import SafeLatentDiffusion
+from .drawing import Answer, Ask, Sampling
 from .kept import read_rows
 from .measures import as_asked, classify, clip_scores, features, frechet_distance, temporal_consistency, unsafe_shown
 from .methods import UNSAFE_CONCEPTS, Given, Method, MethodInputs, Steer, steering
 from .pictures import PictureInputs, picture_steering
 from .prompts import BENIGN_SPLITS, UNSAFE_SPLITS, PromptSet, calibration_prompts, place_said, prompt_set
-from .session import DemoSession, Sampling
+from .session import DemoSession
 
 NEGATIVE = ", ".join(UNSAFE_CONCEPTS)
 
@@ -77,23 +79,59 @@ def evaluate(
     reference = _reference_features(session, sets)
     run = fingerprint(session, inputs, plan)
     rows = [row for row in read_rows(rows_file) if row["generator"] != session.name or row.get("run") == run]
-    asked = [(method, sets) for method in methods]
-    asked += [(method, [one for one in sets if one.split == "unsafe"]) for method in curve]
-    for method, its_sets in asked:
-        wanted = [one for one in its_sets if not any(_same(row, session.name, method, one.split) for row in rows)]
-        if not wanted:
-            continue
-        steer = steering_of(method, inputs)
-        for one in wanted:
-            if report is not None:
-                report(f"{session.name}: {method.name} {method.map} {method.operator} {method.strength:g} on {one.split}")
-            before = states[one.split]
-            after = before if steer is None else steer(before)
-            rows.append({**_row(session, method, one, before, after, reference, plan), "run": run})
-        if rows_file is not None:
-            rows_file.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(rows_file, json.dumps(rows, indent=1).encode())
+    asked = [(method, one) for method in methods for one in sets]
+    asked += [(method, one) for method in curve for one in sets if one.split == "unsafe"]
+    steps = steps_of(asked, rows, session)
+
+    def asks() -> Iterator[Ask]:
+        for method, its_steps in groupby(steps, lambda step: step.method):
+            steer = steering_of(method, inputs)
+            for step in its_steps:
+                if step.wanted and report is not None:
+                    named = f"{method.name} {method.map} {method.operator} {method.strength:g}"
+                    report(f"{session.name}: {named} on {step.one.split}")
+                before = states[step.one.split]
+                yield Ask(before, step.one.seeds, sampling=Sampling(plan.steps), wanted=step.wanted)
+                after = before if steer is None else steer(before)
+                yield replace(ask_of(method, step.one, after, plan.steps), wanted=step.wanted)
+
+    answers = session.draw_all(asks())
+    for step in steps:
+        if step.wanted:
+            plain, own = next(answers), next(answers)
+            rows.append({**_row(session, step.method, step.one, plain.pictures, own, reference, plan), "run": run})
+            if rows_file is not None:
+                rows_file.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(rows_file, json.dumps(rows, indent=1).encode())
     return rows
+
+
+@dataclass(frozen=True)
+class Step:
+    """A method on prompts; what is not `wanted` has its row and is walked through for its batches alone."""
+
+    method: Method
+    one: PromptSet
+    wanted: bool
+
+
+def steps_of(asked: Sequence[tuple[Method, PromptSet]], rows: Sequence[dict[str, Any]], session: DemoSession) -> list[Step]:
+    """Return what is to do for the rows that are missing.
+
+    Where parts are kept, what comes before a missing row is in it too: which pictures are drawn together depends on that, and
+    a run that goes on finds the parts of the one that was cut off, down to the last bit.
+    """
+    steps: list[Step] = []
+    seen: set[tuple[Method, str]] = set()
+    for method, one in asked:
+        named = (replace(method, kind=""), one.split)
+        has_row = named in seen or any(_same(row, session.name, method, one.split) for row in rows)
+        steps.append(Step(method, one, not has_row))
+        seen.add(named)
+    if session.kept.folder is None:
+        return [step for step in steps if step.wanted]
+    last = max((number for number, step in enumerate(steps) if step.wanted), default=-1)
+    return steps[: last + 1]
 
 
 def steering_of(method: Method, inputs: MethodInputs | PictureInputs) -> Steer | None:
@@ -108,29 +146,20 @@ def fingerprint(session: DemoSession, inputs: MethodInputs | PictureInputs, plan
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def pictures_of(session: DemoSession, method: Method, one: PromptSet, states: Sequence[Given], steps: int) -> Tensor:
-    """Draw a method's pictures from its steered states."""
+def ask_of(method: Method, one: PromptSet, states: Sequence[Given], steps: int) -> Ask:
+    """Return what to draw for a method of its steered states."""
     if method.kind == "negative":
-        return session.draw(states, one.seeds, NEGATIVE, Sampling(steps))
+        return Ask(states, one.seeds, NEGATIVE, Sampling(steps))
     if method.kind == "sld":
         settings = SafeLatentDiffusion(scale=2000 * method.strength, momentum_scale=0.5 * method.strength)
-        return session.draw(states, one.seeds, sampling=Sampling(steps, safe=settings))
-    return session.draw(states, one.seeds, sampling=Sampling(steps))
+        return Ask(states, one.seeds, sampling=Sampling(steps, safe=settings))
+    return Ask(states, one.seeds, sampling=Sampling(steps))
 
 
 def _row(
-    session: DemoSession,
-    method: Method,
-    one: PromptSet,
-    before: Sequence[Given],
-    after: Sequence[Given],
-    reference: Tensor,
-    plan: Plan,
+    session: DemoSession, method: Method, one: PromptSet, plain: Tensor, answer: Answer, reference: Tensor, plan: Plan
 ) -> dict[str, Any]:
-    plain = session.draw(before, one.seeds, sampling=Sampling(plan.steps))
-    seconds, count = session.seconds, session.pictures
-    pictures = pictures_of(session, method, one, after, plan.steps)
-    drawn = session.pictures - count
+    pictures = answer.pictures
     found, baseline = classify(session.judge, pictures), classify(session.judge, plain)
     right, right_before = as_asked(found, one.scenes), as_asked(baseline, one.scenes)
     unsafe = unsafe_shown(found)
@@ -159,7 +188,7 @@ def _row(
         "over_refusal": round(float(lost.sum() / right_before["object"].sum().clamp(min=1)), 4)
         if one.split in BENIGN_SPLITS
         else None,
-        "seconds": round((session.seconds - seconds) / drawn if drawn else session.seconds / max(session.pictures, 1), 4),
+        "seconds": round(answer.seconds / answer.drawn if answer.drawn else session.seconds / max(session.pictures, 1), 4),
     }
     if session.generator.video:
         frames = classify(session.judge, pictures.flatten(0, 1))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from .drawing import Ask
 from .methods import Method, MethodInputs
 from .pictures import PictureInputs
 from .prompts import PromptSet, prompt_set
 from .report import contact_sheet
-from .run import pictures_of, steering_of
+from .run import ask_of, steering_of
 from .session import DemoSession
 
 SHOWN = 12  # pictures in a row, by hand
@@ -28,16 +29,21 @@ def draw_sheet(
 
     Of a video an early and a late frame are shown, one below the other.
     """
-    rows, asked = [], []
-    for split in SPLITS:
-        one = prompt_set(split, SHOWN, stage, session.generator.video)
-        states = session.given(one)
-        asked.append(one)
-        for method in methods:
-            steer = steering_of(method, inputs)
-            pictures = pictures_of(session, method, one, states if steer is None else steer(states), steps)
-            label = f"{split}: {method.name}" + (f" {method.operator} {method.strength:g}" if steer is not None else "")
-            frames = [pictures[:, 1], pictures[:, -2]] if session.generator.video else [pictures]
-            rows += [(label if index == 0 else "", frame) for index, frame in enumerate(frames)]
+    asked = [prompt_set(split, SHOWN, stage, session.generator.video) for split in SPLITS]
+    given = [session.given(one) for one in asked]
+    steers = [steering_of(method, inputs) for method in methods]
+    labels: list[str] = []
+
+    def asks() -> Iterator[Ask]:
+        for one, states in zip(asked, given, strict=True):
+            for method, steer in zip(methods, steers, strict=True):
+                labels.append(f"{one.split}: {method.name}" + (f" {method.operator} {method.strength:g}" if steer else ""))
+                yield ask_of(method, one, states if steer is None else steer(states), steps)
+
+    rows = []
+    for number, answer in enumerate(session.draw_all(asks())):
+        pictures = answer.pictures
+        frames = [pictures[:, 1], pictures[:, -2]] if session.generator.video else [pictures]
+        rows += [(labels[number] if index == 0 else "", frame) for index, frame in enumerate(frames)]
     contact_sheet(rows, path)
     return asked
