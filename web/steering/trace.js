@@ -2,6 +2,7 @@
 // The rules are those of `safety-steer add` (safety_steer/workflow/trace.py); a test compares the two on every template.
 
 import { feeding, passedOn, passesOn } from "./feeding.js";
+import { checkNesting } from "./nesting.js";
 import { isKnownAs } from "./packs.js";
 import { ENTRY, MUTED, PASSING } from "./rules.js";
 import { asking, fromEntry, isOff, wireInto, wireKey } from "./sockets.js";
@@ -11,8 +12,12 @@ import { asking, fromEntry, isOff, wireInto, wireKey } from "./sockets.js";
 /** @typedef {import("./sockets.js").Node} Node */
 /** @typedef {import("./sockets.js").Socket} Socket */
 
-/** Return the root and every subgraph in use, each once. @param {Graph} root @returns {Graph[]} */
+/**
+ * Return the root and every subgraph in use, each once; throws where subgraphs in each other would not end.
+ * @param {Graph} root @returns {Graph[]}
+ */
 export function allGraphs(root) {
+  checkNesting(root);
   const graphs = [root];
   for (const graph of graphs) {
     for (const { subgraph } of graph.nodes) {
@@ -108,7 +113,7 @@ export class Walker {
   /** Tell whether a Get of this type finds a name in a graph around its own. */
   isSetAround(graph, node, name) {
     const outer = isKnownAs(node.type, "get from around") ? this.places(graph).map(([one]) => one) : [];
-    return outer.some((one) => setSockets(one, name).length > 0 || this.isSetAround(one, node, name));
+    return [...new Set(outer)].some((one) => setSockets(one, name).length > 0 || this.isSetAround(one, node, name));
   }
 
   /** Return what leads, inside a subgraph, to an output of the node that stands for it. @returns {Wire[]} */
