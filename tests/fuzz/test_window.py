@@ -31,7 +31,7 @@ def replayed(texts: dict[str, bytes], where: Path) -> dict[str, dict[str, Any]]:
     for name, text in texts.items():
         (where / "before" / name).write_bytes(text)
     command = [str(NODE), str(run.SCRIPT.with_name("replay.mjs")), str(where / "new_nodes.json"), str(where / "before")]
-    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=SECONDS)
+    ran = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True, timeout=SECONDS)
     found = [json.loads(line) for line in ran.stdout.split("\n") if line]
     return {one["name"]: one for one in found}
 
@@ -52,12 +52,18 @@ def test_past_faults_are_refused_or_read_and_judged_as_by_the_command_line(tmp_p
 
 
 def test_some_inputs_of_the_fuzzer_break_no_law_and_both_make_the_same_of_them(tmp_path: Path) -> None:
-    found = run.fuzzed(tmp_path, seconds=SECONDS, inputs=INPUTS, sample=SAMPLE)
+    found = run.fuzzed(tmp_path, seconds=SECONDS, inputs=INPUTS, sample=SAMPLE, guided=False)
     assert found["fault"] == ""
     assert found["counts"]["inputs"] == INPUTS
     assert found["counts"]["steered"] > INPUTS // 5
     assert found["compared"]["changed alike"] > SAMPLE // 10
-    assert found["kept"] > 0
+
+
+def test_what_the_seeds_run_is_counted(tmp_path: Path) -> None:
+    found = run.fuzzed(tmp_path, seconds=SECONDS, inputs=0, sample=0)
+    assert found["counts"]["inputs"] == len(list((tmp_path / "seeds").iterdir()))
+    assert found["blocks"] > 500
+    assert all(0 < done <= lines for done, lines in found["lines"].values())
 
 
 def test_a_law_that_does_not_hold_is_noticed_and_its_input_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +73,6 @@ def test_a_law_that_does_not_hold_is_noticed_and_its_input_kept(tmp_path: Path, 
     )
     assert made != new_nodes()
     monkeypatch.setattr("support.browser.twins.new_nodes", lambda: made)
-    found = run.fuzzed(tmp_path, seconds=SECONDS, inputs=INPUTS, sample=0)
+    found = run.fuzzed(tmp_path, seconds=SECONDS, inputs=INPUTS, sample=0, guided=False)
     assert "TypeError" in found["fault"]
     assert json.loads((tmp_path / "fault").read_bytes())["nodes"]

@@ -75,6 +75,10 @@ def odd_workflows() -> dict[str, Json]:
         "a-wire-out-of-the-root": out_of_root,
         "a-slot-called-length": slots,
         "links-that-are-a-number": steered,
+        "steering-nodes-that-give-nothing": workflow(
+            *(loader(), text(2, "1.1"), sampler(3, "1.0", "2.0"), node(5, "LoadSafetyDirection")),
+            node(6, "AlignSafetyDirection", "clip:CLIP<1.1 direction:SAFETY_DIRECTION"),
+        ),
     }
 
 

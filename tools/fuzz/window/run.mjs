@@ -2,7 +2,7 @@
 // node run.mjs '{"seed": 0, "seconds": 60, "inputs": 1e9, "seeds": FOLDER, "newNodes": FILE, "fault": FILE}'
 // `seeds` holds workflows, `newNodes` is the JSON of a new node of each of the pack's types, and `fault` is written if a law
 // is broken. Ends with 1 then, and where an input takes more than 1 GiB or 10 seconds. With `sample`, so many inputs with what
-// came of them are written into the file `samples`, a line each.
+// came of them are written into the file `samples`, a line each. Without `guided` only the seeds are begun with.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { clearInterval, setInterval } from "node:timers";
@@ -15,7 +15,7 @@ const MOST_MIB = 1024;
 const MOST_SECONDS = 10;
 const LONGEST = 2 ** 24;
 
-const options = { seed: 0, seconds: 60, inputs: 1e9, sample: 0, ...JSON.parse(process.argv[2]) };
+const options = { seed: 0, seconds: 60, inputs: 1e9, sample: 0, guided: true, ...JSON.parse(process.argv[2]) };
 const now = { numbers: new Int32Array(new SharedArrayBuffer(8)), text: new Uint8Array(new SharedArrayBuffer(LONGEST)) };
 const workerData = { ...options, now, seeds: textsIn(options.seeds), newNodes: JSON.parse(readFileSync(options.newNodes, "utf8")) };
 

@@ -2,8 +2,8 @@
 
     python -m tools.fuzz.window.run [--minutes 8] [--seed 0] [--work build/fuzz/window] [-o results/fuzz-window.json]
 
-Needs node and nothing else. The same seed and the same `--inputs` give the same inputs. One that breaks a law is kept in the
-folder as `fault`, and this command ends with 1: put it into tests/corpus/workflow, with a zero byte before it.
+Needs node besides the tests' extra. The same seed and `--inputs` give the same inputs with the same node. One that breaks a
+law is kept in the folder as `fault`, and this command ends with 1: put it into tests/corpus/workflow, a zero byte before it.
 """
 
 from __future__ import annotations
@@ -45,8 +45,12 @@ def prepared(work: Path) -> Path:
     return seeds
 
 
-def fuzzed(work: Path, *, seconds: float, seed: int = 0, inputs: int = 10**9, sample: int = SAMPLE) -> dict[str, Any]:
+def fuzzed(
+    work: Path, *, seconds: float, seed: int = 0, inputs: int = 10**9, sample: int = SAMPLE, guided: bool = True
+) -> dict[str, Any]:
     """Fuzz for some seconds, or until so many inputs were run; return what came of it, with the comparison of a sample.
+
+    Without `guided` only the seeds are begun with, so that every version of node makes the same inputs.
 
     Raises AssertionError where the window's scripts and the command line differ.
     """
@@ -55,9 +59,16 @@ def fuzzed(work: Path, *, seconds: float, seed: int = 0, inputs: int = 10**9, sa
         "newNodes": str(work / "new_nodes.json"),
         "fault": str(work / "fault"),
     }
-    options |= {"samples": str(work / "samples.jsonl"), "seconds": seconds, "seed": seed, "inputs": inputs, "sample": sample}
+    options |= {
+        "samples": str(work / "samples.jsonl"),
+        "seconds": seconds,
+        "seed": seed,
+        "inputs": inputs,
+        "sample": sample,
+        "guided": guided,
+    }
     command = [str(shutil.which("node")), str(SCRIPT), json.dumps(options)]
-    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    ran = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=False)
     found: dict[str, Any] = json.loads(ran.stdout)
     with (work / "samples.jsonl").open(encoding="utf-8") as lines:
         found["compared"] = twins.compared(lines)

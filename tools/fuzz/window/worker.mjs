@@ -9,7 +9,7 @@ import { Coverage } from "./coverage.mjs";
 import { Inputs } from "./inputs.mjs";
 import { Random } from "./random.mjs";
 
-const { seed, seeds, newNodes, inputs: most, seconds, sample: wanted, now } = workerData;
+const { seed, seeds, newNodes, inputs: most, seconds, sample: wanted, guided, now } = workerData;
 const coverage = new Coverage();
 const { tried } = await import("./laws.mjs");
 
@@ -57,7 +57,7 @@ try {
   coverage.take();
   while (counts.inputs < most && Date.now() < end) {
     const text = made.next();
-    if ((await run(text)) && coverage.take()) made.kept.push(text);
+    if ((await run(text)) && guided && coverage.take()) made.kept.push(text);
     peak = Math.max(peak, memoryUsage().heapUsed);
   }
 } catch (error) {
