@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from ..errors import DataError
+from .editor.blocks import NOTES
 from .format_check import EDITOR, kind_of
 from .graph import ENTRY, MUTED, Document, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, outputs
 from .pack_nodes import STEERING, SUPPLYING
@@ -19,7 +20,7 @@ COMPONENT_END = "ComponentOutput"
 MAX_DEPTH = 32  # subgraphs in each other, by hand
 WRITES_MUSIC = ("YuE2GenerateMusic", "MiniMaxMusic3TextEncode")
 """Nodes whose conditioning is music that a language model has written: it holds no text that could be steered."""
-NO_TEXT = (*WRITES_MUSIC, *STEERING, *SUPPLYING)
+NO_TEXT = (*WRITES_MUSIC, *NOTES, *STEERING, *SUPPLYING)
 """Nodes that no text is encoded in, whatever their sockets are called in a file."""
 SAME_CLIP = (*PASSING, "SelectCLIPDevice")
 """Nodes that give a CLIP that says what the one they get says. Those that change it are not among them: CLIPSetLastLayer,

@@ -28,6 +28,7 @@ def odd_workflows() -> dict[str, Json]:
         node(3, "Reroute", "model:MODEL<-10.0 positive:CONDITIONING<-10.1", "LATENT"),
     )
     encoding = subgraph("s", "text:STRING", "CONDITIONING<2.0", node(2, "ApplySafetySteer", "clip:CLIP<-10.0", "CONDITIONING"))
+    noted = subgraph("s", "text:STRING", "CONDITIONING<2.0", node(2, "MarkdownNote", "clip:CLIP<-10.0", "CONDITIONING"))
     high = copy.deepcopy(plain())
     high["links"][0][0] = high["nodes"][0]["outputs"][1]["links"][0] = high["nodes"][1]["inputs"][0]["link"] = 2**53
     out_of_root = workflow(loader(), node(2, "ApplySafetySteer", "model:MODEL<1.0", "MODEL"), node(3, "Note", "a:MODEL<2.0"))
@@ -51,6 +52,9 @@ def odd_workflows() -> dict[str, Json]:
         ),
         "a-steering-node-that-encodes": workflow(
             *(loader(), node(9, "s", "", "CONDITIONING"), sampler(3, "1.0", "9.0")), subgraphs=(encoding,)
+        ),
+        "a-note-that-encodes": workflow(
+            *(loader(), node(9, "s", "", "CONDITIONING"), sampler(3, "1.0", "9.0")), subgraphs=(noted,)
         ),
         "a-sampler-left-alone-beside-another-prompt": workflow(
             *(loader(), node(2, "LoadImage", "", "CONDITIONING"), text(5, "1.1")),

@@ -2,7 +2,7 @@
 
 import { STEERING, SUPPLYING } from "./pack_nodes.js";
 import { isKnownAs, isPipe } from "./packs.js";
-import { CLIP, CONDITIONING, MAX_DEPTH, PASSING, SAME_CLIP, WRITES_MUSIC } from "./rules.js";
+import { CLIP, CONDITIONING, MAX_DEPTH, NOTES, PASSING, SAME_CLIP, WRITES_MUSIC } from "./rules.js";
 import { asking, fromEntry, isFed, isKind, isPipedText, isUntold, text, wireInto, wireKey } from "./sockets.js";
 
 /** @typedef {import("./sockets.js").Wire} Wire */
@@ -14,7 +14,7 @@ import { asking, fromEntry, isFed, isKind, isPipedText, isUntold, text, wireInto
  */
 
 /** Nodes that no text is encoded in, whatever their sockets are called in a file. */
-const NO_TEXT = [...WRITES_MUSIC, ...Object.keys(STEERING), ...SUPPLYING];
+const NO_TEXT = [...WRITES_MUSIC, ...NOTES, ...Object.keys(STEERING), ...SUPPLYING];
 
 /** Return where within its graph it was last decided what a CLIP says: two wires from there are one CLIP. @returns {Wire} */
 const clipStart = (walker, graph, wire) => walker.plain(graph, wire, CLIP, SAME_CLIP);
