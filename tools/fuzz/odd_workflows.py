@@ -46,6 +46,7 @@ def odd_workflows() -> dict[str, Json]:
         "a-pipe-whose-wire-is-broken": broken,
         "pipes-merged-30-times": workflow(*_merged(loader, node, 30)),
         "a-link-with-an-id-that-floats-do-not-count": high,
+        "a-counter-that-floats-do-not-count": {**plain(), "last_link_id": 2**60},
         "a-subgraph-of-reroutes-that-samples": workflow(
             *(loader(), text(2, "1.1"), node(4, "s", "model:MODEL<1.0 positive:CONDITIONING<2.0", "LATENT")),
             subgraphs=(reroutes,),

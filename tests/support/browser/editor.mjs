@@ -86,6 +86,11 @@ class Graph {
     return this.nodes.find((node) => `${node.id}` === `${id}`);
   }
 
+  /** Return the counters that new ids are counted on from, as the editor shows them. */
+  get state() {
+    return { lastNodeId: this.last.node, lastLinkId: this.last.link };
+  }
+
   /** Give new ids to nodes without one, and to those whose id is taken. */
   number() {
     const taken = new Set();
