@@ -5,7 +5,7 @@ import { feeding, passedOn, passesOn } from "./feeding.js";
 import { checkNesting } from "./nesting.js";
 import { isKnownAs } from "./packs.js";
 import { ENTRY, MUTED, PASSING } from "./rules.js";
-import { asking, fromEntry, isOff, wireInto, wireKey } from "./sockets.js";
+import { asking, fromEntry, isOff, text, wireInto, wireKey } from "./sockets.js";
 
 /** @typedef {import("./sockets.js").Wire} Wire */
 /** @typedef {import("./sockets.js").Graph} Graph */
@@ -74,7 +74,7 @@ export class Walker {
     let found;
     if (this.off(node)) {
       const carried = wire.member && node.outputs?.[wire.slot] ? node.outputs[wire.slot].type : kind;
-      found = passedOn(node, wire.slot, String(carried)).map((socket) => [socket, wire.member]);
+      found = passedOn(node, wire.slot, text(carried)).map((socket) => [socket, wire.member]);
     } else if (isKnownAs(node.type, "get")) {
       const name = heldName(node);
       found = setSockets(graph, name).map((socket) => [socket, wire.member]);
