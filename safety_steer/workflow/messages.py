@@ -48,9 +48,14 @@ READ = {"workflow": "read from its workflow, as the editor saved it", "prompt": 
 WITHIN = "found under {keys}"
 
 
+def name_of(socket: Mapping[str, Any]) -> str:
+    """Return a socket's name for people; files can leave it out."""
+    return str(socket.get("name") or "")
+
+
 def nothing_connected(socket: Mapping[str, Any]) -> str:
     """Say that an input has no wire, or one the file does not hold."""
-    return TEXTS["empty_input" if socket.get("link") is None else "broken_wire"].format(name=socket.get("name"))
+    return TEXTS["empty_input" if socket.get("link") is None else "broken_wire"].format(name=name_of(socket))
 
 
 def switched_off(document: Document, node: Json) -> str:

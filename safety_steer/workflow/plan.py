@@ -47,7 +47,7 @@ def _judge(document: Document, sampler: Sampler) -> Verdict:
     fed = [(slot, wire) for slot in sampler.models if (wire := graph.source(sampler.socket(slot)))]
     pipe = graph.source(sampler.socket(sampler.pipe)) if sampler.pipe is not None else None
     if not fed and pipe is None:
-        return Verdict(sampler, LEFT, reach.nothing_connected(sampler, sampler.models[0]))
+        return Verdict(sampler, LEFT, reach.nothing_connected(sampler, next(iter(sampler.models), sampler.pipe or 0)))
     models = [wire for _, wire in fed] or [replace(pipe, member="model")] if pipe else [wire for _, wire in fed]
     steering = [_steering(document, graph, wire, MODEL, APPLY) for wire in models]
     positive = graph.source(sampler.socket(sampler.positive)) if sampler.positive is not None else None

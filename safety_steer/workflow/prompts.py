@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from ..errors import DataError
+from .editor.blocks import NOTES
 from .format_check import EDITOR, kind_of
 from .graph import ENTRY, MUTED, Document, Graph, Json, NodeId, Wire, inputs, is_kind, is_untold, outputs
+from .pack_nodes import STEERING, SUPPLYING
 from .packs import GETS, TEXTS, is_known_as
 from .trace import PASSING, Walker, is_pipe
 
@@ -18,6 +20,8 @@ COMPONENT_END = "ComponentOutput"
 MAX_DEPTH = 32  # subgraphs in each other, by hand
 WRITES_MUSIC = ("YuE2GenerateMusic", "MiniMaxMusic3TextEncode")
 """Nodes whose conditioning is music that a language model has written: it holds no text that could be steered."""
+NO_TEXT = (*WRITES_MUSIC, *NOTES, *STEERING, *SUPPLYING)
+"""Nodes that no text is encoded in, whatever their sockets are called in a file."""
 SAME_CLIP = (*PASSING, "SelectCLIPDevice")
 """Nodes that give a CLIP that says what the one they get says. Those that change it are not among them: CLIPSetLastLayer,
 T5TokenizerOptions, LoRAs, merges, hooks."""
@@ -91,7 +95,7 @@ def read_prompt(walker: Walker, graph: Graph, wire: Wire, depth: int = 0, known:
         if not off and inner and depth < MAX_DEPTH:
             waiting += _within(walker, graph, node, inner, wire, found, depth, known)
             continue
-        clips = [] if off or node["type"] in WRITES_MUSIC else _clips(graph, node, wire)
+        clips = [] if off or node["type"] in NO_TEXT else _clips(graph, node, wire)
         further = walker.behind(graph, wire, CONDITIONING)
         found.sources += [OwnClip(clip) for clip in clips]
         found.encoders += [node["id"]] if clips and node["id"] not in found.encoders else []

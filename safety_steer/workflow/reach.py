@@ -66,8 +66,7 @@ def prompt_inputs(sampler: Sampler) -> list[int]:
 def why_foreign(sampler: Sampler) -> str:
     """Say why a sampler of the table is not steered by its model, and what can be done."""
     if any(is_kind(one, MODEL) for one in inputs(sampler.node)) and not is_known_as(sampler.node["type"], OWN_MODEL):
-        names = [sampler.socket(slot).get("name") for slot in prompt_inputs(sampler)]
-        return messages.prompt_elsewhere([str(name) for name in names])
+        return messages.prompt_elsewhere([messages.name_of(sampler.socket(slot)) for slot in prompt_inputs(sampler)])
     if any(is_kind(one, WAN_TEXT) for one in inputs(sampler.node)):
         return messages.TEXTS["own_model_wan"]
     if is_known_as(sampler.node["type"], HIDDEN):
@@ -90,7 +89,7 @@ def missed(document: Document, sampler: Sampler, model: Wire, prompt: Wire) -> s
     pipes = [one for one in inputs(sampler.node) if is_pipe(one) and sampler.graph.is_fed(one)]
     refiners = _refiners(walker, sampler.graph, model) if model.member else []
     refiners += [one for one in inputs(sampler.node) if is_kind(one, MODEL) and _is_refiner(one) and sampler.graph.is_fed(one)]
-    names = [str(one.get("name")) for one in (*found, *pipes[1:], *refiners, *_other_models(document, sampler, model))]
+    names = [messages.name_of(one) for one in (*found, *pipes[1:], *refiners, *_other_models(document, sampler, model))]
     return messages.missed(inside, beside, names)
 
 
@@ -130,7 +129,7 @@ def nothing_connected(sampler: Sampler, slot: int) -> str:
     socket = sampler.socket(slot)
     sources = [node["type"] for node in sampler.graph.nodes.values() if is_known_as(node["type"], BROADCASTS)]
     if socket.get("link") is None and sources:
-        return messages.TEXTS["broadcast"].format(name=socket.get("name"), nodes=", ".join(dict.fromkeys(sources)))
+        return messages.TEXTS["broadcast"].format(name=messages.name_of(socket), nodes=", ".join(dict.fromkeys(sources)))
     return messages.nothing_connected(socket)
 
 

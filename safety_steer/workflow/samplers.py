@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .editor.blocks import NOTES
 from .graph import Document, Graph, Json, inputs, is_kind, outputs
 from .pack_nodes import PACK_NODES
 from .packs import HIDDEN, NO_PROMPT, OTHER_PROMPT, OWN_LOOP, OWN_MODEL, PIPE, PROMPT_IN_MODEL, PROVIDERS, is_known_as, member
@@ -65,7 +66,7 @@ def find_samplers(document: Document) -> Iterator[Sampler]:
     """Yield what samples, or may, in the root and in every subgraph in use, each once, in file order."""
     for graph in document.graphs.values():
         for node in graph.nodes.values():
-            found = None if document.inside(node) or node["type"] in PACK_NODES else _slots(graph, node)
+            found = None if document.inside(node) or node["type"] in (*PACK_NODES, *NOTES) else _slots(graph, node)
             if found:
                 yield Sampler(graph, node, *found)
 

@@ -13,7 +13,6 @@ PASSING = ("Reroute", *(name for pack in TABLE["packs"] for kind in (GETS, SETS)
 PAIR = ("positive", "negative")
 MEMBERS = {"MODEL": "model", "CLIP": "clip", "CONDITIONING": "positive"}
 """What a pipe is asked for where the name of an output does not tell."""
-MAX_PIPES = 64  # pipes behind each other, by hand
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,9 @@ class Walker:
 
     def _is_set_around(self, graph: Graph, node: Json, name: str) -> bool:
         """Tell whether a Get of this type finds a name in a graph around its own."""
-        outer = [one for one, _ in self.document.places(graph)] if is_known_as(node["type"], FROM_AROUND) else []
-        return any(set_sockets(one, name) or self._is_set_around(one, node, name) for one in outer)
+        places = self.document.places(graph) if is_known_as(node["type"], FROM_AROUND) else []
+        outer = {one.key: one for one, _ in places}
+        return any(set_sockets(one, name) or self._is_set_around(one, node, name) for one in outer.values())
 
     def inner_wires(self, inner: Graph, node: Json, slot: int) -> list[Wire]:
         """Return what leads, inside a subgraph, to an output of the node that stands for it."""
@@ -154,18 +154,23 @@ def _pipes_given(graph: Graph, node: Json, pipes: list[Json], asked: str) -> lis
     return base[:1] if is_known_as(node["type"], FIRST) else base
 
 
-def _has(graph: Graph, wire: Wire | None, asked: str, depth: int = 0) -> bool:
+def _has(graph: Graph, wire: Wire | None, asked: str) -> bool:
     """Tell whether a pipe has a value of a name: put in by a node, or, where no pipe comes into the node, made there."""
-    node = graph.nodes.get(wire.origin) if wire else None
-    if node is None or depth > MAX_PIPES:
-        return wire is not None
-    linked = [socket for socket in inputs(node) if graph.is_fed(socket)]
-    if any(member(socket.get("name")) == asked for socket in linked):
-        return True
-    pipes = [socket for socket in linked if is_pipe(socket)]
-    if not pipes:
-        return not is_known_as(node["type"], PIPE)
-    return any(_has(graph, graph.source(socket), asked, depth + 1) for socket in pipes)
+    waiting, seen = [wire], set()
+    while waiting:
+        if (at := waiting.pop()) is None:
+            continue
+        if (node := graph.nodes.get(at.origin)) is None:
+            return True
+        if node["id"] in seen:
+            continue
+        seen.add(node["id"])
+        linked = [socket for socket in inputs(node) if graph.is_fed(socket)]
+        pipes = [socket for socket in linked if is_pipe(socket)]
+        if any(member(socket.get("name")) == asked for socket in linked) or not (pipes or is_known_as(node["type"], PIPE)):
+            return True
+        waiting += [graph.source(socket) for socket in pipes]
+    return False
 
 
 def _open_inputs(graph: Graph, node: Json, wire: Wire, kind: str) -> list[Json]:

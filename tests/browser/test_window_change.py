@@ -6,19 +6,17 @@ They work in a stand-in for the editor (support/browser/editor.mjs); test_window
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.browser.harness import NEEDS_NODE, folder, run
+from support.browser.twins import new_nodes, outline
 from support.workflows import block_shapes, by_hand, pack_shapes, shapes
-from support.workflows.sketch import Wiring
 from support.workflows.templates import workflows
 
 from safety_steer.workflow import add, remove
 from safety_steer.workflow.consistency import problems
-from safety_steer.workflow.pack_nodes import OWN_NODES, saved_node
 
 Json = dict[str, Any]
 pytestmark = [NEEDS_NODE]
@@ -28,40 +26,11 @@ def made(cases: dict[str, Json], where: Path) -> dict[str, Json]:
     """Return what the scripts make of each case."""
     for name in ("before", "after"):
         (where / name).mkdir()
-    (where / "pack_nodes.json").write_text(json.dumps({type: saved_node(type, 0, (0, 0), 0) for type in OWN_NODES}))
+    (where / "pack_nodes.json").write_text(new_nodes())
     for number, data in enumerate(cases.values()):
         (where / "before" / f"{number:04}.json").write_text(json.dumps(data))
         (where / "after" / f"{number:04}.json").write_text(json.dumps(add(data).data))
     return dict(zip(cases, run("change.mjs", where), strict=True))
-
-
-def outline(data: Json) -> Json:
-    """Describe a workflow but for the ids and places of the pack's nodes: its sockets, and where every input comes from."""
-    wiring = Wiring(data)
-
-    def called(path: str) -> str:
-        item = wiring.node(path)
-        within = path.rpartition("/")[0]
-        return f"{within}/{item['type']}({sources(path)})" if item["type"] in OWN_NODES else path
-
-    def sources(path: str) -> str:
-        found = {one["name"]: wiring.source(path, one["name"]) for one in wiring.node(path)["inputs"]}
-        return ", ".join(f"{name}: {called(start[0])}.{start[1]}" for name, start in found.items() if start)
-
-    holders = [
-        (f"{path}{item['id']}", [one["name"] for one in item["inputs"]], [one["name"] for one in item["outputs"]])
-        for path, (graph, _) in wiring.graphs.items()
-        for item in graph["nodes"]
-        if item["type"] in wiring.definitions
-    ]
-    return {
-        "nodes": Counter(f"{called(path)}: {sources(path)}" for path, _ in wiring.nodes()),
-        "holders": holders,
-        "sockets": {
-            path: [[(one["name"], one["type"]) for one in graph.get(end) or []] for end in ("inputs", "outputs")]
-            for path, (graph, _) in wiring.graphs.items()
-        },
-    }
 
 
 def test_what_is_added_is_what_the_command_line_adds(tmp_path: Path) -> None:

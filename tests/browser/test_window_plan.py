@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.browser.harness import NEEDS_NODE, folder, run
+from support.browser.twins import written
 from support.workflows.block_shapes import steered_within
 from support.workflows.core_nodes import not_found_out
 from support.workflows.pack_shapes import cases as pack_cases
@@ -15,40 +16,9 @@ from support.workflows.shapes import left_alone, shapes
 from support.workflows.templates import workflows
 
 from safety_steer.workflow import add, check
-from safety_steer.workflow.graph import Graph
-from safety_steer.workflow.plan import STEER, Verdict
-from safety_steer.workflow.prompts import FromInside, FromOutside, OwnClip, Source, clip_start
-from safety_steer.workflow.trace import Walker
 
 Json = dict[str, Any]
 pytestmark = [NEEDS_NODE]
-
-
-def source_key(walker: Walker, graph: Graph, source: Source) -> str:
-    """Name a source as the script does."""
-    if isinstance(source, OwnClip):
-        start = clip_start(walker, graph, source.wire)
-        return f"clip {start.origin}.{start.slot}" + (f".{start.member}" if start.member else "")
-    if isinstance(source, FromOutside):
-        return f"outside {source.slot}" + (f".{source.member}" if source.member else "")
-    assert isinstance(source, FromInside)
-    return f"inside {source.node} {source_key(walker, walker.document.graphs[source.graph], source.source)}"
-
-
-def written(verdict: Verdict) -> Json:
-    """Write a verdict as the script does."""
-    found = ""
-    if verdict.source and verdict.walker:
-        found = source_key(verdict.walker, verdict.sampler.graph, verdict.source)
-    places = [f"{place.node['id']} {place.slot}" for place in verdict.places] if verdict.state == STEER else []
-    return {
-        "sampler": verdict.sampler.node["id"],
-        "state": verdict.state,
-        "reason": verdict.reason,
-        "missed": verdict.missed,
-        "source": found,
-        "places": places,
-    }
 
 
 def compared(cases: dict[str, Json], where: Path) -> int:

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safety_steer.workflow import graph, messages, pack_nodes, packs, plan, prompts, samplers, trace
-from safety_steer.workflow.editor import blocks, insert, layout, record
+from safety_steer.workflow import format_check, graph, messages, pack_nodes, packs, plan, prompts, samplers, trace
+from safety_steer.workflow.editor import blocks, edit, insert, layout, record
 
 ROOT = Path(__file__).parents[2]
 LOCK, ENGLISH = ROOT / "tests/support/comfyui/schema_lock.json", ROOT / "locales/en/nodeDefs.json"
@@ -95,7 +95,6 @@ def rules_script() -> str:
         ),
         ("CARRIERS", packs.CARRIERS, "Types of pipes and contexts that carry a model and a prompt."),
         ("PIPED_TEXTS", packs.TEXTS, "Types of what carries a text and its CLIP, and becomes conditioning in another node."),
-        ("MAX_PIPES", trace.MAX_PIPES, "How many pipes behind each other are looked into."),
         ("MEMBERS", trace.MEMBERS, "What a pipe is asked for where the name of an output does not tell."),
         ("NEGATIVE", samplers.NEGATIVE, "How the names of inputs begin or end that are no prompt to be steered."),
         ("GUIDER", samplers.GUIDER, ""),
@@ -120,7 +119,14 @@ def rules_script() -> str:
         ),
         ("SAME_CLIP", prompts.SAME_CLIP, "Nodes that give a CLIP that says what the one they get says."),
         ("MAX_DEPTH", prompts.MAX_DEPTH, "How deep in each other subgraphs are looked into."),
+        ("MAX_NESTING", format_check.MAX_NESTING, "How deep in each other subgraphs may lie."),
+        ("MAX_USED", format_check.MAX_USED, "How many nodes there may be, those of subgraphs counted wherever they are used."),
         ("NOTES", blocks.NOTES, "What a block may hold besides steering: nodes that do nothing by themselves."),
+        (
+            "MAX_ID",
+            edit.MAX_ID,
+            "The highest id of a node or a link that new ones are counted on from: the editor counts in floats.",
+        ),
         ("RECORD", record.KEY, "Where `safety-steer add` keeps, in a file, what it has changed."),
         ("SOCKET", insert.SOCKET, "The name of a subgraph's new input or output for a direction."),
         ("TITLE", layout.TITLE, "The height of a node's title."),

@@ -1,4 +1,4 @@
-"""Write the tables of docs/security.md from results/fuzz.json, results/fuzz-coverage.json and results/load.json.
+"""Write what was measured into docs/security.md: from fuzz.json, fuzz-coverage.json, fuzz-window.json and load.json of results.
 
 python -m tools.docs.write_security
 """
@@ -32,6 +32,8 @@ READS = {
     "replies": "the replies of a ComfyUI server",
 }
 
+WRITTEN = ("pack_nodes.js", "rules.js")  # tables, which a script writes
+
 
 def fuzz_table(found: dict[str, Any], reached: dict[str, Any]) -> str:
     """Lay out what was run, a line for each target."""
@@ -57,6 +59,28 @@ def _total(found: dict[str, Any], what: str) -> int:
     return sum(one[what] for one in found["targets"].values())
 
 
+def window_text(found: dict[str, Any]) -> str:
+    """Say what the run of the window's scripts came to, and how its sample compares with the command line."""
+    counts, both = found["counts"], found["compared"]
+    run, lines = (sum(one[at] for name, one in found["lines"].items() if name not in WRITTEN) for at in (0, 1))
+    same = both.get("changed alike", 0) + both.get("left alike", 0)
+    alike = same + both.get("judged alike", 0)
+    broken, otherwise = (both.get(f"wires broken, judged {key}", 0) for key in ("alike", "otherwise"))
+    return (
+        f"{counts['inputs']:,} inputs in {found['minutes']:g} minutes of one process ({found['machine']}, node "
+        f"{found['node'].removeprefix('v')}, seed {found['seed']}): {counts['steered']:,} had steering put in and taken out "
+        f"again, {counts['left']:,} had nothing to steer, {counts['refused']:,} were refused in one line, "
+        f"{counts['not opened']:,} the stand-in did not open, and {counts['no JSON']:,} were no JSON. None ended in a fault: "
+        f"a run ends at the first. {found['blocks']:,} blocks of code were run, as V8 counts them, and {run / lines:.0%} of "
+        f"the {lines:,} lines of the scripts with nothing left out. The slowest input took "
+        f"{found['slowest_ms'] / 1000:.1f} seconds, and the heap held at most {found['peak_mib']} MiB. Of a sample of "
+        f"{sum(both.values()):,} the command line reads {alike + broken + otherwise:,}. It judges all {alike:,} whose wires "
+        f"are known at both their ends as the window does, and {same:,} of them could be compared, and have the same nodes and "
+        f"wires, after it too. Of {broken + otherwise:,} others it judges {otherwise:,} otherwise: a wire that only one end "
+        "knows is broken for the command line, and not for the editor."
+    )
+
+
 def load_text(found: dict[str, Any]) -> str:
     """Say what the run of many workflows came to."""
     held = found["mib_after_each"]
@@ -77,6 +101,10 @@ def written(page: str) -> str:
     """Return the page with the results in it, each between its two marks."""
     load = RESULTS / "load.json"
     parts = {"fuzz": fuzz_table(_read("fuzz.json"), _read("fuzz-coverage.json"))}
+    window = RESULTS / "fuzz-window.json"
+    parts["window"] = (
+        window_text(_read(window.name)) if window.is_file() else "No run of this length has ended without a fault yet."
+    )
     parts["load"] = load_text(_read("load.json")) if load.is_file() else "Not measured yet: `python -m benchmarks.load`."
     for name, text in parts.items():
         head, mark, rest = page.partition(f"<!-- {name} -->\n")

@@ -11,11 +11,13 @@ import json
 from pathlib import Path
 
 from .containers import as_edited
+from .odd_workflows import odd_workflows
 from .stream import nested
 from .targets import TARGETS
 from .texts import PICTURE_ROW, RESULT, ROW, ROWS
 from .workflows import sound
 
+THERE_AND_BACK = b"  "  # the end of a text that has the target put steering in and take it out
 CORPUS = Path(__file__).resolve().parents[2] / "tests" / "corpus"
 
 
@@ -67,7 +69,11 @@ def faults() -> dict[str, dict[str, bytes]]:
             "a-share-that-is-a-text": b"\0\0" + _text({**RESULT, "asr": "low"}),
             "a-share-that-no-float-holds": b"\0\0" + _text({**RESULT, "asr": 10**400}),
         },
-        "workflow": {"values-700-deep": b"\0" + _text(deep), "a-node-of-5000-digits": b"\0" + _text(_numbered("9" * 5000))},
+        "workflow": {
+            "values-700-deep": b"\0" + _text(deep),
+            "a-node-of-5000-digits": b"\0" + _text(_numbered("9" * 5000)),
+            **{title: b"\0" + _text(data) + THERE_AND_BACK for title, data in odd_workflows().items()},
+        },
         "evaluated": {
             "values-700-deep": b"\0" + _text({**_numbered("1"), "2": {"class_type": "x", "inputs": {"a": nested(700, 0)}}})
         },

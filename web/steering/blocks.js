@@ -11,7 +11,7 @@ export function isBlock(subgraph) {
   return nodes.length > 0 && nodes.every(steers);
 }
 
-const steers = (node) => (node.subgraph ? isBlock(node.subgraph) : node.type in STEERING || SUPPLYING.includes(node.type));
+const steers = (node) => (node.subgraph ? isBlock(node.subgraph) : Object.hasOwn(STEERING, node.type) || SUPPLYING.includes(node.type));
 
 /** Return every node that stands for a block; blocks within blocks are part of those. The first graph is the root. */
 export function blocksOf(graphs) {

@@ -2,8 +2,8 @@
 // The rules are those of safety_steer/workflow/trace.py.
 
 import { isKnownAs, isPipe, member } from "./packs.js";
-import { CONDITIONING, MAX_PIPES, MEMBERS, PAIR } from "./rules.js";
-import { fromEntry, isFed, isKind, isPipedText, isUntold, linkInto, wireInto } from "./sockets.js";
+import { CONDITIONING, MEMBERS, PAIR } from "./rules.js";
+import { fromEntry, isFed, isKind, isPipedText, isUntold, linkInto, text, wireInto } from "./sockets.js";
 
 /** @typedef {import("./sockets.js").Wire} Wire */
 /** @typedef {import("./sockets.js").Socket} Socket */
@@ -46,7 +46,7 @@ export function feeding(graph, node, wire, kind) {
  * refiner's beside another.
  */
 function pipesGiven(graph, node, pipes, asked) {
-  const base = pipes.filter((socket) => !String(socket.name).includes("refiner"));
+  const base = pipes.filter((socket) => !text(socket.name).includes("refiner"));
   const given = base.length ? base : pipes;
   if (!isKnownAs(node.type, "last")) return given.slice(0, isKnownAs(node.type, "first") ? 1 : undefined);
   const having = given.filter((socket) => has(graph, wireInto(graph, socket), asked));
@@ -54,14 +54,21 @@ function pipesGiven(graph, node, pipes, asked) {
 }
 
 /** Tell whether a pipe has a value of a name: put in by a node, or, where no pipe comes into the node, made there. */
-function has(graph, wire, asked, depth = 0) {
-  const node = wire && !fromEntry(wire) ? graph.getNodeById(wire.origin) : undefined;
-  if (!node || depth > MAX_PIPES) return !!wire;
-  const linked = (node.inputs ?? []).filter((socket) => isFed(graph, socket));
-  if (linked.some((socket) => member(socket.name) === asked)) return true;
-  const pipes = linked.filter(isPipe);
-  if (!pipes.length) return !isKnownAs(node.type, "pipe");
-  return pipes.some((socket) => has(graph, wireInto(graph, socket), asked, depth + 1));
+function has(graph, wire, asked) {
+  const waiting = [wire];
+  const seen = new Set();
+  for (const at of waiting) {
+    if (!at) continue;
+    const node = fromEntry(at) ? undefined : graph.getNodeById(at.origin);
+    if (!node) return true;
+    if (seen.has(node)) continue;
+    seen.add(node);
+    const linked = (node.inputs ?? []).filter((socket) => isFed(graph, socket));
+    const pipes = linked.filter(isPipe);
+    if (linked.some((socket) => member(socket.name) === asked) || !(pipes.length || isKnownAs(node.type, "pipe"))) return true;
+    waiting.push(...pipes.map((socket) => wireInto(graph, socket)));
+  }
+  return false;
 }
 
 /** Return the inputs of any type that can become an output of a type; of a node that passes on each by name, that one. */
@@ -101,7 +108,7 @@ function side(node, slot) {
 
 /** Return "positive" for a name such as "positive_pose" or "positive_A", "negative" likewise; undefined for any other. */
 function halfOf(socket) {
-  const name = String(socket?.name ?? "").toLowerCase();
+  const name = text(socket?.name).toLowerCase();
   return PAIR.find((half) => name.startsWith(half));
 }
 

@@ -2,10 +2,10 @@
 // What is shared, and how a direction gets in and out of subgraphs, is as in safety_steer/workflow/editor/insert.py.
 
 import { below, findRoom, leftOf } from "./layout.js";
-import { ALIGN, ALIGNED, APPLY, DRAWN, LOAD } from "./pack_nodes.js";
+import { ALIGN, ALIGNED, APPLY, DIRECTIONS, DRAWN, LOAD } from "./pack_nodes.js";
 import { sourceKey, usedWith } from "./prompts.js";
 import { ENTRY, SOCKET, STEER } from "./rules.js";
-import { fromEntry, isOff, linkInto, wireInto, wireKey, wireOf } from "./sockets.js";
+import { fromEntry, isKind, isOff, linkInto, wireInto, wireKey, wireOf } from "./sockets.js";
 import { allGraphs, Walker } from "./trace.js";
 import { connect } from "./wires.js";
 
@@ -37,6 +37,8 @@ export class Inserter {
   /** Use the Load and Align nodes that are there already. */
   takeOver(walker, graph, node) {
     if (isOff(node)) return;
+    // A file can leave out what a node gives: such a one is of no use.
+    if (!node.outputs?.[0] || !DIRECTIONS.some((kind) => isKind(node.outputs[0], kind))) return;
     if (node.type === LOAD && !this.loads.has(graph)) this.loads.set(graph, outputOf(node));
     if (node.type !== ALIGN) return;
     const [clip, direction] = ["clip", "direction"].map((name) => wireInto(graph, node.inputs[slotOf(node, name)]));

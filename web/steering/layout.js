@@ -6,6 +6,8 @@ import { GAP, REACH, STEP, TITLE } from "./rules.js";
 const PACK_ROW = 30;
 const WIDGET_ROW = 5;
 const SPAN = 2 * REACH + 1;
+/** The size taken for a node whose own is no pair of numbers, as in safety_steer/workflow/editor/layout.py. */
+const SOMEWHERE = [210, 100];
 
 /** @typedef {{left: number, top: number, right: number, bottom: number}} Box  Title bars included. */
 
@@ -17,25 +19,41 @@ const boxAt = ([left, top], [width, height], title = TITLE) => ({
   bottom: top + height,
 });
 
+/** Return two numbers of a file; others in place of those that are none. @param {any} found @param {number[]} otherwise */
+const pair = (found, otherwise) => otherwise.map((number, at) => (Number.isFinite(found?.[at]) ? found[at] : number));
+
+/** Return where a node or an end of a subgraph is. */
+const cornerOf = ({ pos }) => pair(pos, [0, 0]);
+
 /** Return the size a node is drawn with, without its title. */
 const drawnSize = ({ size, widgets }) => {
   const more = LiteGraph.vueNodesMode ? PACK_ROW + WIDGET_ROW * (widgets?.length ?? 0) : 0;
-  return [size[0], size[1] + more];
+  const [width, height] = pair(size, SOMEWHERE);
+  return [width, height + more];
 };
 
-const nodeBox = (node) => boxAt(node.pos, drawnSize(node));
+const nodeBox = (node) => boxAt(cornerOf(node), drawnSize(node));
+
+/** Return the box of a group, or of an end of a subgraph. */
+const plainBox = (item) => boxAt(cornerOf(item), pair(item.size, [0, 0]), 0);
 
 const meets = (one, other) =>
   one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
 
 /** Return the position of a new node beside another, before it on the wire. */
-export const leftOf = (node, added) => [node.pos[0] - added.size[0] - GAP, node.pos[1]];
+export function leftOf(node, added) {
+  const [left, top] = cornerOf(node);
+  return [left - added.size[0] - GAP, top];
+}
 
 /** Return the position of a new node under another, or beside the inputs of the subgraph when there is no other. */
 export function below(graph, node) {
-  if (node) return [node.pos[0], node.pos[1] + drawnSize(node)[1] + TITLE + GAP];
-  const { pos, size } = graph.inputNode;
-  return [pos[0] + size[0] + GAP, pos[1] + size[1] + TITLE + GAP];
+  if (node) {
+    const [left, top] = cornerOf(node);
+    return [left, top + drawnSize(node)[1] + TITLE + GAP];
+  }
+  const { right, bottom } = plainBox(graph.inputNode);
+  return [right + GAP, bottom + TITLE + GAP];
 }
 
 /**
@@ -43,9 +61,9 @@ export function below(graph, node) {
  * touched; a group that it is in holds the new node or is left alone.
  */
 export function findRoom(graph, wanted, added, beside) {
-  const ends = [graph.inputNode, graph.outputNode].filter(Boolean).map((end) => boxAt(end.pos, end.size, 0));
+  const ends = [graph.inputNode, graph.outputNode].filter(Boolean).map(plainBox);
   const taken = [...graph.nodes.map(nodeBox), ...ends];
-  const groups = (graph.groups ?? []).map((group) => boxAt(group.pos, group.size, 0));
+  const groups = (graph.groups ?? []).map(plainBox);
   const home = beside && nodeBox(beside);
   const tries = new Tries(wanted, drawnSize(added));
   for (const box of taken) tries.block(tries.meeting(box));

@@ -2,6 +2,7 @@
 // The rules are those of safety_steer/workflow/packs.py.
 
 import { CARRIERS, PACKS } from "./rules.js";
+import { isKind, text } from "./sockets.js";
 
 const escaped = (name) => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll("\\*", ".*");
 const PATTERNS = Object.fromEntries(
@@ -9,15 +10,20 @@ const PATTERNS = Object.fromEntries(
 );
 
 /** Tell whether the table names a type of node under one of these kinds. @param {string} type @param {...string} kinds */
-export const isKnownAs = (type, ...kinds) => kinds.some((kind) => PATTERNS[kind]?.test(type));
+export const isKnownAs = (type, ...kinds) => kinds.some((kind) => PATTERNS[kind]?.test(text(type)));
+
+const SHORT = new Map([
+  ["pos", "positive"],
+  ["neg", "negative"],
+]);
 
 /** Return what a socket's name means in a pipe: "positive" for "pos" and "optional_positive". @param {unknown} name */
 export function member(name) {
-  let short = String(name ?? "").toLowerCase();
+  let short = text(name).toLowerCase();
   for (const start of ["optional_", "opt_", "base_"]) if (short.startsWith(start)) short = short.slice(start.length);
   short = short.replaceAll("conditioning+", "positive").replaceAll("conditioning-", "negative");
-  return { pos: "positive", neg: "negative" }[short] ?? short;
+  return SHORT.get(short) ?? short;
 }
 
 /** Tell whether a socket takes or gives a pipe or a context, which carries a model and a prompt. */
-export const isPipe = (socket) => String(socket.type).split(",").some((kind) => CARRIERS.includes(kind));
+export const isPipe = (socket) => CARRIERS.some((kind) => isKind(socket, kind));

@@ -7,7 +7,7 @@ import { distinct, readPrompt, usedWith } from "./prompts.js";
 import { groupNodes, missed, nothingConnected, promptInputs, supply, WAN_TEXT, whyForeign } from "./reach.js";
 import { CONDITIONING, GUIDER, LEFT, STEER, STEERED, TEXTS } from "./rules.js";
 import { findSamplers } from "./samplers.js";
-import { isFed, isKind, isOff, wireInto } from "./sockets.js";
+import { isFed, isKind, isOff, text, wireInto } from "./sockets.js";
 import { allGraphs, Walker } from "./trace.js";
 import { filled, nameOf } from "./words.js";
 
@@ -33,7 +33,7 @@ function judge(graphs, sampler) {
   const into = (slot) => (slot >= 0 ? wireInto(graph, node.inputs[slot]) : undefined);
   const fed = slots.map((slot) => ({ node, slot, wire: into(slot) })).filter(({ wire }) => wire);
   const pipe = into(sampler.pipe);
-  if (!fed.length && !pipe) return { state: LEFT, reason: nothingConnected(graph, node.inputs[slots[0]]) };
+  if (!fed.length && !pipe) return { state: LEFT, reason: nothingConnected(graph, node.inputs[slots[0] ?? sampler.pipe]) };
   const models = fed.length ? fed.map(({ wire }) => wire) : [{ ...pipe, member: "model" }];
   const applied = models.map((wire) => steering(graphs, graph, wire, "MODEL", APPLY));
   const positive = into(sampler.positive) ?? (pipe && { ...pipe, member: "positive" });
@@ -51,7 +51,8 @@ function judge(graphs, sampler) {
     if (typeof place === "string") return { state: LEFT, reason: filled(TEXTS.in_pipe, { node: place }) };
     places = [place];
   }
-  return { ...judgePrompt(graphs, graph, positive), places, missed: past };
+  const judged = judgePrompt(graphs, graph, positive);
+  return judged.state === STEER ? { ...judged, places, missed: past } : judged;
 }
 
 /** Steer a sampler whose prompt has one CLIP; say why not for any other. */
@@ -97,7 +98,7 @@ function through(graphs, verdict, found) {
   return { ...verdict, state: STEER, reason: withNode(passed[0]), source: undefined, walker: undefined, places: [] };
 }
 
-const withNode = ({ title, type, id }) => filled(TEXTS.through, { node: filled(TEXTS.node, { title: title || type, id }) });
+const withNode = ({ title, type, id }) => filled(TEXTS.through, { node: filled(TEXTS.node, { title: text(title) || type, id }) });
 
 /** Tell whether a sampler takes the model that is kept in the latent it is given. */
 const isChained = ({ graph, node, models }) =>

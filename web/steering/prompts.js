@@ -1,8 +1,9 @@
 // Where does a sampler's prompt get its CLIP? The rules are those of safety_steer/workflow/prompts.py.
 
-import { CLIP, CONDITIONING, MAX_DEPTH, PASSING, SAME_CLIP, WRITES_MUSIC } from "./rules.js";
+import { STEERING, SUPPLYING } from "./pack_nodes.js";
 import { isKnownAs, isPipe } from "./packs.js";
-import { asking, fromEntry, isFed, isKind, isPipedText, isUntold, wireInto, wireKey } from "./sockets.js";
+import { CLIP, CONDITIONING, MAX_DEPTH, NOTES, PASSING, SAME_CLIP, WRITES_MUSIC } from "./rules.js";
+import { asking, fromEntry, isFed, isKind, isPipedText, isUntold, text, wireInto, wireKey } from "./sockets.js";
 
 /** @typedef {import("./sockets.js").Wire} Wire */
 /** @typedef {import("./trace.js").Walker} Walker */
@@ -11,6 +12,9 @@ import { asking, fromEntry, isFed, isKind, isPipedText, isUntold, wireInto, wire
  * that the prompt comes in by (`outside`), or a node whose subgraph alone knows it (`inside`, with its own source).
  * @typedef {{clip: Wire} | {outside: number, member?: string} | {inside: any, source: Source}} Source
  */
+
+/** Nodes that no text is encoded in, whatever their sockets are called in a file. */
+const NO_TEXT = [...WRITES_MUSIC, ...NOTES, ...Object.keys(STEERING), ...SUPPLYING];
 
 /** Return where within its graph it was last decided what a CLIP says: two wires from there are one CLIP. @returns {Wire} */
 const clipStart = (walker, graph, wire) => walker.plain(graph, wire, CLIP, SAME_CLIP);
@@ -24,11 +28,12 @@ export function sourceKey(walker, graph, source) {
 
 /**
  * Follow a conditioning back to the nodes that encode text, and find the wires of their CLIP.
- * @param {Walker} walker @param {Wire} wire
+ * `known` is what was read within subgraphs on the way: each of their wires is read once, however often it is used.
+ * @param {Walker} walker @param {Wire} wire @param {Map<string, any>} [known]
  * @returns {{sources: Source[], ends: string[], hidden: string[], bare: string[]}} `ends` are the types of nodes it starts at that hold no text,
  *   `hidden` of those that give a pipe with it, `bare` of those whose CLIP is not connected.
  */
-export function readPrompt(walker, graph, wire, depth = 0) {
+export function readPrompt(walker, graph, wire, depth = 0, known = new Map()) {
   /** @type {{sources: Source[], ends: string[], hidden: string[], bare: string[]}} */
   const found = { sources: [], ends: [], hidden: [], bare: [] };
   const waiting = [wire];
@@ -43,10 +48,10 @@ export function readPrompt(walker, graph, wire, depth = 0) {
     const node = walker.node(graph, at);
     if (!node || walker.muted(node)) continue;
     if (!walker.off(node) && node.subgraph && depth < MAX_DEPTH) {
-      waiting.push(...within(walker, graph, node, at, found, depth));
+      waiting.push(...within(walker, graph, node, at, found, depth, known));
       continue;
     }
-    const clips = walker.off(node) || WRITES_MUSIC.includes(node.type) ? [] : clipWires(graph, node, at);
+    const clips = walker.off(node) || NO_TEXT.includes(node.type) ? [] : clipWires(graph, node, at);
     const further = walker.behind(graph, at, CONDITIONING);
     found.sources.push(...clips.map((clip) => ({ clip })));
     waiting.push(...further);
@@ -55,7 +60,15 @@ export function readPrompt(walker, graph, wire, depth = 0) {
     if (at.member) found.hidden.push(node.type);
     else (isBare ? found.bare : found.ends).push(node.type);
   }
-  return found;
+  const [ends, hidden, bare] = [found.ends, found.hidden, found.bare].map((types) => [...new Set(types)]);
+  return { sources: firstOfEach(found.sources, placeOf), ends, hidden, bare };
+}
+
+/** Name a source as it was found, for comparing. @param {Source} source @returns {string} */
+function placeOf(source) {
+  if ("clip" in source) return `clip ${wireKey(source.clip)}`;
+  if ("outside" in source) return `outside ${source.outside}.${source.member ?? ""}`;
+  return `inside ${source.inside.id} ${placeOf(source.source)}`;
 }
 
 /**
@@ -81,17 +94,20 @@ function clipWires(graph, node, wire) {
 
 /** Return, of several CLIPs, the one called after the same part as what is given, such as base or refiner. */
 function ofPart(clips, given) {
-  const part = (socket) => String(socket.name).split("_")[0];
+  const part = (socket) => text(socket.name).split("_")[0];
   const own = given ? clips.filter((socket) => part(socket) === part(given)) : [];
   return own.length ? own : clips;
 }
 
 /** Read the prompt inside a subgraph and bring what it found out; return the wires of this graph to go on with. */
-function within(walker, graph, node, at, found, depth) {
+function within(walker, graph, node, at, found, depth, known) {
   const inner = node.subgraph;
   const waiting = [];
-  for (const wire of walker.innerWires(inner, node, at.slot)) {
-    const prompt = readPrompt(walker, inner, asking(wire, at.member)[0], depth + 1);
+  const wires = walker.innerWires(inner, node, at.slot).flatMap((wire) => asking(wire, at.member));
+  for (const wire of firstOfEach(wires, wireKey)) {
+    const place = `${walker.graphs.indexOf(inner)} ${wireKey(wire)}`;
+    const prompt = known.get(place) ?? readPrompt(walker, inner, wire, depth + 1, known);
+    known.set(place, prompt);
     found.ends.push(...prompt.ends);
     found.hidden.push(...prompt.hidden);
     found.bare.push(...prompt.bare);

@@ -4,7 +4,7 @@
 import { OWN_NODES } from "./pack_nodes.js";
 import { isKnownAs, isPipe, member } from "./packs.js";
 import { CONDITIONING, GROUPED, NEGATIVE, REFINER, TEXTS } from "./rules.js";
-import { isFed, isKind, wireInto, wireKey } from "./sockets.js";
+import { isFed, isKind, text, wireInto, wireKey } from "./sockets.js";
 import { Walker } from "./trace.js";
 import { filled } from "./words.js";
 
@@ -29,7 +29,7 @@ export function supply(walker, { graph, node: sampler, models }, pipe) {
     const [further] = walker.behind(graph, wire, "MODEL");
     if (!further) {
       const slot = (node.outputs ?? []).findIndex((socket) => isKind(socket, "MODEL"));
-      return slot >= 0 && models.length ? { node: sampler, slot: models[0], wire: { origin: node.id, slot } } : node.type;
+      return slot >= 0 && models.length ? { node: sampler, slot: models[0], wire: { origin: node.id, slot } } : text(node.type);
     }
     if (!further.member) {
       const leads = (socket) => isKind(socket, "MODEL") && sameWire(wireInto(graph, socket), further);
@@ -37,7 +37,7 @@ export function supply(walker, { graph, node: sampler, models }, pipe) {
     }
     wire = further;
   }
-  return walker.graphs[0] === graph ? "it" : graph.name;
+  return walker.graphs[0] === graph ? "it" : text(graph.name);
 }
 
 const sameWire = (one, other) => !!one && wireKey(one) === wireKey(other);
@@ -57,8 +57,8 @@ export function whyForeign(sampler) {
   const inputs = sampler.node.inputs ?? [];
   const prompts = promptInputs(sampler);
   if (inputs.some((one) => isKind(one, "MODEL")) && !isKnownAs(sampler.node.type, "own model")) {
-    const names = prompts.map((slot) => inputs[slot].name).join(", ");
-    return names ? filled(TEXTS.own_loop, { remedy: filled(TEXTS.remedy, { names }) }) : TEXTS.own_prompt;
+    const names = prompts.map((slot) => text(inputs[slot].name)).join(", ");
+    return prompts.length ? filled(TEXTS.own_loop, { remedy: filled(TEXTS.remedy, { names }) }) : TEXTS.own_prompt;
   }
   if (inputs.some((one) => isKind(one, WAN_TEXT))) return TEXTS.own_model_wan;
   if (isKnownAs(sampler.node.type, "hidden")) return TEXTS.hidden;
@@ -76,7 +76,7 @@ export function missed(graphs, sampler, model, prompt) {
   const own = node.inputs.filter((one) => isKind(one, "MODEL") && isRefiner(one) && isFed(graph, one));
   const refiners = [...(model.member ? refinersOf(walker, graph, model) : []), ...own];
   const others = [...texts.map((slot) => node.inputs[slot]), ...pipes, ...refiners, ...otherModels(graphs, sampler, model)];
-  const names = others.map(({ name }) => name);
+  const names = others.map(({ name }) => text(name));
   const found = [
     said("missed_inside", [...new Set(inside.map(([, one]) => one.type))]),
     said("missed_beside", [...new Set(beside.map((one) => one.type))]),
@@ -95,7 +95,7 @@ const refinersOf = (walker, graph, pipe) =>
       (node.inputs ?? []).filter((one) => isPipe(one) && isFed(at, one) && isRefiner(one)),
     );
 
-const isRefiner = ({ name }) => String(name).includes(REFINER);
+const isRefiner = ({ name }) => text(name).includes(REFINER);
 
 /** Return the inputs by which models besides the steered one come into the pipe that a sampler takes. */
 function otherModels(graphs, sampler, model) {
@@ -125,9 +125,9 @@ export function groupNodes(graphs, judged) {
   const groups = graphs[0].extra?.groupNodes;
   return graphs.flatMap((graph) =>
     graph.nodes.flatMap((node) => {
-      const start = GROUPED.find((one) => node.type.startsWith(one));
+      const start = GROUPED.find((one) => text(node.type).startsWith(one));
       const held = start && groups?.[node.type.slice(start.length)]?.nodes;
-      const types = Array.isArray(held) ? held.map((one) => String(one?.type)) : [];
+      const types = Array.isArray(held) ? held.map((one) => text(one?.type)) : [];
       const samplers = types.filter((type) => /sampler|guider/i.test(type));
       if (!samplers.length || judged.includes(node)) return [];
       return [{ graph, node, reason: filled(TEXTS.group_node, { nodes: [...new Set(samplers)].join(", ") }) }];

@@ -117,7 +117,7 @@ export class Remover {
 }
 
 /** Return the steering nodes of a graph, but those that tell of a block. */
-const steeringIn = (graph) => graph.nodes.filter((node) => node.type in STEERING && !reportsOnBlock(graph, node));
+const steeringIn = (graph) => graph.nodes.filter((node) => Object.hasOwn(STEERING, node.type) && !reportsOnBlock(graph, node));
 
 const slotOf = (node, { name }) => node.outputs.findIndex((socket) => socket.name === name);
 

@@ -35,8 +35,6 @@ export const PACKS = {
 export const CARRIERS = ["BASIC_PIPE", "DETAILER_PIPE", "PIPE_LINE", "PIPE_LINE_SDXL", "RGTHREE_CONTEXT", "SDXL_TUPLE"];
 /** Types of what carries a text and its CLIP, and becomes conditioning in another node. */
 export const PIPED_TEXTS = ["CLIPREGION"];
-/** How many pipes behind each other are looked into. */
-export const MAX_PIPES = 64;
 /** What a pipe is asked for where the name of an output does not tell. */
 export const MEMBERS = {
   "MODEL": "model",
@@ -81,8 +79,14 @@ export const WRITES_MUSIC = ["YuE2GenerateMusic", "MiniMaxMusic3TextEncode"];
 export const SAME_CLIP = ["Reroute", "easy getNode", "easy setNode", "GetNode", "SetNode", "SelectCLIPDevice"];
 /** How deep in each other subgraphs are looked into. */
 export const MAX_DEPTH = 32;
+/** How deep in each other subgraphs may lie. */
+export const MAX_NESTING = 32;
+/** How many nodes there may be, those of subgraphs counted wherever they are used. */
+export const MAX_USED = 100000;
 /** What a block may hold besides steering: nodes that do nothing by themselves. */
 export const NOTES = ["Note", "MarkdownNote", "Reroute"];
+/** The highest id of a node or a link that new ones are counted on from: the editor counts in floats. */
+export const MAX_ID = 4503599627370496;
 /** Where `safety-steer add` keeps, in a file, what it has changed. */
 export const RECORD = "safety_steer";
 /** The name of a subgraph's new input or output for a direction. */

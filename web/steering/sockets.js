@@ -11,8 +11,14 @@ import { BYPASSED, ENTRY, MUTED, PIPED_TEXTS, UNTOLD } from "./rules.js";
 /** @typedef {any} Node   A node of the editor. */
 /** @typedef {any} Socket An input or output of a node. */
 
+/** Return a value of a file where it is a text; an empty one for any other, since files can hold anything. @param {unknown} value */
+export const text = (value) => (typeof value === "string" ? value : "");
+
+/** Return a value of a file where it is a list; an empty one for any other. @param {unknown} value @returns {any[]} */
+export const list = (value) => (Array.isArray(value) ? value : []);
+
 /** Tell whether a socket is of a type such as "MODEL"; some sockets name several. @param {Socket} socket */
-export const isKind = (socket, kind) => String(socket.type).split(",").includes(kind);
+export const isKind = (socket, kind) => text(socket.type).split(",").includes(kind);
 
 /** Tell whether the type of a socket or a link says nothing: switches, lists and loops take and give anything. */
 export const isUntold = (type) => UNTOLD.includes(type ?? null);
@@ -30,8 +36,11 @@ export const fromEntry = (wire) => Number(wire.origin) === ENTRY;
 export function linkInto(graph, socket) {
   const link = socket?.link == null ? undefined : graph.getLink(socket.link);
   const start = link && (fromEntry(wireOf(link)) ? graph.inputs : graph.getNodeById(link.origin_id)?.outputs);
-  return start?.[link.origin_slot] ? link : undefined;
+  return socketAt(start, link?.origin_slot) ? link : undefined;
 }
+
+/** Return the socket at a slot; none where the slot is no number of one, such as "length". */
+export const socketAt = (sockets, slot) => (Number.isInteger(slot) ? sockets?.[slot] : undefined);
 
 /** Return where a link starts. @returns {Wire} */
 export const wireOf = (link) => ({ origin: link.origin_id, slot: link.origin_slot });
@@ -49,11 +58,11 @@ export const isFed = (graph, socket) => socket.link != null || !!broadcastInto(g
 function broadcastInto(graph, socket) {
   if (!socket || linkInto(graph, socket)) return undefined;
   const notes = graph.extra?.ue_links;
-  const byName = (id) => graph.nodes.find((node) => String(node.id) === String(id));
-  for (const note of Array.isArray(notes) ? notes : []) {
-    if (byName(note?.downstream)?.inputs?.[note.downstream_slot] !== socket) continue;
+  const byName = (id) => graph.nodes.find((node) => `${node.id}` === (typeof id === "number" ? `${id}` : text(id)));
+  for (const note of list(notes)) {
+    if (socketAt(byName(note?.downstream)?.inputs, note?.downstream_slot) !== socket) continue;
     const start = byName(note.upstream);
-    if (start?.outputs?.[note.upstream_slot]) return { origin: start.id, slot: note.upstream_slot };
+    if (socketAt(start?.outputs, note.upstream_slot)) return { origin: start.id, slot: note.upstream_slot };
   }
   return undefined;
 }

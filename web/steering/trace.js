@@ -2,17 +2,22 @@
 // The rules are those of `safety-steer add` (safety_steer/workflow/trace.py); a test compares the two on every template.
 
 import { feeding, passedOn, passesOn } from "./feeding.js";
+import { checkNesting } from "./nesting.js";
 import { isKnownAs } from "./packs.js";
 import { ENTRY, MUTED, PASSING } from "./rules.js";
-import { asking, fromEntry, isOff, wireInto, wireKey } from "./sockets.js";
+import { asking, fromEntry, isOff, text, wireInto, wireKey } from "./sockets.js";
 
 /** @typedef {import("./sockets.js").Wire} Wire */
 /** @typedef {import("./sockets.js").Graph} Graph */
 /** @typedef {import("./sockets.js").Node} Node */
 /** @typedef {import("./sockets.js").Socket} Socket */
 
-/** Return the root and every subgraph in use, each once. @param {Graph} root @returns {Graph[]} */
+/**
+ * Return the root and every subgraph in use, each once; throws where subgraphs in each other would not end.
+ * @param {Graph} root @returns {Graph[]}
+ */
 export function allGraphs(root) {
+  checkNesting(root);
   const graphs = [root];
   for (const graph of graphs) {
     for (const { subgraph } of graph.nodes) {
@@ -69,7 +74,7 @@ export class Walker {
     let found;
     if (this.off(node)) {
       const carried = wire.member && node.outputs?.[wire.slot] ? node.outputs[wire.slot].type : kind;
-      found = passedOn(node, wire.slot, String(carried)).map((socket) => [socket, wire.member]);
+      found = passedOn(node, wire.slot, text(carried)).map((socket) => [socket, wire.member]);
     } else if (isKnownAs(node.type, "get")) {
       const name = heldName(node);
       found = setSockets(graph, name).map((socket) => [socket, wire.member]);
@@ -108,7 +113,7 @@ export class Walker {
   /** Tell whether a Get of this type finds a name in a graph around its own. */
   isSetAround(graph, node, name) {
     const outer = isKnownAs(node.type, "get from around") ? this.places(graph).map(([one]) => one) : [];
-    return outer.some((one) => setSockets(one, name).length > 0 || this.isSetAround(one, node, name));
+    return [...new Set(outer)].some((one) => setSockets(one, name).length > 0 || this.isSetAround(one, node, name));
   }
 
   /** Return what leads, inside a subgraph, to an output of the node that stands for it. @returns {Wire[]} */

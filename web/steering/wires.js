@@ -1,12 +1,20 @@
 // Wires of the editor, from both ends: where an output leads, and how a wire is led to another end.
 
-import { fromEntry } from "./sockets.js";
+import { EXIT, MAX_ID } from "./rules.js";
+import { fromEntry, list, socketAt, text } from "./sockets.js";
 
 /** @typedef {import("./sockets.js").Wire} Wire */
 
-/** Return the links that start at an output of a node. */
+/** Return the links that start at an output of a node and have a socket at their end. */
 export const linksFrom = (graph, node, slot) =>
-  (node.outputs?.[slot]?.links ?? []).map((id) => graph.getLink(id)).filter(Boolean);
+  list(node.outputs?.[slot]?.links)
+    .map((id) => graph.getLink(id))
+    .filter((link) => link && endOf(graph, link));
+
+/** Return the socket that a link ends at. */
+function endOf(graph, { target_id: id, target_slot: slot }) {
+  return socketAt(Number(id) === EXIT ? graph.outputs : graph.getNodeById(id)?.inputs, slot);
+}
 
 /**
  * Lead a wire to an input of a node, or to an output of the subgraph (its `outputNode`), over reroute points if there are some.
@@ -21,18 +29,20 @@ export function connect(graph, wire, target, slot, reroute) {
   if (fromEntry(wire)) link = origin.connect(target.inputs[slot], target, reroute);
   else if (leaves) link = graph.outputs[slot].connect(origin.outputs[wire.slot], origin, reroute);
   else link = origin.connect(wire.slot, target, slot, reroute);
-  if (!link && leaves) throw new Error(`${origin.title} cannot leave ${graph.name}`);
-  if (!link) throw new Error(`${target.title} does not take a wire into its input ${target.inputs[slot]?.name}`);
+  if (!link && leaves) throw new Error(`${text(origin.title)} cannot leave ${text(graph.name)}`);
+  if (!link) throw new Error(`${text(target.title)} does not take a wire into its input ${text(target.inputs[slot]?.name)}`);
 }
 
 /**
  * Let new wires and nodes get ids that are free: files can count fewer than they hold, and some front ends believe the count,
- * so that a new wire takes the place of one that is there.
+ * so that a new wire takes the place of one that is there. Throws where no higher ids can be told apart.
  */
 export function passTakenIds(graphs) {
   const highest = (ids) => Math.max(0, ...ids.map(Number).filter(Number.isFinite));
   const nodes = highest(graphs.flatMap((graph) => graph.nodes.map((node) => node.id)));
   const links = highest(graphs.flatMap((graph) => [...(graph.links?.values?.() ?? [])].map((link) => link.id)));
+  const counted = graphs.flatMap(({ state }) => [state?.lastNodeId, state?.lastLinkId]).filter(Number.isFinite);
+  if (Math.max(nodes, links, ...counted) >= MAX_ID) throw new Error(`Its nodes or wires have ids of ${MAX_ID} or more, after which ComfyUI cannot count on`);
   for (const { state } of graphs) {
     if (state?.lastNodeId < nodes) state.lastNodeId = nodes;
     if (state?.lastLinkId < links) state.lastLinkId = links;
@@ -45,7 +55,7 @@ export function noteWires(graphs) {
     const saved = node.last_serialization;
     if (!saved?.inputs && !saved?.outputs) continue;
     const inputs = saved.inputs?.map((socket, slot) => ({ ...socket, link: node.inputs[slot]?.link ?? null }));
-    const outputs = saved.outputs?.map((socket, slot) => ({ ...socket, links: [...(node.outputs[slot]?.links ?? [])] }));
+    const outputs = saved.outputs?.map((socket, slot) => ({ ...socket, links: [...list(node.outputs[slot]?.links)] }));
     node.last_serialization = { ...saved, ...(inputs && { inputs }), ...(outputs && { outputs }) };
   }
 }

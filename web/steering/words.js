@@ -2,6 +2,7 @@
 
 import { APPLY, TITLES } from "./pack_nodes.js";
 import { LEFT, STEER, STEERED, TEXTS } from "./rules.js";
+import { text } from "./sockets.js";
 
 const PART = "in part";
 const WORDS = { [STEER]: "steered now", [STEERED]: "steered already", [PART]: "steered in part", [LEFT]: "left alone" };
@@ -41,15 +42,15 @@ export function details(verdicts, root) {
 const shown = ({ state, missed }) => (missed && state !== LEFT ? PART : state);
 
 /** Put values into a text of the command line's, where it has their names in braces. */
-export const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+export const filled = (template, values) => template.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? values[name] : text(values[name])));
 
 /** Name a node that steers for people, or the subgraph that one is in. */
 export const nameOf = ({ id, title, subgraph }) =>
-  filled(TEXTS.node, { title: subgraph ? title || subgraph.name : TITLES[APPLY], id });
+  filled(TEXTS.node, { title: subgraph ? text(title) || subgraph.name : TITLES[APPLY], id });
 
 /** Name a sampler for people: title or type, id and subgraph. */
 function label({ graph, node }, root) {
-  return `${node.title || node.type} #${node.id}${graph === root ? "" : ` in ${graph.name}`}`;
+  return `${text(node.title) || text(node.type)} #${node.id}${graph === root ? "" : ` in ${text(graph.name)}`}`;
 }
 
 const number = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;

@@ -5,9 +5,12 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
+from ...errors import DataError
 from ..graph import ENTRY, EXIT, LINK_FIELDS, ROOT, Document, Graph, Json, Link, NodeId, Wire, inputs, outputs
 from ..pack_nodes import saved_node
 
+MAX_ID = 2**52  # by hand, below 2**53
+"""The highest id of a node or a link that new ones are counted on from: the editor counts in floats."""
 # The height of a socket on the canvas, in pixels: litegraph's own.
 ROW = 20
 
@@ -28,8 +31,8 @@ class Editor:
             self.last_link = max(self.last_link, _counter(graph, "link"), *(link["id"] for link in graph.loose))
 
     def add_node(self, graph: Graph, type: str, position: tuple[int, int]) -> Json:
-        """Put a new node of the pack into a graph."""
-        self.last_node += 1
+        """Put a new node of the pack into a graph; raises DataError where ids end."""
+        self.last_node = _next(self.last_node)
         order = 1 + max(_numbers(node.get("order") for node in graph.nodes.values()), default=-1)
         node = saved_node(type, self.last_node, position, order)
         graph.data["nodes"].append(node)
@@ -39,8 +42,8 @@ class Editor:
         return node
 
     def connect(self, graph: Graph, wire: Wire, target: NodeId, slot: int, kind: str) -> Link:
-        """Lead a wire to an input of a node, or to an output of the subgraph (`EXIT`)."""
-        self.last_link += 1
+        """Lead a wire to an input of a node, or to an output of the subgraph (`EXIT`); raises DataError where ids end."""
+        self.last_link = _next(self.last_link)
         values = (self.last_link, wire.origin, wire.slot, target, slot, kind)
         link = Link(dict(zip(LINK_FIELDS, values, strict=True)) if self._objects(graph) else list(values))
         graph.data["links"].append(link.item)
@@ -103,6 +106,13 @@ def listed(graph: Graph, wire: Wire) -> list[int]:
     if wire.origin == ENTRY:
         return inputs(graph.data)[wire.slot].get("linkIds") or []
     return outputs(graph.nodes[wire.origin])[wire.slot].get("links") or []
+
+
+def _next(number: int) -> int:
+    """Return the id after one; the editor, which counts in floats, could not tell higher ones apart."""
+    if number >= MAX_ID:
+        raise DataError(f"It has a node or a link with an id of {MAX_ID:,} or more, after which ComfyUI cannot count on.")
+    return number + 1
 
 
 def _subgraph_socket(graph: Graph, side: str, name: str, kind: str, others: list[Json]) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..graph import ENTRY, EXIT, Document, Graph, Json, NodeId, Wire, inputs, named, outputs
+from ..graph import ENTRY, EXIT, Document, Graph, Json, NodeId, Wire, inputs, is_kind, named, outputs
 from ..pack_nodes import ALIGN, ALIGNED, APPLY, DIRECTION, DRAWN, LOAD, OWN_NODES
 from ..plan import STEER, Verdict
 from ..prompts import CLIP, FromInside, FromOutside, OwnClip, Source, clip_start, used_with
@@ -35,6 +35,8 @@ class Inserter:
         walker = Walker(self.document)
         for graph in self.document.graphs.values():
             for node in graph.nodes.values():
+                if not any(is_kind(socket, kind) for socket in outputs(node)[:1] for kind in (DIRECTION, ALIGNED)):
+                    continue  # a file can leave out what a node gives
                 clip = graph.into(node, "clip") if node["type"] == ALIGN and graph.into(node, "direction") else None
                 if node["type"] == LOAD and not walker.off(node):
                     self.loads.setdefault(graph.key, Wire(node["id"], 0))

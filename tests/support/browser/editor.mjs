@@ -2,17 +2,25 @@
 // It keeps nodes, links, sockets and ids as the editor does, and draws nothing.
 
 const [ENTRY, EXIT] = [-10, -20];
+const ROOT = Symbol("the root graph");
 const FIELDS = ["id", "origin_id", "origin_slot", "target_id", "target_slot", "type"];
 
 const highest = (numbers) => Math.max(0, ...numbers.map(Number).filter(Number.isFinite));
 const definitions = (data) => (data.definitions?.subgraphs ?? []).flatMap((one) => [one, ...definitions(one)]);
-const asObject = (link) => (Array.isArray(link) ? Object.fromEntries(FIELDS.map((name, at) => [name, link[at]])) : { ...link });
+
+/** Return a link with its fields by name; throws where one is no id, slot or type. */
+function asObject(link) {
+  const found = Array.isArray(link) ? Object.fromEntries(FIELDS.map((name, at) => [name, link[at]])) : { ...link };
+  if (!link || FIELDS.slice(0, 5).some((name) => typeof found[name] === "object")) throw new TypeError("a link that is none");
+  return found;
+}
+
 const named = (sockets, { name }) => sockets.findIndex((one) => one.name === name);
 
 /** Open a workflow's JSON; return its root graph. */
 export function opened(data) {
   const saved = [data, ...definitions(data)];
-  const graphs = new Map(saved.map((one) => [one === data ? "" : one.id, new Graph(one)]));
+  const graphs = new Map(saved.map((one) => [one === data ? ROOT : one.id, new Graph(one, one !== data)]));
   const all = [...graphs.values()];
   const counters = saved.map((one) => ({ lastNodeId: one.last_node_id, lastLinkId: one.last_link_id, ...one.state }));
   const last = { node: highest(counters.map((one) => one.lastNodeId)), link: highest(counters.map((one) => one.lastLinkId)) };
@@ -21,14 +29,26 @@ export function opened(data) {
     Object.assign(graph, { last, graphs });
   }
   last.node = highest([last.node, ...all.flatMap((graph) => graph.nodes.map((node) => node.id))]);
+  all.forEach((graph) => graph.number());
   last.link = highest([last.link, ...all.flatMap((graph) => [...graph.links.keys()])]);
-  return graphs.get("");
+  return graphs.get(ROOT);
+}
+
+/** Throw where the editor would not open a node: it asks for its type as a text, and for the names of its sockets. */
+function openable(node) {
+  const { id, type, inputs, outputs } = Object(node) === node ? node : { id: {} };
+  if ([id, type].some((one) => one && typeof one === "object")) throw new TypeError("an id or a type that is none");
+  const sockets = [inputs ?? [], outputs ?? []].flatMap((some) => some.map((one) => one));
+  if (sockets.some((one) => typeof one !== "object" || one === null)) throw new TypeError(`${type} has a socket that is none`);
 }
 
 /** A node, in a graph or not yet in one. */
 export class EditorNode {
   constructor(saved, graph, subgraph) {
     Object.assign(this, structuredClone(saved), { graph, subgraph });
+    openable(saved);
+    this.inputs ??= [];
+    this.outputs ??= [];
     this.pos = Object.values(saved.pos ?? [0, 0]);
     this.size = Object.values(saved.size ?? [0, 0]);
   }
@@ -41,27 +61,43 @@ export class EditorNode {
     this.graph.cut(this.inputs[slot].link);
   }
 
-  saved() {
-    return structuredClone(Object.fromEntries(Object.entries(this).filter(([name]) => name !== "graph" && name !== "subgraph")));
+  /** Return what the editor would save, but not as a copy. */
+  written() {
+    return Object.fromEntries(Object.entries(this).filter(([name]) => name !== "graph" && name !== "subgraph"));
   }
 }
 
 /** The root graph or a subgraph. */
 class Graph {
-  constructor(data) {
-    Object.assign(this, { data, id: data.id, name: data.name || data.id, extra: structuredClone(data.extra), groups: [] });
+  /** @param {any} data @param {boolean} within Whether it is a subgraph, which alone has inputs and outputs. */
+  constructor(data, within) {
+    Object.assign(this, { data, within, id: data.id, name: data.name || data.id, extra: structuredClone(data.extra), groups: [] });
     this.links = new Map(data.links.map(asObject).map((link) => [link.id, link]));
     for (const { id, parentId } of data.extra?.linkExtensions ?? []) Object.assign(this.links.get(id) ?? {}, { parentId });
-    this.inputs = (data.inputs ?? []).map((socket) => this.entry(socket));
-    this.outputs = (data.outputs ?? []).map((socket) => this.exit(socket));
-    for (const name of ["inputNode", "outputNode"]) {
-      const [left, top, width, height] = data[name]?.bounding ?? [];
-      if (data[name]) this[name] = { id: data[name].id, pos: [left, top], size: [width, height] };
+    this.inputs = (within ? (data.inputs ?? []) : []).map((socket) => this.entry(socket));
+    this.outputs = (within ? (data.outputs ?? []) : []).map((socket) => this.exit(socket));
+    for (const [name, id] of within ? [["inputNode", ENTRY], ["outputNode", EXIT]] : []) {
+      const [left, top, width, height] = data[name]?.bounding ?? [0, 0, 0, 0];
+      this[name] = { id, pos: [left, top], size: [width, height] };
     }
   }
 
   getNodeById(id) {
-    return this.nodes.find((node) => node.id === id);
+    return this.nodes.find((node) => `${node.id}` === `${id}`);
+  }
+
+  /** Return the counters that new ids are counted on from, as the editor shows them. */
+  get state() {
+    return { lastNodeId: this.last.node, lastLinkId: this.last.link };
+  }
+
+  /** Give new ids to nodes without one, and to those whose id is taken. */
+  number() {
+    const taken = new Set();
+    for (const node of this.nodes) {
+      if (node.id == null || taken.has(`${node.id}`)) node.id = ++this.last.node;
+      taken.add(`${node.id}`);
+    }
   }
 
   getLink(id) {
@@ -90,9 +126,9 @@ class Graph {
     const link = { id: ++this.last.link, origin_id: origin, origin_slot: slot, target_id: target, target_slot: targetSlot, type };
     if (reroute != null) link.parentId = reroute;
     this.links.set(link.id, link);
-    const output = this.getNodeById(origin)?.outputs[slot];
-    if (output) output.links = [...(output.links ?? []), link.id];
-    const input = this.getNodeById(target)?.inputs[targetSlot];
+    const output = this.getNodeById(origin)?.outputs[Number(slot)];
+    if (output) output.links = [...(Array.isArray(output.links) ? output.links : []), link.id];
+    const input = this.getNodeById(target)?.inputs[Number(targetSlot)];
     if (input) input.link = link.id;
     return link;
   }
@@ -101,9 +137,9 @@ class Graph {
     const link = this.links.get(id);
     if (!link) return;
     this.links.delete(id);
-    const output = this.getNodeById(link.origin_id)?.outputs[link.origin_slot];
-    if (output) output.links = output.links.filter((one) => one !== id);
-    const input = this.getNodeById(link.target_id)?.inputs[link.target_slot];
+    const output = this.getNodeById(link.origin_id)?.outputs[Number(link.origin_slot)];
+    if (Array.isArray(output?.links)) output.links = output.links.filter((one) => one !== id);
+    const input = this.getNodeById(link.target_id)?.inputs[Number(link.target_slot)];
     if (input) input.link = null;
   }
 
@@ -130,6 +166,9 @@ class Graph {
     Object.defineProperty(made, "linkIds", { enumerable: true, get: () => this.linksOf(here).map((link) => link.id) });
     return Object.defineProperty(made, "connect", { value: connect });
   }
+
+  /** Put the nodes in the order they run in: nothing here goes by it. */
+  updateExecutionOrder() {}
 
   places() {
     return [...this.graphs.values()].flatMap((graph) => graph.nodes.filter((node) => node.subgraph === this));
@@ -178,17 +217,22 @@ class Graph {
 
   /** Return the JSON that the editor would save. */
   saved() {
+    return JSON.parse(JSON.stringify(this.written()));
+  }
+
+  /** Return what the editor would save, but not as a copy. */
+  written() {
     const { data, last } = this;
     const lists = data.links.some(Array.isArray) || (!data.links.length && !data.state);
     const links = [...this.links.values()].map((link) => (lists ? FIELDS.map((name) => link[name]) : link));
-    const made = { ...data, nodes: this.nodes.map((node) => node.saved()), links, extra: this.extra };
+    const made = { ...data, nodes: this.nodes.map((node) => node.written()), links, extra: this.extra };
     if (data.last_node_id != null) Object.assign(made, { last_node_id: last.node, last_link_id: last.link });
     if (data.state) made.state = { ...data.state, lastNodeId: last.node, lastLinkId: last.link };
-    if (this.inputs.length || data.inputs) Object.assign(made, { inputs: this.inputs, outputs: this.outputs });
+    if (this.within) Object.assign(made, { inputs: this.inputs, outputs: this.outputs });
     if (data.definitions) {
-      const subgraphs = (data.definitions.subgraphs ?? []).map((one) => this.graphs.get(one.id).saved());
+      const subgraphs = (data.definitions.subgraphs ?? []).map((one) => this.graphs.get(one.id).written());
       made.definitions = { ...data.definitions, subgraphs };
     }
-    return JSON.parse(JSON.stringify(made));
+    return made;
   }
 }

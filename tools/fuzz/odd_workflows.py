@@ -1,0 +1,98 @@
+"""Workflows of the editor that were once read wrongly, by `safety-steer add`, by the window's scripts or by both."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from . import samples  # noqa: F401 - lets `support` be found
+
+Json = dict[str, Any]
+MERGE = "Context Merge (rgthree)"
+TEXTLESS = {"toString": None, "valueOf": 1}  # what JavaScript can make no text of
+
+
+def odd_workflows() -> dict[str, Json]:
+    """Return each by what is wrong with it."""
+    from support.workflows.sketch import loader, node, plain, sampler, subgraph, text, workflow
+
+    def changed(number: int, **values: Any) -> Json:
+        """Return the plain workflow with other values in one of its nodes."""
+        data: Json = copy.deepcopy(plain())
+        next(one for one in data["nodes"] if one["id"] == number).update(values)
+        return data
+
+    holder = subgraph("s", "model:MODEL", "LATENT<3.0", node(3, "s", "model:MODEL<-10.0", "LATENT"))
+    reroutes = subgraph(
+        *("s", "model:MODEL positive:CONDITIONING", "LATENT<3.0"),
+        node(3, "Reroute", "model:MODEL<-10.0 positive:CONDITIONING<-10.1", "LATENT"),
+    )
+    encoding = subgraph("s", "text:STRING", "CONDITIONING<2.0", node(2, "ApplySafetySteer", "clip:CLIP<-10.0", "CONDITIONING"))
+    noted = subgraph("s", "text:STRING", "CONDITIONING<2.0", node(2, "MarkdownNote", "clip:CLIP<-10.0", "CONDITIONING"))
+    high = copy.deepcopy(plain())
+    high["links"][0][0] = high["nodes"][0]["outputs"][1]["links"][0] = high["nodes"][1]["inputs"][0]["link"] = 2**53
+    out_of_root = workflow(loader(), node(2, "ApplySafetySteer", "model:MODEL<1.0", "MODEL"), node(3, "Note", "a:MODEL<2.0"))
+    out_of_root["links"][-1][3:5] = [-20, 3]
+    slots = copy.deepcopy(plain())
+    slots["links"][1][2] = "length"
+    broken = workflow(
+        node(1, "ToBasicPipe", "", "BASIC_PIPE"), node(2, "ImpactKSamplerBasicPipe", "basic_pipe:BASIC_PIPE<1.0", "LATENT")
+    )
+    broken["links"] = []
+    nameless = {"name": TEXTLESS, "type": TEXTLESS, "link": None}
+    steered = workflow(loader(), node(2, "ApplySafetySteer", "model:MODEL<1.0", "MODEL"))
+    steered["nodes"][1]["outputs"][0]["links"] = 7
+    return {
+        "a-pipe-whose-wire-is-broken": broken,
+        "pipes-merged-30-times": workflow(*_merged(loader, node, 30)),
+        "a-link-with-an-id-that-floats-do-not-count": high,
+        "a-counter-that-floats-do-not-count": {**plain(), "last_link_id": 2**60},
+        "a-subgraph-of-reroutes-that-samples": workflow(
+            *(loader(), text(2, "1.1"), node(4, "s", "model:MODEL<1.0 positive:CONDITIONING<2.0", "LATENT")),
+            subgraphs=(reroutes,),
+        ),
+        "a-steering-node-that-encodes": workflow(
+            *(loader(), node(9, "s", "", "CONDITIONING"), sampler(3, "1.0", "9.0")), subgraphs=(encoding,)
+        ),
+        "a-note-that-encodes": workflow(
+            *(loader(), node(9, "s", "", "CONDITIONING"), sampler(3, "1.0", "9.0")), subgraphs=(noted,)
+        ),
+        "a-sampler-left-alone-beside-another-prompt": workflow(
+            *(loader(), node(2, "LoadImage", "", "CONDITIONING"), text(5, "1.1")),
+            node(3, "KSampler", "model:MODEL<1.0 positive:CONDITIONING<2.0 opt_pos:CONDITIONING<5.0", "LATENT"),
+        ),
+        "a-node-called-constructor": changed(3, type="constructor", outputs=[]),
+        "a-node-called-to-string": changed(4, type="toString"),
+        "an-input-called-constructor": workflow(
+            loader(),
+            text(2, "1.1"),
+            node(3, "KSampler", "model:MODEL<1.0 positive:CONDITIONING<2.0 constructor:CONDITIONING<2.0", "LATENT"),
+        ),
+        "an-input-called-proto": workflow(
+            loader(),
+            text(2, "1.1"),
+            node(3, "KSampler", "model:MODEL<1.0 positive:CONDITIONING<2.0 __proto__:CONDITIONING<2.0", "LATENT"),
+        ),
+        "a-node-without-a-type": changed(3, type=None),
+        "a-node-that-is-nowhere": changed(3, pos=["a", None], size={}),
+        "a-socket-without-a-text": changed(3, inputs=[*plain()["nodes"][2]["inputs"], nameless]),
+        "a-subgraph-that-holds-itself": workflow(loader(), node(2, "s", "model:MODEL<1.0", "LATENT"), subgraphs=(holder,)),
+        "a-wire-out-of-the-root": out_of_root,
+        "a-slot-called-length": slots,
+        "links-that-are-a-number": steered,
+        "steering-nodes-that-give-nothing": workflow(
+            *(loader(), text(2, "1.1"), sampler(3, "1.0", "2.0"), node(5, "LoadSafetyDirection")),
+            node(6, "AlignSafetyDirection", "clip:CLIP<1.1 direction:SAFETY_DIRECTION"),
+        ),
+    }
+
+
+def _merged(loader: Any, node: Any, count: int) -> list[Json]:
+    """Return merges of pipes, each made twice of the one before and the first of nothing, and a sampler at their end."""
+    pipe = "RGTHREE_CONTEXT"
+    nodes = [loader(), node(10, MERGE, f"base_ctx:{pipe}", f"CONTEXT:{pipe}")]
+    for number in range(10, 10 + count):
+        takes = " ".join(f"ctx_0{slot}:{pipe}<{number}.0" for slot in (1, 2))
+        nodes.append(node(number + 1, MERGE, takes, f"CONTEXT:{pipe} MODEL CONDITIONING"))
+    last = 10 + count
+    return [*nodes, node(3, "KSampler", f"model:MODEL<{last}.1 positive:CONDITIONING<{last}.2", "LATENT")]
