@@ -74,6 +74,9 @@ def odd_workflows() -> dict[str, Json]:
             node(3, "KSampler", "model:MODEL<1.0 positive:CONDITIONING<2.0 __proto__:CONDITIONING<2.0", "LATENT"),
         ),
         "a-node-without-a-type": changed(3, type=None),
+        "a-bypassed-node-whose-type-is-no-text": changed(
+            1, mode=4, outputs=[{**socket, "type": TEXTLESS} for socket in plain()["nodes"][0]["outputs"]]
+        ),
         "a-node-that-is-nowhere": changed(3, pos=["a", None], size={}),
         "a-socket-without-a-text": changed(3, inputs=[*plain()["nodes"][2]["inputs"], nameless]),
         "a-subgraph-that-holds-itself": workflow(loader(), node(2, "s", "model:MODEL<1.0", "LATENT"), subgraphs=(holder,)),

@@ -28,7 +28,7 @@ def sound() -> tuple[Any, ...]:
     from support.workflows import pack_shapes, shapes
 
     editor = [shapes.shapes()[name][0] for name in sorted(shapes.shapes())]
-    packs = [case for _, case in sorted(vars(pack_shapes).items()) if isinstance(case, dict) and "nodes" in case]
+    packs = [case.data for _, case in sorted(pack_shapes.cases().items())]
     return (*editor, *packs, fake_comfy.workflow(), *(add(one).data for one in editor[:12]), add(fake_comfy.workflow()).data)
 
 
