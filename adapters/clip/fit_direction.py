@@ -41,6 +41,8 @@ def fit_direction(
     rows, passages = choose_anchors(direction, max_anchors), choose_passages(direction, max_anchors, thresholds)
     typed = _typed_prompts(anchors)
     parts = {**asdict(settings), "anchors": len(rows), "typed": typed}
+    if rows != list(range(len(rows))):
+        parts["rows"] = rows
     if passages:
         parts["passages"] = len(passages)
     if image_tokens.takes_pictures(clip):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import comfy.utils
 from torch import Tensor
 
-from ...safety_steer.alignment.anchors import PROBE_COUNT, AnchorStates, choose_anchors, collect
+from ...safety_steer.alignment.anchors import PROBE_COUNT, AnchorStates, collect, first_anchors
 from ...safety_steer.alignment.vision_ways import WAYS, Captioned, anchors_read
 from ...safety_steer.choices import VISION_WAYS
 from ...safety_steer.directions.aligned import AlignedDirection
@@ -66,7 +66,7 @@ def _fit(
     direction: SafetyDirection, clip_vision: Any, clip: CLIP, chosen: picture_sets.PictureSet, encoder: str, way: str
 ) -> AlignedDirection:
     """Encode anchors, captions and pictures with a progress bar, and align."""
-    rows, captions = choose_anchors(direction, anchors_read(direction, way)), list(chosen.captions)
+    rows, captions = first_anchors(direction, anchors_read(direction, way)), list(chosen.captions)
     bar = comfy.utils.ProgressBar(len(rows) + 2 * len(captions))
     encoding = study(clip)
 

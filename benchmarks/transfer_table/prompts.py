@@ -139,9 +139,9 @@ def read(pairs: Path, harmless: Path, data: Path, held_out: Path, quick: bool = 
     limit = QUICK if quick else {}
     tests = {name: _test_pairs(name, data, limit) for name in SETS}
     anchors = read_prompts(harmless)
-    taken = {_key(text) for text in (*anchors, *read_prompts(bundled("benign_prompts.txt")))}
-    captions = [text for text in read_prompts(data / "coco_captions.txt") if _key(text) not in taken]
-    parti = [text for text in read_prompts(data / "parti_prompts.tsv") if _key(text) not in taken]
+    taken = {key(text) for text in (*anchors, *read_prompts(bundled("benign_prompts.txt")))}
+    captions = [text for text in read_prompts(data / "coco_captions.txt") if key(text) not in taken]
+    parti = [text for text in read_prompts(data / "parti_prompts.tsv") if key(text) not in taken]
     rows = [json.loads(line)["text"] for line in held_out.read_text(encoding="utf-8").splitlines() if line.strip()]
     benign = {
         "COCO": random.Random(SEED).sample(captions, min(limit.get("coco", COCO), len(captions))),
@@ -151,11 +151,11 @@ def read(pairs: Path, harmless: Path, data: Path, held_out: Path, quick: bool = 
     }
     sentences = [pair.unsafe for name in ("safesteer", "coprov2") for pair in tests[name]]
     hosts = [*benign["artists"], *benign["held out"]]
-    tested = {_key(side) for rows in tests.values() for pair in rows for side in (pair.safe, pair.unsafe)}
-    unseen = tested | {_key(text) for texts in benign.values() for text in texts}
+    tested = {key(side) for rows in tests.values() for pair in rows for side in (pair.safe, pair.unsafe)}
+    unseen = tested | {key(text) for texts in benign.values() for text in texts}
     train = read_pairs(pairs)
-    kept = [pair for pair in train if _key(pair.safe) not in tested and _key(pair.unsafe) not in tested]
-    clean = [text for text in anchors if _key(text) not in unseen]
+    kept = [pair for pair in train if key(pair.safe) not in tested and key(pair.unsafe) not in tested]
+    clean = [text for text in anchors if key(text) not in unseen]
     return Prompts(
         pairs=tests,
         benign=benign,
@@ -181,7 +181,7 @@ def _some(items: Sequence[Item], count: int | None) -> list[Item]:
     return list(items) if count is None else random.Random(SEED).sample(list(items), min(count, len(items)))
 
 
-def _key(text: str) -> str:
+def key(text: str) -> str:
     """Return a text without what does not matter when two are compared."""
     return " ".join(text.lower().split())
 

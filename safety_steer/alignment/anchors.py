@@ -18,6 +18,7 @@ from ..errors import AlignmentError, EncoderError, MismatchError
 from ..extraction.extract_direction import MIN_ANCHORS
 from ..extraction.text_model import Progress, TextModel, pooled_activations, token_states
 from .reducer import FEWEST_ROWS, Reducer
+from .representative import representative
 from .span import WIDEST, Reduced, Span
 from .wide import groups
 
@@ -133,14 +134,26 @@ def _pooled_together(states: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequen
     return list(means), rows.clamp(-6e4, 6e4).half().cpu().split(counts.tolist())
 
 
-def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
-    """Return the rows of at most `max_anchors` anchors; raises AlignmentError when that is fewer than 64."""
+def first_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
+    """Return the rows of the first anchors, at most `max_anchors`; raises AlignmentError when that is fewer than 64."""
     count = min(max_anchors, len(direction.anchors))
     if count < MIN_ANCHORS:
         raise AlignmentError(
             f"Expected at least {MIN_ANCHORS} benign anchors, but got {count}. A map needs more prompts than that."
         )
     return list(range(count))
+
+
+def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
+    """Return the rows of at most `max_anchors` anchors, ascending; raises AlignmentError when that is fewer than 64.
+
+    They are those that stand best for all of them in the source model (docs/gate.md), hard and ordinary ones in proportion.
+    Of a direction without examples, which older files are, they are the first ones.
+    """
+    first = first_anchors(direction, max_anchors)
+    if direction.examples is None or len(first) == len(direction.anchors):
+        return first
+    return representative(direction.anchor_activations, direction.examples.hard, len(first))
 
 
 def choose_passages(direction: SafetyDirection, max_anchors: int, thresholds: str = "all") -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,18 @@ from safety_steer.alignment.anchors import (
     choose_passages,
     collect,
     encode_anchors,
+    first_anchors,
     source_activations,
     with_anchors,
 )
+from safety_steer.alignment.representative import representative
 from safety_steer.directions.gate_examples import GateExamples
 from safety_steer.directions.source import SafetyDirection, rounded
 from safety_steer.errors import AlignmentError, EncoderError, MismatchError
 from safety_steer.extraction.extract_direction import extract
 from safety_steer.extraction.text_model import TextModel, load_text_model, token_states
+
+Choose = Callable[[SafetyDirection, int], list[int]]
 
 
 @pytest.fixture(scope="module")
@@ -88,15 +92,37 @@ def test_states_that_are_not_finite_are_refused(value: float) -> None:
         collect([{"a": rows}], 4)
 
 
-def test_the_first_anchors_are_chosen_and_at_least_64() -> None:
+@pytest.mark.parametrize("choose", [choose_anchors, first_anchors])
+def test_of_an_older_direction_the_first_anchors_are_chosen_and_at_least_64(choose: Choose) -> None:
     direction = builders.planted_direction()
-    assert choose_anchors(direction, 100) == list(range(100))
-    assert choose_anchors(direction, 10**6) == list(range(400))
+    assert choose(direction, 100) == list(range(100))
+    assert choose(direction, 10**6) == list(range(400))
     for number in (63, 0, -1):
         with pytest.raises(AlignmentError, match="at least 64"):
-            choose_anchors(direction, number)
+            choose(direction, number)
     with pytest.raises(AlignmentError, match="got 6"):
         choose_anchors(builders.small_direction(), 4096)
+
+
+def test_of_a_newer_direction_those_are_chosen_that_stand_for_all_by_kind() -> None:
+    direction = builders.direction_with_examples()
+    assert direction.examples is not None
+    hard = direction.examples.hard
+    for many in (len(hard), 10**6):
+        assert choose_anchors(direction, many) == list(range(len(hard)))
+    half = choose_anchors(direction, len(hard) // 2)
+    assert half == representative(direction.anchor_activations, hard, len(hard) // 2)
+    assert half != list(range(len(hard) // 2))
+    assert int(hard[half].sum()) == int(hard.sum()) // 2
+    assert first_anchors(direction, 100) == list(range(100))
+    with pytest.raises(AlignmentError, match="at least 64"):
+        choose_anchors(direction, 63)
+
+
+def test_the_choice_is_the_same_from_a_file(tmp_path: Path) -> None:
+    direction = builders.direction_with_examples()
+    direction.save(tmp_path / "kept.safetensors")
+    assert choose_anchors(SafetyDirection.load(tmp_path / "kept.safetensors"), 100) == choose_anchors(direction, 100)
 
 
 @pytest.mark.parametrize(("max_anchors", "count"), [(400, 85), (10**6, 85), (200, 43), (300, 64), (64, 32), (1, 32)])

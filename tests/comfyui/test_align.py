@@ -55,6 +55,21 @@ def test_other_settings_are_another_fit(changes: dict[str, Any]) -> None:
     assert len(running_comfyui.fits()) == 2
 
 
+def test_as_many_anchors_chosen_otherwise_are_another_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    node, anchors = (
+        running_comfyui.module("adapters.clip.fit_direction"),
+        running_comfyui.module("safety_steer.alignment.anchors"),
+    )
+    standing_for_all = align(max_anchors=96)
+    assert tuple(standing_for_all.probe_prompts) != tiny.direction("sd15").anchors[:8]
+    monkeypatch.setattr(node, "choose_anchors", anchors.first_anchors)
+    assert align(max_anchors=96).content_hash != standing_for_all.content_hash
+    assert len(running_comfyui.fits()) == 2
+    monkeypatch.undo()
+    assert align(max_anchors=96).content_hash == standing_for_all.content_hash
+    assert len(running_comfyui.fits()) == 2
+
+
 def test_an_encoder_that_behaves_otherwise_is_another_fit() -> None:
     skipped = tiny.clip("sd15")
     skipped.clip_layer(-2)

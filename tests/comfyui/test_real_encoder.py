@@ -60,10 +60,11 @@ def by_node() -> tuple[Any, Any]:
 def by_hand() -> Any:
     """Align with the library, from states that transformers gives."""
     anchors, align = (running_comfyui.module(f"safety_steer.alignment.{name}") for name in ("anchors", "align_direction"))
-    states = anchors.collect([{SPACE: real_qwen.states(source().anchors[:ANCHORS])}], ANCHORS)
+    rows = anchors.choose_anchors(source(), ANCHORS)
+    states = anchors.collect([{SPACE: real_qwen.states([source().anchors[row] for row in rows])}], ANCHORS)
     passages = anchors.choose_passages(source(), ANCHORS)
     long = anchors.collect([{SPACE: real_qwen.states(passages)}], len(passages))
-    return align.align(source(), states, by_node()[0].encoder, anchors=range(ANCHORS), passages=long)
+    return align.align(source(), states, by_node()[0].encoder, anchors=rows, passages=long)
 
 
 @cache

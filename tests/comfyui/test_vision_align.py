@@ -223,3 +223,18 @@ def test_through_text_is_refused_where_the_models_say_it_otherwise(error: Any) -
 def test_a_way_that_is_not_offered_is_an_error(error: Any) -> None:
     with pytest.raises(error, match="Expected way pictures, through text, auto, but got 'sideways'"):
         align(way="sideways")
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_way_back_to_the_source_reads_the_first_anchors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running_comfyui.module("safety_steer.alignment.vision_ways"), "REVERSE_ANCHORS", 80)
+    node, read = running_comfyui.module("adapters.clip_vision.fit_direction"), list[tuple[str, ...]]()
+    original = node.encode_prompts
+
+    def encode_prompts(encoding: Any, prompts: Any, progress: Any = None) -> Any:
+        read.append(tuple(prompts))
+        return original(encoding, prompts, progress)
+
+    monkeypatch.setattr(node, "encode_prompts", encode_prompts)
+    align(way="pictures")
+    assert read[0] == tuple(tiny.direction("sd15").anchors[:80])
