@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from safety_steer.alignment.representative import facilities, flattened, similarities
 from safety_steer.directions.source import SafetyDirection
+from safety_steer.extraction.representative import facilities, flattened, similarities
 
 RIDGE = 0.3  # of the mean leverage, for the determinant that leverage is greedy in
 BYTES_A_TOKEN, ENDS = 4.5, 2  # what a prompt costs where the target's tokenizer is not known

@@ -1,4 +1,4 @@
-"""Numbers that say how well a direction separates safe from unsafe, and how sure one can be of a share."""
+"""Numbers that say how well a direction separates safe from unsafe, how sure one can be of a share, and how rows lie."""
 
 from __future__ import annotations
 
@@ -150,3 +150,11 @@ def score_pairs(
         gate=gate,
         pairs=len(safe),
     )
+
+
+def principal_axes(rows: Tensor, rank: int) -> Tensor:
+    """Return the leading principal axes of centred rows (N, d) as columns (d, rank), by a seeded randomised SVD."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        axes = torch.svd_lowrank(rows, q=min(rank + 16, *rows.shape), niter=4)[2]
+    return axes[:, :rank]

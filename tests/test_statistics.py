@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from safety_steer.statistics import (
     auroc,
     mean_pairwise_cosine,
     pair_accuracy,
+    principal_axes,
     prompt_interval,
     score_pairs,
     wilson_interval,
@@ -109,3 +111,13 @@ def test_without_scipy_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("safety_steer.statistics.find_spec", lambda _: None)
     with pytest.raises(DataError, match=r"safety-steer\[evaluate\]"):
         wilson_interval(1, 2)
+
+
+def test_principal_axes_are_the_leading_right_singular_vectors() -> None:
+    rows = torch.randn(50, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * torch.linspace(
+        4, 0.1, 12, dtype=torch.float64
+    )
+    axes = principal_axes(rows, 3).numpy()
+    expected = np.linalg.svd(rows.numpy())[2][:3].T
+    assert np.allclose(np.abs((axes * expected).sum(0)), 1, atol=1e-6)
+    assert np.allclose(axes.T @ axes, np.eye(3), atol=1e-6)

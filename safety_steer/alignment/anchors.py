@@ -16,14 +16,15 @@ from ..directions.pooling import token_mask
 from ..directions.source import SafetyDirection, rounded
 from ..errors import AlignmentError, EncoderError, MismatchError
 from ..extraction.extract_direction import MIN_ANCHORS
+from ..extraction.representative import representative
 from ..extraction.text_model import Progress, TextModel, pooled_activations, token_states
 from .reducer import FEWEST_ROWS, Reducer
-from .representative import representative
 from .span import WIDEST, Reduced, Span
 from .wide import groups
 
 MIN_PASSAGES = 32  # by hand; as many as `harm_fit` asks for
 PASSAGE_SHARE, ENOUGH_PASSAGES = 1 / 2, 80  # by hand; results/first_run.json has what it changes
+ANCHOR_SHARE, ENOUGH_ANCHORS = 0.85, 2200  # docs/gate.md: fewer let more unsafe prompts through
 PROBE_COUNT = 8  # by hand
 TOKEN_BUDGET = 2**27  # by hand: 128 MiB; results/align_memory.json has what an alignment takes with it
 SOURCE_COSINE = 0.99  # by hand
@@ -148,10 +149,14 @@ def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
     """Return the rows of at most `max_anchors` anchors, ascending; raises AlignmentError when that is fewer than 64.
 
     They are those that stand best for all of them in the source model (docs/gate.md), hard and ordinary ones in proportion.
-    Of a direction without examples, which older files are, they are the first ones.
+    Of more than 2,200 anchors 85 % do, so that no more are taken. Where none is hard, as among your own prompts and in older
+    files, they are the first ones.
     """
-    first = first_anchors(direction, max_anchors)
-    if direction.examples is None or len(first) == len(direction.anchors):
+    if direction.examples is None or not bool(direction.examples.hard.any()):
+        return first_anchors(direction, max_anchors)
+    enough = max(ENOUGH_ANCHORS, round(ANCHOR_SHARE * len(direction.anchors)))
+    first = first_anchors(direction, min(max_anchors, enough))
+    if len(first) == len(direction.anchors):
         return first
     return representative(direction.anchor_activations, direction.examples.hard, len(first))
 

@@ -21,7 +21,8 @@ from ..directions.passages import Passages
 from ..directions.pooling import cut
 from ..directions.quantiles import fit_quantiles
 from ..fast_products import fast_products
-from .maps import Map, principal_axes
+from ..statistics import principal_axes
+from .maps import Map
 from .teaching import FOLDS, HARMLESS_BATCH, NETWORKS, UNSAFE_BATCH, Batch, Taught, silent, teach, widened
 from .wide import BLOCK_BYTES
 

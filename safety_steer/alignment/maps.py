@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DataError
+from ..statistics import principal_axes
 
 Map = Callable[[Tensor], Tensor]
 RIDGE = 0.3  # by hand; docs/gate.md: others are within a point of it
@@ -113,14 +114,6 @@ def _train(network: nn.Module, inputs: Tensor, outputs: Tensor, check: Tensor, c
             nn.functional.mse_loss(network(inputs[rows]), outputs[rows]).backward()
             optimiser.step()
     network.load_state_dict(state)
-
-
-def principal_axes(rows: Tensor, rank: int) -> Tensor:
-    """Return the leading principal axes of centred rows (N, d) as columns (d, rank), by a seeded randomised SVD."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        axes = torch.svd_lowrank(rows, q=min(rank + 16, *rows.shape), niter=4)[2]
-    return axes[:, :rank]
 
 
 MAPS: dict[str, Callable[[Tensor, Tensor], Map]] = {"ridge": ridge_map, "svd": svd_map, "mlp": mlp_map}

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..alignment.maps import principal_axes
 from ..errors import DataError
+from ..statistics import principal_axes
 
 if TYPE_CHECKING:
     from ..storage.prompt_files import Pair

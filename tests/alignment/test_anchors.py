@@ -12,6 +12,7 @@ import torch
 from support import builders, tiny_models, wording
 from torch import Tensor
 
+from safety_steer.alignment import anchors
 from safety_steer.alignment import anchors as anchors_module
 from safety_steer.alignment.anchors import (
     check_source,
@@ -23,11 +24,11 @@ from safety_steer.alignment.anchors import (
     source_activations,
     with_anchors,
 )
-from safety_steer.alignment.representative import representative
 from safety_steer.directions.gate_examples import GateExamples
 from safety_steer.directions.source import SafetyDirection, rounded
 from safety_steer.errors import AlignmentError, EncoderError, MismatchError
 from safety_steer.extraction.extract_direction import extract
+from safety_steer.extraction.representative import representative
 from safety_steer.extraction.text_model import TextModel, load_text_model, token_states
 
 Choose = Callable[[SafetyDirection, int], list[int]]
@@ -117,6 +118,23 @@ def test_of_a_newer_direction_those_are_chosen_that_stand_for_all_by_kind() -> N
     assert first_anchors(direction, 100) == list(range(100))
     with pytest.raises(AlignmentError, match="at least 64"):
         choose_anchors(direction, 63)
+
+
+@pytest.mark.parametrize(("enough", "count"), [(100, 0.85), (10**6, 1.0)])
+def test_of_very_many_anchors_a_share_is_enough(monkeypatch: pytest.MonkeyPatch, enough: int, count: float) -> None:
+    monkeypatch.setattr(anchors, "ENOUGH_ANCHORS", enough)
+    direction = builders.direction_with_examples()
+    assert len(choose_anchors(direction, 10**6)) == round(count * len(direction.anchors))
+    assert len(choose_anchors(direction, 100)) == 100
+
+
+def test_of_own_prompts_the_first_ones_are_taken_and_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anchors, "ENOUGH_ANCHORS", 100)
+    direction = builders.direction_with_examples()
+    assert direction.examples is not None
+    own = replace(direction, examples=replace(direction.examples, hard=torch.zeros_like(direction.examples.hard)))
+    assert choose_anchors(own, 10**6) == list(range(len(own.anchors)))
+    assert choose_anchors(own, 120) == list(range(120))
 
 
 def test_the_choice_is_the_same_from_a_file(tmp_path: Path) -> None:

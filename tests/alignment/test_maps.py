@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from safety_steer.alignment.maps import MAPS, fit_map, mlp_map, principal_axes, ridge_map, svd_map
+from safety_steer.alignment.maps import MAPS, fit_map, mlp_map, ridge_map, svd_map
 from safety_steer.errors import DataError
 
 
@@ -49,14 +49,6 @@ def test_svd_of_a_low_rank_ignores_the_axes_beyond_it() -> None:
     matrix = svd_map(source, source, rank=3)(torch.eye(7).double())
     assert torch.allclose(matrix[:3, :3], torch.eye(3).double(), atol=0.01)
     assert np.linalg.matrix_rank(matrix.numpy(), tol=1e-6) == 3
-
-
-def test_principal_axes_are_the_leading_right_singular_vectors() -> None:
-    rows = noise(50, 12) * torch.linspace(4, 0.1, 12, dtype=torch.float64)
-    axes = principal_axes(rows, 3).numpy()
-    expected = np.linalg.svd(rows.numpy())[2][:3].T
-    assert np.allclose(np.abs((axes * expected).sum(0)), 1, atol=1e-6)
-    assert np.allclose(axes.T @ axes, np.eye(3), atol=1e-6)
 
 
 def error(name: str, source: Tensor, target: Tensor, train: int) -> float:

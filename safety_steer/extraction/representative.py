@@ -7,16 +7,18 @@ the rows need not be looked at again at every step (Minoux 1978).
 
 from __future__ import annotations
 
-import torch
+from heapq import heapify, heappop, heapreplace
+
+import numpy as np
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from .maps import principal_axes
+from ..fast_products import fast_products
+from ..statistics import principal_axes
 
 AXES = 128  # by hand
 LEVELS = 1024  # by hand; similarities are whole numbers up to this, so that their sums are exact
 BLOCK = 2048  # by hand; rows compared with one another: 16 MiB, and sums of similarities below 2**24
-AT_ONCE = 32  # by hand; candidates looked at again together
 
 
 def representative(states: Tensor, kinds: Tensor, count: int) -> list[int]:
@@ -38,7 +40,8 @@ def flattened(states: Tensor) -> Tensor:
     """
     rows = states.float()
     rows = rows - rows.mean(0)
-    rows = rows @ principal_axes(rows, AXES)
+    with fast_products(rows.device):
+        rows = rows @ principal_axes(rows, AXES)
     return rows / rows.std(0).sqrt().clamp(min=1e-6)
 
 
@@ -50,14 +53,17 @@ def similarities(rows: Tensor) -> Tensor:
 
 def facilities(alike: Tensor, count: int) -> list[int]:
     """Return the first `count` rows of the greedy order for similarities (N, N); of equal ones the first."""
-    best, adds, chosen = alike.new_zeros(len(alike)), alike.sum(0), list[int]()
+    table = alike.numpy()
+    best, chosen = np.zeros(len(table), table.dtype), list[int]()
+    most = [(-float(adds), row) for row, adds in enumerate(table.sum(0))]
+    heapify(most)
     while len(chosen) < count:
-        looked_at = torch.zeros(len(alike), dtype=torch.bool)
-        looked_at[chosen] = True
-        while not looked_at[row := int(adds.argmax())]:
-            again = adds.masked_fill(looked_at, -1).topk(min(AT_ONCE, int((~looked_at).sum()))).indices
-            adds[again] = (alike[again] - best).clamp_(min=0).sum(1)
-            looked_at[again] = True
+        known, row = most[0]
+        adds = float(np.maximum(table[row] - best, 0).sum())
+        if -adds != known:
+            heapreplace(most, (-adds, row))
+            continue
+        heappop(most)
         chosen.append(row)
-        best, adds[row] = torch.maximum(best, alike[row]), -1
+        np.maximum(best, table[row], out=best)
     return chosen

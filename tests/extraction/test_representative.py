@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from safety_steer.alignment import representative as module
-from safety_steer.alignment.representative import LEVELS, facilities, flattened, representative, similarities
+from safety_steer.extraction import representative as module
+from safety_steer.extraction.representative import LEVELS, facilities, flattened, representative, similarities
 
 
 def rows(count: int, width: int = 12, seed: int = 0) -> Tensor:
