@@ -62,14 +62,13 @@ TRIED = (
 )
 COLUMNS = {
     "auroc": "AUROC",
-    "gate": "gate, safe sides",
-    "gate_coco": "gate, COCO",
-    "equal": "flagged, as much of COCO",
-    "equal_artists": "flagged, as much of COCO and artists",
-    "coco": "COCO flagged",
-    "artists": "artists' prompts flagged",
-    "sentences": "sentences flagged",
-    "composites": "long prompts with one flagged",
+    "gate": "gate: safe sides",
+    "gate_coco": "COCO",
+    "equal": "flagged, COCO equal",
+    "equal_artists": "COCO and artists equal",
+    "sentences": "by default: sentences",
+    "coco": "COCO",
+    "artists": "artists",
 }
 BEGIN, END = "<!-- fewer anchors -->", "<!-- /fewer anchors -->"
 TOGETHER, BATCH_TOKENS = 256, 4096
@@ -172,12 +171,11 @@ def tried(direction: SafetyDirection, known: Known, seeds: int, journal: Journal
 
 def compared(found: Mapping[int, Json], everything: Mapping[int, Json]) -> Json:
     """Return means over seeds, and mean and standard error of the differences from all anchors, by seed."""
-    first = next(iter(found.values()))
-    figures = [name for name, value in first.items() if isinstance(value, int | float)]
-    result: Json = {name: statistics.fmean(one[name] for one in found.values()) for name in figures}
-    for name in COLUMNS:
+    result: Json = {}
+    for name in (name for name, value in found[0].items() if isinstance(value, int | float)):
         apart = [found[seed][name] - everything[seed][name] for seed in found]
         error = statistics.stdev(apart) / len(apart) ** 0.5 if len(apart) > 1 else 0.0
+        result[name] = statistics.fmean(one[name] for one in found.values())
         result[f"{name}_change"] = [statistics.fmean(apart), error]
     return result
 
@@ -189,13 +187,17 @@ def page(results: Json) -> str:
         everything = ways[0]
         header = [f"in {name}", "anchors", "tokens", *COLUMNS.values()]
         lines += ["", f"| {' | '.join(header)} |", f"| {' | '.join('---' for _ in header)} |"]
-        for one in ways:
-            cells = [one["way"], f"{one['anchors']:,.0f}", f"{one['tokens'] / everything['tokens']:.0%}"]
+        for one in sorted(ways, key=lambda one: -float(one["share"])):
+            cells = [
+                "all" if one is everything else one["way"],
+                f"{one['anchors']:,.0f}",
+                f"{one['tokens'] / everything['tokens']:.0%}",
+            ]
             for what in COLUMNS:
                 mean, error = one[f"{what}_change"]
                 cells.append(f"{one[what]:.3f}" if one is everything else f"{mean:+.3f} ({error:.3f})")
             lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines[1:]).replace("| as they come | " + f"{results['anchors']:,}", f"| all | {results['anchors']:,}")
+    return "\n".join(lines[1:])
 
 
 def made(options: argparse.Namespace, prompts: TuningPrompts) -> SafetyDirection:

@@ -123,8 +123,8 @@ def test_a_planted_fit_is_measured_and_another_order_of_its_anchors_is_another_f
     assert all(of_all[f"{name}_change"] == [0, 0] for name in COLUMNS)
     change = [half[seed]["gate"] - every[seed]["gate"] for seed in range(2)]
     assert of_half["gate_change"] == pytest.approx([sum(change) / 2, abs(change[0] - change[1]) / 2])
-    ways = [{"way": "as they come", **of_all}, {"way": "clusters", **of_half}]
-    header, _, first, second = page({"anchors": 600, "models": {"toy": ways}}).splitlines()
+    ways = [{"way": way, "share": part, **of} for way, part, of in (("as they come", 1.0, of_all), ("clusters", 0.5, of_half))]
+    header, _, first, second = page({"models": {"toy": ways}}).splitlines()
     assert header.startswith("| in toy | anchors | tokens | AUROC |")
     assert first.startswith(f"| all | 600 | 100% | {of_all['auroc']:.3f} |")
     assert second.startswith("| clusters | 300 | ")
