@@ -17,7 +17,7 @@ from ..directions.source import SafetyDirection, rounded
 from ..errors import AlignmentError, EncoderError, MismatchError
 from ..extraction.extract_direction import MIN_ANCHORS
 from ..extraction.representative import representative
-from ..extraction.text_model import Progress, TextModel, pooled_activations, token_states
+from ..extraction.text_model import Progress, TextModel, pooled_activations, token_ids, token_states
 from .reducer import FEWEST_ROWS, Reducer
 from .span import WIDEST, Reduced, Span
 from .wide import groups
@@ -154,11 +154,15 @@ def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
     """
     if direction.examples is None or not bool(direction.examples.hard.any()):
         return first_anchors(direction, max_anchors)
-    enough = max(ENOUGH_ANCHORS, round(ANCHOR_SHARE * len(direction.anchors)))
-    first = first_anchors(direction, min(max_anchors, enough))
+    first = first_anchors(direction, min(max_anchors, _enough(direction)))
     if len(first) == len(direction.anchors):
         return first
     return representative(direction.anchor_activations, direction.examples.hard, len(first))
+
+
+def _enough(direction: SafetyDirection) -> int:
+    """Return how many of a newer direction's anchors carry the quality of all."""
+    return max(ENOUGH_ANCHORS, round(ANCHOR_SHARE * len(direction.anchors)))
 
 
 def choose_passages(direction: SafetyDirection, max_anchors: int, thresholds: str = "all") -> tuple[str, ...]:
@@ -170,7 +174,7 @@ def choose_passages(direction: SafetyDirection, max_anchors: int, thresholds: st
         return ()
     by_length = sorted(range(len(direction.passages)), key=lambda row: len(direction.passages[row].encode()))
     shorter = sorted(by_length[: max(ENOUGH_PASSAGES, round(PASSAGE_SHARE * len(by_length)))])
-    share = min(1.0, max_anchors / len(direction.anchors))
+    share = min(1.0, min(max_anchors, _enough(direction)) / len(direction.anchors))
     chosen = shorter[: max(MIN_PASSAGES, math.ceil(share * len(shorter)))]
     return tuple(direction.passages[row] for row in chosen)
 
@@ -178,17 +182,27 @@ def choose_passages(direction: SafetyDirection, max_anchors: int, thresholds: st
 def encode_anchors(
     text_model: TextModel, prompts: Sequence[str], layer: int, progress: Progress | None = None
 ) -> dict[str, AnchorStates]:
-    """Encode prompts with a transformers model as one text space, `cross_attn`, the state at `layer`."""
+    """Encode prompts with a transformers model as one text space, `cross_attn`, the state at `layer`.
+
+    They are encoded by length, for little padding, but where not all tokens can be kept: then those of the first prompts are.
+    """
+    lengths = [len(row) for row in token_ids(text_model, prompts)]
+    order = list(range(len(prompts)))
+    if 2 * sum(lengths) * text_model.identity.width <= TOKEN_BUDGET:
+        order.sort(key=lambda row: lengths[row], reverse=True)
 
     def moved(start: int) -> Progress | None:
         return None if progress is None else lambda done, _: progress(start + done, len(prompts))
 
     def windows() -> Iterator[dict[str, list[Tensor]]]:
-        for start in range(0, max(1, len(prompts)), WINDOW):
-            part = prompts[start : start + WINDOW]
+        for start in range(0, len(prompts), WINDOW):
+            part = [prompts[row] for row in order[start : start + WINDOW]]
             yield {"cross_attn": token_states(text_model, part, layer, progress=moved(start))}
 
-    return collect(windows(), len(prompts))
+    found = collect(windows(), len(prompts))["cross_attn"]
+    places = sorted(range(len(order)), key=lambda place: order[place])
+    tokens = [found.tokens[place] for place in places if place < len(found.tokens)]
+    return {"cross_attn": replace(found, pooled=found.pooled[places], tokens=tokens)}
 
 
 def with_anchors(

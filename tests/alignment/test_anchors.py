@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,6 @@ import torch
 from support import builders, tiny_models, wording
 from torch import Tensor
 
-from safety_steer.alignment import anchors
 from safety_steer.alignment import anchors as anchors_module
 from safety_steer.alignment.anchors import (
     check_source,
@@ -122,14 +122,14 @@ def test_of_a_newer_direction_those_are_chosen_that_stand_for_all_by_kind() -> N
 
 @pytest.mark.parametrize(("enough", "count"), [(100, 0.85), (10**6, 1.0)])
 def test_of_very_many_anchors_a_share_is_enough(monkeypatch: pytest.MonkeyPatch, enough: int, count: float) -> None:
-    monkeypatch.setattr(anchors, "ENOUGH_ANCHORS", enough)
+    monkeypatch.setattr(anchors_module, "ENOUGH_ANCHORS", enough)
     direction = builders.direction_with_examples()
     assert len(choose_anchors(direction, 10**6)) == round(count * len(direction.anchors))
     assert len(choose_anchors(direction, 100)) == 100
 
 
 def test_of_own_prompts_the_first_ones_are_taken_and_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anchors, "ENOUGH_ANCHORS", 100)
+    monkeypatch.setattr(anchors_module, "ENOUGH_ANCHORS", 100)
     direction = builders.direction_with_examples()
     assert direction.examples is not None
     own = replace(direction, examples=replace(direction.examples, hard=torch.zeros_like(direction.examples.hard)))
@@ -228,18 +228,28 @@ def test_beyond_the_budget_no_later_prompt_is_kept_in_place_of_one_that_was_left
     assert [len(rows) for rows in found.tokens] == [1]
 
 
-def test_anchors_are_encoded_in_windows_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("budget", "windows"), [(1000, ["471", "256", "3"]), (100, ["123", "456", "7"])], ids=["by length", "as they come"]
+)
+def test_anchors_are_encoded_in_windows_that_change_nothing(
+    budget: int, windows: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def states_of(_model: object, prompts: Sequence[str], _layer: int, progress: Any) -> list[Tensor]:
-        held.append(len(prompts))
+        held.append("".join(prompts))
         progress(len(prompts), len(prompts))
         return [torch.full((2, 4), float(prompt)) for prompt in prompts]
 
-    held: list[int] = []
+    model: Any = SimpleNamespace(identity=SimpleNamespace(width=4))
+    lengths = {"4": 9, "7": 8, "1": 7, "5": 5, "2": 5, "6": 4, "3": 1}
+    held: list[str] = []
     told: list[tuple[int, int]] = []
     prompts = [str(number) for number in range(1, 8)]
     monkeypatch.setattr(anchors_module, "token_states", states_of)
+    monkeypatch.setattr(anchors_module, "token_ids", lambda _, given: [[0] * lengths[prompt] for prompt in given])
     monkeypatch.setattr(anchors_module, "WINDOW", 3)
-    found = encode_anchors(None, prompts, 0, lambda done, total: told.append((done, total)))  # type: ignore[arg-type]
-    assert held == [3, 3, 1]
+    monkeypatch.setattr(anchors_module, "TOKEN_BUDGET", budget)
+    found = encode_anchors(model, prompts, 0, lambda done, total: told.append((done, total)))
+    assert held == windows
     assert told == [(3, 7), (6, 7), (7, 7)]
     assert found["cross_attn"].pooled[:, 0].tolist() == [float(prompt) for prompt in prompts]
+    assert [float(rows[0, 0]) for rows in found["cross_attn"].tokens] == [float(prompt) for prompt in prompts]
