@@ -24,7 +24,7 @@ from .wide import groups
 
 MIN_PASSAGES = 32  # by hand; as many as `harm_fit` asks for
 PASSAGE_SHARE, ENOUGH_PASSAGES = 1 / 2, 80  # by hand; results/first_run.json has what it changes
-ANCHOR_SHARE, ENOUGH_ANCHORS = 0.85, 2200  # docs/gate.md: fewer let more unsafe prompts through
+ANCHOR_SHARE, ENOUGH_ANCHORS = 0.9, 2330  # docs/gate.md: with 85 % the gate loses a point of AUROC in mpnet
 PROBE_COUNT = 8  # by hand
 TOKEN_BUDGET = 2**27  # by hand: 128 MiB; results/align_memory.json has what an alignment takes with it
 SOURCE_COSINE = 0.99  # by hand
@@ -149,7 +149,7 @@ def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
     """Return the rows of at most `max_anchors` anchors, ascending; raises AlignmentError when that is fewer than 64.
 
     They are those that stand best for all of them in the source model (docs/gate.md), hard and ordinary ones in proportion.
-    Of more than 2,200 anchors 85 % do, so that no more are taken. Where none is hard, as among your own prompts and in older
+    Of more than 2,330 anchors 90 % do, so that no more are taken. Where none is hard, as among your own prompts and in older
     files, they are the first ones.
     """
     if direction.examples is None or not bool(direction.examples.hard.any()):
