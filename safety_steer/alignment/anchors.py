@@ -24,7 +24,6 @@ from .wide import groups
 
 MIN_PASSAGES = 32  # by hand; as many as `harm_fit` asks for
 PASSAGE_SHARE, ENOUGH_PASSAGES = 1 / 2, 80  # by hand; results/first_run.json has what it changes
-ANCHOR_SHARE, ENOUGH_ANCHORS = 0.9, 2330  # docs/gate.md: with 85 % the gate loses a point of AUROC in mpnet
 PROBE_COUNT = 8  # by hand
 TOKEN_BUDGET = 2**27  # by hand: 128 MiB; results/align_memory.json has what an alignment takes with it
 SOURCE_COSINE = 0.99  # by hand
@@ -149,20 +148,14 @@ def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
     """Return the rows of at most `max_anchors` anchors, ascending; raises AlignmentError when that is fewer than 64.
 
     They are those that stand best for all of them in the source model (docs/gate.md), hard and ordinary ones in proportion.
-    Of more than 2,330 anchors 90 % do, so that no more are taken. Where none is hard, as among your own prompts and in older
-    files, they are the first ones.
+    Where none is hard, as among your own prompts and in older files, they are the first ones.
     """
     if direction.examples is None or not bool(direction.examples.hard.any()):
         return first_anchors(direction, max_anchors)
-    first = first_anchors(direction, min(max_anchors, _enough(direction)))
+    first = first_anchors(direction, max_anchors)
     if len(first) == len(direction.anchors):
         return first
     return representative(direction.anchor_activations, direction.examples.hard, len(first))
-
-
-def _enough(direction: SafetyDirection) -> int:
-    """Return how many of a newer direction's anchors carry the quality of all."""
-    return max(ENOUGH_ANCHORS, round(ANCHOR_SHARE * len(direction.anchors)))
 
 
 def choose_passages(direction: SafetyDirection, max_anchors: int, thresholds: str = "all") -> tuple[str, ...]:
@@ -174,7 +167,7 @@ def choose_passages(direction: SafetyDirection, max_anchors: int, thresholds: st
         return ()
     by_length = sorted(range(len(direction.passages)), key=lambda row: len(direction.passages[row].encode()))
     shorter = sorted(by_length[: max(ENOUGH_PASSAGES, round(PASSAGE_SHARE * len(by_length)))])
-    share = min(1.0, min(max_anchors, _enough(direction)) / len(direction.anchors))
+    share = min(1.0, max_anchors / len(direction.anchors))
     chosen = shorter[: max(MIN_PASSAGES, math.ceil(share * len(shorter)))]
     return tuple(direction.passages[row] for row in chosen)
 

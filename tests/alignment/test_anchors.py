@@ -120,16 +120,7 @@ def test_of_a_newer_direction_those_are_chosen_that_stand_for_all_by_kind() -> N
         choose_anchors(direction, 63)
 
 
-@pytest.mark.parametrize(("enough", "count"), [(100, 0.9), (10**6, 1.0)])
-def test_of_very_many_anchors_a_share_is_enough(monkeypatch: pytest.MonkeyPatch, enough: int, count: float) -> None:
-    monkeypatch.setattr(anchors_module, "ENOUGH_ANCHORS", enough)
-    direction = builders.direction_with_examples()
-    assert len(choose_anchors(direction, 10**6)) == round(count * len(direction.anchors))
-    assert len(choose_anchors(direction, 100)) == 100
-
-
-def test_of_own_prompts_the_first_ones_are_taken_and_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anchors_module, "ENOUGH_ANCHORS", 100)
+def test_of_own_prompts_the_first_ones_are_taken() -> None:
     direction = builders.direction_with_examples()
     assert direction.examples is not None
     own = replace(direction, examples=replace(direction.examples, hard=torch.zeros_like(direction.examples.hard)))
