@@ -150,10 +150,8 @@ def choose_anchors(direction: SafetyDirection, max_anchors: int) -> list[int]:
     They are those that stand best for all of them in the source model (docs/gate.md), hard and ordinary ones in proportion.
     Where none is hard, as among your own prompts and in older files, they are the first ones.
     """
-    if direction.examples is None or not bool(direction.examples.hard.any()):
-        return first_anchors(direction, max_anchors)
     first = first_anchors(direction, max_anchors)
-    if len(first) == len(direction.anchors):
+    if len(first) == len(direction.anchors) or direction.examples is None or not bool(direction.examples.hard.any()):
         return first
     return representative(direction.anchor_activations, direction.examples.hard, len(first))
 
