@@ -1,7 +1,8 @@
 """How few anchors carry the quality of all, and which: alignments with a share of the anchors, chosen in several ways.
 
     python -m benchmarks.fewer_anchors --models minilm=PATH mpnet=PATH --pairs merged_pairs.jsonl --data DATA \\
-        --direction made/tuning.safetensors [--source PATH] [--page docs/gate.md] [-o results/fewer_anchors.json]
+        --direction made/tuning.safetensors [--source PATH] [--half-only NAME ...] [--page docs/gate.md] \\
+        [-o results/fewer_anchors.json]
 
 Measured on the pairs that settings are tuned by (`benchmarks/splits.py`), on captions and artists' prompts that are no anchors,
 and on sentences of the pairs put into such prompts. --direction is a direction made without those pairs; where there is no such
@@ -19,7 +20,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -63,12 +64,12 @@ TRIED = (
 COLUMNS = {
     "auroc": "AUROC",
     "gate": "gate: safe sides",
-    "gate_coco": "COCO",
+    "gate_coco": "gate: COCO",
     "equal": "flagged, COCO equal",
-    "equal_artists": "COCO and artists equal",
+    "equal_artists": "flagged, COCO and artists equal",
     "sentences": "by default: sentences",
-    "coco": "COCO",
-    "artists": "artists",
+    "coco": "by default: COCO",
+    "artists": "by default: artists",
 }
 BEGIN, END = "<!-- fewer anchors -->", "<!-- /fewer anchors -->"
 TOGETHER, BATCH_TOKENS = 256, 4096
@@ -151,8 +152,10 @@ def measured(space: AlignedSpace, known: Known) -> Json:
     return {**means, **plain, "sets": by_set}
 
 
-def tried(direction: SafetyDirection, known: Known, seeds: int, journal: Journal, key: Sequence[object]) -> list[Json]:
-    """Measure every choice of anchors with every seed, all anchors first."""
+def tried(
+    direction: SafetyDirection, known: Known, shares: Container[float], seeds: int, journal: Journal, key: Sequence[object]
+) -> list[Json]:
+    """Measure every choice of some shares of the anchors with every seed, all anchors first."""
     results: list[Json] = []
     everything: dict[int, Json] = {}
     rows_of = cache(partial(chosen, direction))
@@ -161,7 +164,7 @@ def tried(direction: SafetyDirection, known: Known, seeds: int, journal: Journal
         space, said = fitted(direction, known, rows_of(way, part, seed if way == "drawn" else 0), seed)
         return said | measured(space, known)
 
-    for way, part in TRIED:
+    for way, part in (one for one in TRIED if one == ALL or one[1] in shares):
         found = {seed: journal.once([*key, way, part, seed], partial(once, way, part, seed)) for seed in range(seeds)}
         everything = everything or found
         results.append({"way": way, "share": part, **compared(found, everything)})
@@ -222,6 +225,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--source", type=Path, help="the model to make it with where there is none")
     parser.add_argument("--corpus", type=Path, default=ROOT / "tools" / "data" / "harmless" / "corpus.jsonl")
     parser.add_argument("--heldout", type=Path, default=HELD_OUT)
+    parser.add_argument(
+        "--half-only", nargs="*", default=[], metavar="NAME", help="models to try halves of the anchors in alone"
+    )
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "fewer_anchors", help="where runs are kept to go on from")
@@ -246,7 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = Path(text).resolve()
         known = known_to(name, path, prompts, direction, options.work)
         key = [direction.content_hash, *about_model(path)]
-        results["models"][name] = tried(direction, known, options.seeds, journal, key)
+        shares = {0.5} if name in options.half_only else {part for _, part in TRIED}
+        results["models"][name] = tried(direction, known, shares, options.seeds, journal, key)
         write(options.output, results)
     if options.page:
         text = options.page.read_text(encoding="utf-8")
