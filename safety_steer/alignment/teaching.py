@@ -60,7 +60,8 @@ def teach(fill: Batch, width: int, generator: torch.Generator) -> Taught:
     rows = torch.empty(NETWORKS, len(truth[0]), width)
     for _ in range(STEPS):
         fill(rows, generator)
-        hidden = gelu(torch.baddbmm(bias, rows, inner)) * _kept(NETWORKS, len(truth[0]), HIDDEN, generator=generator)
+        kept = torch.rand(NETWORKS, len(truth[0]), HIDDEN, generator=generator) >= DROPOUT
+        hidden = gelu(torch.baddbmm(bias, rows, inner)) * (kept / (1 - DROPOUT))
         scores = torch.baddbmm(level, hidden, outer)[..., 0]
         optimiser.zero_grad()
         # The networks share nothing, so that their losses are added.
@@ -69,13 +70,6 @@ def teach(fill: Batch, width: int, generator: torch.Generator) -> Taught:
         optimiser.step()
         decay.step()
     return Taught(*(part.detach() for part in (inner, bias, outer, level)))
-
-
-def _kept(*shape: int, generator: torch.Generator) -> Tensor:
-    """Return 0 for what dropout leaves out, else what makes up for it; eight of them from every number drawn."""
-    drawn = torch.randint(-(2**63), 2**63 - 1, (math.prod(shape) // 8,), generator=generator)
-    out = round(256 * DROPOUT)
-    return (drawn.view(torch.uint8) >= out).view(shape) * (256 / (256 - out))
 
 
 def silent(width: int) -> Taught:
