@@ -47,10 +47,11 @@ def figures(found: Mapping[str, Any]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     if "extract" in found:
         before, after = found["extract"]["before"], found["extract"]["after"]
+        builds = found["extract"].get("builds", about["builds"])  # it can have been measured in a run of its own
         lines += [
             "",
-            f"Extraction from SmolLM2-135M-Instruct, {about['extract_pairs']} pairs and the harmless prompts, runs of each: "
-            f"{len(after['all_seconds'])}. {before['seconds']:.0f} to {after['seconds']:.0f} s, {before['peak'] / MIB:,.0f} to "
+            f"Extraction from SmolLM2-135M-Instruct by commits {builds['before']} and {builds['after']}, "
+            f"{about['extract_pairs']} pairs and the harmless prompts, runs of each: {len(after['all_seconds'])}. {before['seconds']:.0f} to {after['seconds']:.0f} s, {before['peak'] / MIB:,.0f} to "
             f"{after['peak'] / MIB:,.0f} MiB above the model; the vectors' cosine is at least "
             f"{found['extract']['alike']['vectors_cosine']:.4f}.",
         ]
