@@ -60,13 +60,17 @@ def test_as_many_anchors_chosen_otherwise_are_another_fit(monkeypatch: pytest.Mo
         running_comfyui.module("adapters.clip.fit_direction"),
         running_comfyui.module("safety_steer.alignment.anchors"),
     )
-    standing_for_all = align(max_anchors=96)
-    assert tuple(standing_for_all.probe_prompts) != tiny.direction("sd15").anchors[:8]
+    made = tiny.direction("sd15")
+    # Of anchors none of which is hard, as a user's own are, the first ones are taken.
+    hard = replace(made.examples, hard=torch.arange(len(made.anchors)) % 2 == 1)
+    few = {"direction": replace(made, examples=hard), "max_anchors": 96}
+    standing_for_all = align(**few)
+    assert tuple(standing_for_all.probe_prompts) != made.anchors[:8]
     monkeypatch.setattr(node, "choose_anchors", anchors.first_anchors)
-    assert align(max_anchors=96).content_hash != standing_for_all.content_hash
+    assert align(**few).content_hash != standing_for_all.content_hash
     assert len(running_comfyui.fits()) == 2
     monkeypatch.undo()
-    assert align(max_anchors=96).content_hash == standing_for_all.content_hash
+    assert align(**few).content_hash == standing_for_all.content_hash
     assert len(running_comfyui.fits()) == 2
 
 
