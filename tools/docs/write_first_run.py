@@ -51,7 +51,8 @@ def figures(found: Mapping[str, Any]) -> str:
         lines += [
             "",
             f"Extraction from SmolLM2-135M-Instruct by commits {builds['before']} and {builds['after']}, "
-            f"{about['extract_pairs']} pairs and the harmless prompts, runs of each: {len(after['all_seconds'])}. {before['seconds']:.0f} to {after['seconds']:.0f} s, {before['peak'] / MIB:,.0f} to "
+            f"{about['extract_pairs']} pairs and the harmless prompts, runs of each: {len(after['all_seconds'])}. "
+            f"{before['seconds']:.0f} to {after['seconds']:.0f} s, {before['peak'] / MIB:,.0f} to "
             f"{after['peak'] / MIB:,.0f} MiB above the model; the vectors' cosine is at least "
             f"{found['extract']['alike']['vectors_cosine']:.4f}.",
         ]
