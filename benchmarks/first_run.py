@@ -6,7 +6,8 @@
 CHECKOUT is a checkout of the build before; both builds run under this Python, in turn, each run in a process of its own
 (`benchmarks/one_build.py`). Alignment is that of each build's own bundled direction to each model, with its own defaults; of
 extraction, `--extract-pairs` of the pairs and the bundled harmless prompts go through the model that --source names. Time and
-peak count from the loaded model on: the peak is the process's high-water mark above what it held then. Quality is measured on
+peak count from the loaded model on, all of whose weights have been read: the peak is the process's high-water mark above what
+it held then. Quality is measured on
 pairs that `benchmarks/splits.py` holds out and on COCO captions, each build reading its own aligned direction of the same
 states. Every run is a line in the --work folder, and a second run goes on from there; a changed build is measured anew.
 """

@@ -26,7 +26,8 @@ import transformers
 
 from safety_steer.directions.source import SafetyDirection
 from safety_steer.extraction.extract_direction import extract
-from safety_steer.extraction.text_model import DTYPES, TextModel, load_text_model
+from safety_steer.extraction.loading import DTYPES
+from safety_steer.extraction.text_model import TextModel, load_text_model
 
 from .transfer_table.methods import FULL, native_rows, transferred_rows
 from .transfer_table.prompts import Prompts, read

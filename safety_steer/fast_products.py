@@ -2,6 +2,7 @@
 
 torch asks oneDNN for them only when it may round them to bfloat16, which oneDNN does on processors with special units for
 that alone, and its fused attention asks for every head by itself. Whether this processor rounds is found out by trying.
+Where rounding does no harm, processors that can multiply bfloat16 need half the time once more.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 EXACT = 1e-5  # by hand; float32 gives some 1e-7, bfloat16 some 1e-3
 TRIED = 256  # by hand; of a product large enough for the fast way
+BFLOAT16 = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public name for either
 
 
 @contextmanager
@@ -30,6 +32,22 @@ def fast_products(device: torch.device) -> Iterator[None]:
         return
     with _allowed(), sdpa_kernel(SDPBackend.MATH):
         yield
+
+
+@contextmanager
+def rounded_products(device: torch.device) -> Iterator[None]:
+    """Round what a model multiplies to bfloat16 inside; norms, softmax and sums stay in float32.
+
+    Weights are rounded anew each time, which takes no longer than to keep a second copy of them.
+    """
+    with fast_products(device), torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+        yield
+
+
+def multiplies_rounded(device: torch.device) -> bool:
+    """Whether a device is a processor that has instructions for products of bfloat16."""
+    found = (getattr(torch.cpu, name, None) for name in BFLOAT16)
+    return device.type == "cpu" and any(ask is not None and ask() for ask in found)
 
 
 def fast_product(rows: Tensor, columns: Tensor) -> Tensor:
@@ -50,12 +68,12 @@ def fast_product(rows: Tensor, columns: Tensor) -> Tensor:
 
 @cache
 def _exact() -> bool:
-    """Try whether oneDNN, told that it may round, does: a product against the same one in double precision."""
+    """Try whether oneDNN, told that it may round, does, whatever the caller has set: against a product in double precision."""
     if not torch.backends.mkldnn.is_available() or not hasattr(_products(), "fp32_precision"):
         return False
     one, other = torch.rand(2, TRIED, TRIED, generator=torch.Generator().manual_seed(0))
     exact = one.double() @ other.double()
-    with _allowed():
+    with torch.autocast("cpu", enabled=False), _allowed():
         return float((one @ other - exact).norm() / exact.norm()) < EXACT
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from safety_steer import fast_products as module
-from safety_steer.fast_products import fast_product, fast_products
+from safety_steer.fast_products import fast_product, fast_products, multiplies_rounded, rounded_products
 
 CPU = torch.device("cpu")
 
@@ -83,3 +83,28 @@ def test_a_torch_without_these_settings_keeps_its_own_way(monkeypatch: pytest.Mo
             assert float(torch.ones(2, 2) @ torch.ones(2) @ torch.ones(2)) == 4
     finally:
         module._exact.cache_clear()
+
+
+def test_rounded_products_round_what_is_multiplied_and_nothing_afterwards() -> None:
+    before, layer = settings(), torch.nn.Linear(64, 64)
+    rows = torch.randn(8, 64, generator=torch.Generator().manual_seed(3))
+    exact = layer(rows)
+    with rounded_products(CPU):
+        assert layer(rows).dtype == torch.bfloat16
+        assert torch.nn.functional.layer_norm(rows, (64,)).dtype == torch.float32
+    assert torch.equal(layer(rows), exact)
+    assert settings() == before
+
+
+def test_a_torch_that_knows_no_such_instructions_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not multiplies_rounded(torch.device("meta"))
+    monkeypatch.setattr(module, "BFLOAT16", ("_no_such_name",))
+    assert not multiplies_rounded(CPU)
+
+
+def test_whether_a_processor_rounds_is_found_out_without_the_callers_own_rounding() -> None:
+    module._exact.cache_clear()
+    expected = module._exact()
+    module._exact.cache_clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert module._exact() == expected

@@ -17,7 +17,8 @@ from ..directions.source import SafetyDirection, rounded
 from ..errors import AlignmentError, EncoderError, MismatchError
 from ..extraction.extract_direction import MIN_ANCHORS
 from ..extraction.representative import representative
-from ..extraction.text_model import Progress, TextModel, pooled_activations, token_ids, token_states
+from ..extraction.rounding import bears_rounding
+from ..extraction.text_model import Progress, TextModel, pooled_activations, states_in_batches, token_ids, token_states
 from .reducer import FEWEST_ROWS, Reducer
 from .span import WIDEST, Reduced, Span
 from .wide import groups
@@ -176,21 +177,28 @@ def encode_anchors(
     """Encode prompts with a transformers model as one text space, `cross_attn`, the state at `layer`.
 
     They are encoded by length, for little padding, but where not all tokens can be kept: then those of the first prompts are.
+    Products are rounded where the model bears it (`extraction/rounding.py`).
     """
-    lengths = [len(row) for row in token_ids(text_model, prompts)]
-    order = list(range(len(prompts)))
-    if 2 * sum(lengths) * text_model.identity.width <= TOKEN_BUDGET:
-        order.sort(key=lambda row: lengths[row], reverse=True)
+    ids = token_ids(text_model, prompts)
+    rounded = bears_rounding(text_model, layer)
+    order: list[int] = []
+
+    def by_length() -> Iterator[dict[str, list[Tensor]]]:
+        for rows, states in states_in_batches(text_model, prompts, layer, progress=progress, rounded=rounded):
+            order.extend(rows)
+            yield {"cross_attn": states}
+
+    def windows() -> Iterator[dict[str, list[Tensor]]]:
+        for start in range(0, len(prompts), WINDOW):
+            part = prompts[start : start + WINDOW]
+            order.extend(range(start, start + len(part)))
+            yield {"cross_attn": token_states(text_model, part, layer, progress=moved(start), rounded=rounded)}
 
     def moved(start: int) -> Progress | None:
         return None if progress is None else lambda done, _: progress(start + done, len(prompts))
 
-    def windows() -> Iterator[dict[str, list[Tensor]]]:
-        for start in range(0, len(prompts), WINDOW):
-            part = [prompts[row] for row in order[start : start + WINDOW]]
-            yield {"cross_attn": token_states(text_model, part, layer, progress=moved(start))}
-
-    found = collect(windows(), len(prompts))["cross_attn"]
+    all_kept = 2 * sum(map(len, ids)) * text_model.identity.width <= TOKEN_BUDGET
+    found = collect(by_length() if all_kept else windows(), len(prompts))["cross_attn"]
     places = sorted(range(len(order)), key=lambda place: order[place])
     tokens = [found.tokens[place] for place in places if place < len(found.tokens)]
     return {"cross_attn": replace(found, pooled=found.pooled[places], tokens=tokens)}

@@ -83,7 +83,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that loads a model."""
     parser.add_argument("--device", default="auto", help="auto (all GPUs, else CPU), cpu, cuda, cuda:1, mps")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        help="auto, float32, float16 or bfloat16; auto may round on a CPU",
+    )
 
 
 def add_crew_options(parser: argparse.ArgumentParser, does: str = "encode", made: str = "the encoding") -> None:

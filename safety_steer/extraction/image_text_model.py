@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import EncoderError
+from .loading import LOCAL_FILES
 from .model_files import check_fetched, reason_of
-from .text_model import LOCAL_FILES
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,14 +1,14 @@
 """Encoding in parts: prompts are cut where batches end, so that every part gives the very bits of encoding them all at once.
 
-A `ShardedModel` stands where a `TextModel` does; `pooled_activations` and `token_states` of it run in parts, and keep each part
-in a folder where one is given, for a second run to go on from.
+A `ShardedModel` stands where a `TextModel` does; `pooled_activations` and `states_in_batches` of it run in parts, and keep each
+part in a folder where one is given, for a second run to go on from.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,12 +22,13 @@ from ..version import __version__
 from .batching import batches
 from .text_model import (
     Progress,
+    StatesOfRows,
     TextModel,
     load_text_model,
     pooled_activations,
+    states_in_batches,
     token_budget,
     token_ids,
-    token_states,
 )
 
 PART_BATCHES = 2  # by hand; a window of anchors is some parts, and a part far more work than handing it out
@@ -46,13 +47,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Part:
-    """Prompts to encode: their means at layers, or with no pooling the token states of one layer."""
+    """Prompts to encode: their means at layers, or with no pooling the token states of one layer, `rounded` or not."""
 
     source: Source
     layers: tuple[int, ...]
     pooling: str
     batch_tokens: int
-    prompts: tuple[str, ...]
+    rounded: bool
+    prompts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,24 +89,24 @@ def _pooled(
     progress: Progress | None = None,
 ) -> Tensor:
     result = torch.empty(len(prompts), len(layers), text_model.identity.width)
-    for rows, found in _in_parts(text_model, prompts, tuple(layers), pooling, token_budget(text_model, batch_tokens), progress):
+    part = Part(text_model.source, tuple(layers), pooling, token_budget(text_model, batch_tokens), rounded=False)
+    for rows, found in _in_parts(text_model, prompts, part, progress):
         result[rows] = found["pooled"]
     return result
 
 
-@token_states.register
-def _tokens(
+@states_in_batches.register
+def _states(
     text_model: ShardedModel,
     prompts: Sequence[str],
     layer: int,
     batch_tokens: int | None = None,
     progress: Progress | None = None,
-) -> list[Tensor]:
-    result: list[Tensor] = [torch.empty(0)] * len(prompts)
-    for rows, found in _in_parts(text_model, prompts, (layer,), "", token_budget(text_model, batch_tokens), progress):
-        for number, row in enumerate(rows):
-            result[row] = found[str(number)]
-    return result
+    rounded: bool = False,
+) -> Iterator[StatesOfRows]:
+    part = Part(text_model.source, (layer,), "", token_budget(text_model, batch_tokens), rounded)
+    for rows, found in _in_parts(text_model, prompts, part, progress):
+        yield rows, [found[str(number)] for number in range(len(rows))]
 
 
 def encode_part(part: Part) -> ByValue:
@@ -113,8 +115,8 @@ def encode_part(part: Part) -> ByValue:
     model = loaded(part.source)
     if part.pooling:
         return ByValue(pooled=pooled_activations(model, part.prompts, part.layers, part.pooling, part.batch_tokens))
-    states = token_states(model, part.prompts, part.layers[0], part.batch_tokens)
-    return ByValue({str(number): rows for number, rows in enumerate(states)})
+    found = states_in_batches(model, part.prompts, part.layers[0], part.batch_tokens, rounded=part.rounded)
+    return ByValue({str(row): states for batch in found for row, states in zip(*batch, strict=True)})
 
 
 @lru_cache(maxsize=1)
@@ -124,16 +126,11 @@ def loaded(source: Source) -> TextModel:
 
 
 def _in_parts(
-    model: ShardedModel,
-    prompts: Sequence[str],
-    layers: tuple[int, ...],
-    pooling: str,
-    batch_tokens: int,
-    progress: Progress | None,
+    model: ShardedModel, prompts: Sequence[str], alike: Part, progress: Progress | None
 ) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
-    """Yield the rows of every part with what it gives: those kept first, then the rest as the runner makes them."""
-    rows_of = parts_of([len(row) for row in token_ids(model, prompts)], batch_tokens)
-    parts = [Part(model.source, layers, pooling, batch_tokens, tuple(prompts[row] for row in rows)) for rows in rows_of]
+    """Yield the rows of every part, `alike` but for prompts, with what it gives: those kept first, then as made."""
+    rows_of = parts_of([len(row) for row in token_ids(model, prompts)], alike.batch_tokens)
+    parts = [replace(alike, prompts=tuple(prompts[row] for row in rows)) for rows in rows_of]
     keys, done = _keys(model, parts), 0
     missing = []
     for number, (rows, key, part) in enumerate(zip(rows_of, keys, parts, strict=True)):
@@ -170,7 +167,7 @@ def _keys(model: ShardedModel, parts: Sequence[Part]) -> list[str]:
     if model.kept.folder is None:
         return [""] * len(parts)
     depends = what_decides(model.source)
-    return [key_of(*depends, part.layers, part.pooling, part.batch_tokens, part.prompts) for part in parts]
+    return [key_of(*depends, part.layers, part.pooling, part.batch_tokens, part.rounded, part.prompts) for part in parts]
 
 
 def what_decides(source: Source) -> list[str | int]:

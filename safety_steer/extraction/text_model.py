@@ -8,42 +8,42 @@ Layer 0 is the embedding, layer i the state after i blocks, the last one after t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial, singledispatch
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..directions.source import ModelIdentity
 from ..errors import DataError, EncoderError
-from ..fast_products import fast_products
+from ..fast_products import fast_products, rounded_products
 from .batching import batches, padded, suited_tokens
 from .layer_hooks import EverythingKept, captured
-from .model_files import located, reason_of
+from .loading import encoder_class, load_with, text_part
 
 Progress = Callable[[int, int], None]
-# A folder can bring Python of its own, and transformers would ask on the terminal whether to run it.
-LOCAL_FILES = {"local_files_only": True, "trust_remote_code": False}
 TokenIds = Sequence[Sequence[int]]
-Loaded = TypeVar("Loaded")
+StatesOfRows = tuple[list[int], list[Tensor]]
 POOLINGS = ("mean", "last")
 MAX_TOKENS = 512  # by hand; longer prompts are cut off
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, eq=False)
 class TextModel:
-    """A text model ready to encode: the module, its tokenizer, its stack of blocks and its identity."""
+    """A text model ready to encode: the module, its tokenizer, its stack of blocks and its identity.
+
+    `any_precision` says that nobody asked for the one that its weights have.
+    """
 
     model: nn.Module
     tokenizer: Any
     blocks: nn.ModuleList
     identity: ModelIdentity
     causal: bool
+    any_precision: bool
 
     @property
     def last_layer(self) -> int:
@@ -55,53 +55,18 @@ def load_text_model(path: str | os.PathLike[str], device: str = "auto", dtype: s
     """Load a text model from a Hugging Face folder or a `.gguf` file, without any network access.
 
     `device` is "auto", or a torch device; "auto" spreads a model over all GPUs through accelerate when there are
-    any. `dtype` is "auto" (bfloat16 on GPU, float32 on CPU), "float32", "float16" or "bfloat16".
+    any. `dtype` is "auto" (bfloat16 on GPU, float32 on CPU), "float32", "float16" or "bfloat16". With "auto" an alignment may
+    round (`rounding.py`).
     Raises EncoderError when the path is not a text model that transformers can load.
     """
-    return load_with(_encoder_class, lambda model, *rest: wrap_text_model(_text_part(model), *rest), path, device, dtype)
+
+    def wrap(model: nn.Module, tokenizer: Any, name: str) -> TextModel:
+        return wrap_text_model(text_part(model), tokenizer, name, any_precision=dtype == "auto")
+
+    return load_with(encoder_class, wrap, path, device, dtype)
 
 
-def load_with(
-    class_of: Callable[[Any], Any],
-    wrap: Callable[[Any, Any, str], Loaded],
-    path: str | os.PathLike[str],
-    device: str = "auto",
-    dtype: str = "auto",
-) -> Loaded:
-    """Load what `class_of(config)` of transformers makes of a path, and return `wrap(model, tokenizer, name)` of it.
-
-    The model is frozen and on its device, except for parts that `wrap` takes out. Options and errors are those of
-    `load_text_model`.
-    """
-    import transformers
-
-    folder, options = located(Path(path))
-    if dtype not in ("auto", *DTYPES):
-        raise DataError(f"Expected dtype auto, {', '.join(DTYPES)}, but got '{dtype}'.")
-    on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    chosen = DTYPES.get(dtype, torch.bfloat16 if on_gpu else torch.float32)
-    placement = {"device_map": "auto"} if device == "auto" and on_gpu else {}
-    # On a processor torch's fused attention takes longer than plain products do.
-    attention = {} if on_gpu else {"attn_implementation": "eager"}
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL_FILES, **options)
-        config = transformers.AutoConfig.from_pretrained(folder, **LOCAL_FILES, **options)
-        model, loading = class_of(config).from_pretrained(
-            folder, **LOCAL_FILES, dtype=chosen, output_loading_info=True, **attention, **placement, **options
-        )
-        missing = [name for name in loading["missing_keys"] if "pooler" not in name]
-        if missing:
-            raise EncoderError(f"the weights lack {len(missing)} tensors, {missing[0]} among them")
-        model = model.eval().requires_grad_(False)
-        if not placement and device != "auto":
-            model = model.to(device)
-        return wrap(model, tokenizer, options.get("gguf_file") or Path(path).resolve().name)
-    except Exception as error:  # loaders fail in as many ways as there are broken files, and all mean this
-        raise EncoderError(f"Cannot load a text model from '{path}' (device {device}): {reason_of(error)}") from error
-
-
-def wrap_text_model(model: nn.Module, tokenizer: Any, name: str) -> TextModel:
+def wrap_text_model(model: nn.Module, tokenizer: Any, name: str, any_precision: bool = False) -> TextModel:
     """Wrap a loaded transformers module and tokenizer; raises EncoderError when it has no stack of blocks."""
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
@@ -113,7 +78,7 @@ def wrap_text_model(model: nn.Module, tokenizer: Any, name: str) -> TextModel:
     if blocks is None or not isinstance(width, int):
         raise EncoderError(f"'{name}' ({type(model).__name__}) has no stack of hidden layers to read. Use a text model.")
     identity = ModelIdentity(name=name[:256], architecture=type(model).__name__, width=width, depth=len(blocks))
-    return TextModel(model, tokenizer, blocks, identity, causal=_is_causal(model))
+    return TextModel(model, tokenizer, blocks, identity, _is_causal(model), any_precision)
 
 
 @singledispatch
@@ -140,24 +105,25 @@ def pooled_activations(
             return states[torch.arange(len(states), device=states.device), mask.sum(1) - 1].float()
         return mean_pool(states, sink_mask(mask) if skip_first else mask)
 
-    for rows, pooled, _ in _forward(text_model, token_ids(text_model, prompts), layers, pool, batch_tokens, progress):
+    for rows, pooled, _ in _forward(text_model, token_ids(text_model, prompts), layers, pool, batch_tokens, progress, False):
         result[rows] = torch.stack([value.cpu() for value in pooled], dim=1)
     return result
 
 
-@singledispatch
 def token_states(
     text_model: TextModel,
     prompts: Sequence[str],
     layer: int,
     batch_tokens: int | None = None,
     progress: Progress | None = None,
+    rounded: bool = False,
 ) -> list[Tensor]:
     """Return each prompt's hidden states at one layer as a list of (T_i, D) float32 CPU tensors.
 
-    Padding is left out, and in causal models position 0, the attention sink: no generator is conditioned on it.
+    Padding is left out, and in causal models position 0, the attention sink: no generator is conditioned on it. With
+    `rounded`, products are rounded to bfloat16.
     """
-    return states_of_ids(text_model, token_ids(text_model, prompts), layer, batch_tokens, progress)
+    return _in_order(len(prompts), states_in_batches(text_model, prompts, layer, batch_tokens, progress, rounded))
 
 
 def token_ids(text_model: TextModel, prompts: Sequence[str]) -> list[list[int]]:
@@ -179,11 +145,37 @@ def states_of_ids(
     text_model: TextModel, ids: TokenIds, layer: int, batch_tokens: int | None = None, progress: Progress | None = None
 ) -> list[Tensor]:
     """Return what `token_states` returns, for prompts given as their `token_ids`."""
-    result: list[Tensor] = [torch.empty(0)] * len(ids)
+    return _in_order(len(ids), _batches_of_ids(text_model, ids, layer, batch_tokens, progress, rounded=False))
+
+
+@singledispatch
+def states_in_batches(
+    text_model: TextModel,
+    prompts: Sequence[str],
+    layer: int,
+    batch_tokens: int | None = None,
+    progress: Progress | None = None,
+    rounded: bool = False,
+) -> Iterator[StatesOfRows]:
+    """Yield what `token_states` returns batch by batch, not in order: row numbers, and their states, views of their batch."""
+    yield from _batches_of_ids(text_model, token_ids(text_model, prompts), layer, batch_tokens, progress, rounded)
+
+
+def _batches_of_ids(
+    text_model: TextModel, ids: TokenIds, layer: int, batch_tokens: int | None, progress: Progress | None, rounded: bool
+) -> Iterator[StatesOfRows]:
     first = 1 if text_model.causal else 0
-    for rows, (states,), lengths in _forward(text_model, ids, [layer], lambda h, _: h, batch_tokens, progress):
-        for row, values, length in zip(rows, states.float().cpu(), lengths, strict=True):
-            result[row] = values[min(first, length - 1) : length].clone()
+    for rows, (states,), lengths in _forward(text_model, ids, [layer], lambda h, _: h, batch_tokens, progress, rounded):
+        whole = zip(states.float().cpu(), lengths, strict=True)
+        yield rows, [values[min(first, length - 1) : length] for values, length in whole]
+
+
+def _in_order(count: int, found: Iterable[StatesOfRows]) -> list[Tensor]:
+    """Copy states into the order of their rows."""
+    result: list[Tensor] = [torch.empty(0)] * count
+    for rows, states in found:
+        for row, values in zip(rows, states, strict=True):
+            result[row] = values.clone()
     return result
 
 
@@ -213,6 +205,7 @@ def _forward(
     reduce: Callable[[Tensor, Tensor], Tensor],
     batch_tokens: int | None,
     progress: Progress | None,
+    rounded: bool,
 ) -> Iterator[tuple[list[int], list[Tensor], list[int]]]:
     """Run prompts in length-bucketed batches; yield row numbers, reduced states per layer, and token counts.
 
@@ -231,7 +224,8 @@ def _forward(
         mask = mask.to(device)
         reduced = partial(_reduce_with, reduce, mask)
         whole = captured(text_model.blocks, layers, reduced)
-        with torch.inference_mode(), fast_products(device), whole as kept, suppress(EverythingKept):
+        precision = rounded_products(device) if rounded else fast_products(device)
+        with torch.inference_mode(), precision, whole as kept, suppress(EverythingKept):
             output = text_model.model(input_ids=tokens.to(device), attention_mask=mask)
             if text_model.last_layer in layers:
                 kept[text_model.last_layer] = reduce(output.last_hidden_state, mask)
@@ -259,24 +253,6 @@ def _length_limit(text_model: TextModel) -> int:
     if "roberta" in str(getattr(config, "model_type", "")):
         positions -= 2
     return min(getattr(text_model.tokenizer, "model_max_length", MAX_TOKENS), positions, MAX_TOKENS)
-
-
-def _encoder_class(config: Any) -> Any:
-    """Return the class of transformers that loads a model without what it may have on top of its blocks."""
-    import transformers
-
-    t5 = getattr(config, "model_type", "") in ("t5", "umt5", "mt5")
-    return transformers.AutoModelForTextEncoding if t5 else transformers.AutoModel
-
-
-def _text_part(model: Any) -> Any:
-    """Return the text encoder of an encoder-decoder or text-image model; other models as they are."""
-    if getattr(model.config, "is_encoder_decoder", False) and hasattr(model, "get_encoder"):
-        return model.get_encoder()
-    for part in ("text_model", "language_model"):
-        if hasattr(model, part) and not hasattr(model.config, "hidden_size"):
-            return getattr(model, part)
-    return model
 
 
 @torch.inference_mode()

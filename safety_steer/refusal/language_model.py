@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ..errors import DataError, EncoderError
 from ..extraction.batching import batches
-from ..extraction.text_model import Progress, TextModel, load_with, wrap_text_model
+from ..extraction.loading import load_with
+from ..extraction.text_model import Progress, TextModel, wrap_text_model
 
 BATCH_TOKENS = 2048  # by hand; of a padded batch
 MAX_REQUEST_TOKENS = 2048  # by hand; a longer request is an error, since a cut one is another request

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -219,28 +219,49 @@ def test_beyond_the_budget_no_later_prompt_is_kept_in_place_of_one_that_was_left
     assert [len(rows) for rows in found.tokens] == [1]
 
 
-@pytest.mark.parametrize(
-    ("budget", "windows"), [(1000, ["471", "256", "3"]), (100, ["123", "456", "7"])], ids=["by length", "as they come"]
-)
-def test_anchors_are_encoded_in_windows_that_change_nothing(
-    budget: int, windows: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def states_of(_model: object, prompts: Sequence[str], _layer: int, progress: Any) -> list[Tensor]:
-        held.append("".join(prompts))
+class Encoder:
+    """Stands in for a model of width 4: the states of prompt "n" are two tokens of n; remembers what it was given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, budget: int) -> None:
+        self.model: Any = SimpleNamespace(identity=SimpleNamespace(width=4))
+        self.given: list[tuple[str, bool]] = []
+        lengths = {"4": 9, "7": 8, "1": 7, "5": 5, "2": 5, "6": 4, "3": 1}
+        monkeypatch.setattr(anchors_module, "token_ids", lambda _, given: [[0] * lengths[prompt] for prompt in given])
+        monkeypatch.setattr(anchors_module, "bears_rounding", lambda *_: True)
+        monkeypatch.setattr(anchors_module, "states_in_batches", self.in_batches)
+        monkeypatch.setattr(anchors_module, "token_states", self.in_order)
+        monkeypatch.setattr(anchors_module, "WINDOW", 3)
+        monkeypatch.setattr(anchors_module, "TOKEN_BUDGET", budget)
+
+    def in_order(self, _model: object, prompts: Sequence[str], _layer: int, progress: Any, rounded: bool) -> list[Tensor]:
+        self.given.append(("".join(prompts), rounded))
         progress(len(prompts), len(prompts))
         return [torch.full((2, 4), float(prompt)) for prompt in prompts]
 
-    model: Any = SimpleNamespace(identity=SimpleNamespace(width=4))
-    lengths = {"4": 9, "7": 8, "1": 7, "5": 5, "2": 5, "6": 4, "3": 1}
-    held: list[str] = []
-    told: list[tuple[int, int]] = []
-    prompts = [str(number) for number in range(1, 8)]
-    monkeypatch.setattr(anchors_module, "token_states", states_of)
-    monkeypatch.setattr(anchors_module, "token_ids", lambda _, given: [[0] * lengths[prompt] for prompt in given])
-    monkeypatch.setattr(anchors_module, "WINDOW", 3)
-    monkeypatch.setattr(anchors_module, "TOKEN_BUDGET", budget)
-    found = encode_anchors(model, prompts, 0, lambda done, total: told.append((done, total)))
-    assert held == windows
-    assert told == [(3, 7), (6, 7), (7, 7)]
+    def in_batches(self, model: object, prompts: Sequence[str], layer: int, progress: Any, rounded: bool) -> Iterator[Any]:
+        for rows in ([3, 6, 0], [4, 1, 5], [2]):
+            yield rows, self.in_order(model, [prompts[row] for row in rows], layer, progress, rounded)
+
+
+@pytest.mark.parametrize(
+    ("budget", "given"), [(1000, ["471", "526", "3"]), (100, ["123", "456", "7"])], ids=["by length", "as they come"]
+)
+def test_anchors_are_encoded_in_an_order_that_changes_nothing(
+    budget: int, given: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, prompts = Encoder(monkeypatch, budget), [str(number) for number in range(1, 8)]
+    found = encode_anchors(encoder.model, prompts, 0, lambda *_: None)
+    assert encoder.given == [(part, True) for part in given]
     assert found["cross_attn"].pooled[:, 0].tolist() == [float(prompt) for prompt in prompts]
     assert [float(rows[0, 0]) for rows in found["cross_attn"].tokens] == [float(prompt) for prompt in prompts]
+
+
+@pytest.mark.parametrize("budget", [anchors_module.TOKEN_BUDGET, 1000], ids=["by length", "as they come"])
+def test_progress_goes_up_to_all_anchors(budget: int, llama: TextModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(anchors_module, "WINDOW", 30)
+    monkeypatch.setattr(anchors_module, "TOKEN_BUDGET", budget)
+    encode_anchors(llama, wording.sentences(70, seed=1), 2, lambda done, total: told.append((done, total)))
+    assert [total for _, total in told] == [70] * len(told)
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert told[-1] == (70, 70)
