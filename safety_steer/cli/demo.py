@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Result:
     """Encode, align by every map, steer, measure, draw."""
     direction = SafetyDirection.load(bundled(SOURCE))
-    encoder = load_text_model(packaged_model(TARGET), options.device, options.dtype)
+    # Rounded on processors that can, the figures would differ from one to another.
+    encoder = replace(load_text_model(packaged_model(TARGET), options.device, options.dtype), any_precision=False)
     pairs = read_pairs(options.pairs or bundled(STAND_INS))
     if options.benign:
         unseen = [prompt for prompt in read_prompts(options.benign) if prompt not in set(direction.anchors)]
