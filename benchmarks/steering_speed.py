@@ -82,14 +82,20 @@ def flagged(states: Tensor, space: AlignedSpace) -> Tensor:
 
 
 def measure_clip(_: object) -> dict[str, float]:
-    """`clip` alone against copying: a benign prompt, and a flagged one with a quarter of its tokens moved."""
+    """`clip` alone."""
+    return alone("clip")
+
+
+def alone(operator: str) -> dict[str, float]:
+    """An operator alone, by one category, against copying: a benign prompt, and a flagged one of which a quarter moves."""
     generator = torch.Generator().manual_seed(0)
     states = torch.randn(1, TOKENS, WIDTH, generator=generator)
     space = wide_space(1, generator)
     figures: dict[str, float] = {}
     for name, count in (("cached", 1), ("memory", TENSORS)):
         given = ring(states, count)
-        runs = [partial(_copy, given), partial(_clip, given, space, None), partial(_clip, given, space, torch.ones(1))]
+        steered = partial(_steer, given, space, operator)
+        runs = [partial(_copy, given), partial(steered, None), partial(steered, torch.ones(1))]
         copy, benign, moved = medians(runs)
         figures[f"{name}_copy_ms"] = copy
         figures |= {f"{name}_benign_ratio": benign / copy, f"{name}_flagged_ratio": moved / copy}
@@ -101,20 +107,21 @@ def _copy(given: Iterator[Tensor]) -> object:
     return next(given).clone()
 
 
-def _clip(given: Iterator[Tensor], space: AlignedSpace, gate: Tensor | None) -> object:
-    """Clip the next tensor."""
-    return steer(next(given), space, ("global",), {"global": 1.0}, gate=gate)
+def _steer(given: Iterator[Tensor], space: AlignedSpace, operator: str, gate: Tensor | None) -> object:
+    """Steer the next tensor."""
+    return steer(next(given), space, ("global",), {"global": 1.0}, operator, gate=gate)
 
 
 def measure_erase(_: object) -> dict[str, float]:
     """All that a node does by default, `steer_conditioning`, against copying: a benign prompt and a flagged one.
 
-    By seven categories. "networks" is with the gate of newer directions, in which networks hear all 125 passages of a prompt.
+    By seven categories; "alone" is `erase` by one. "networks" is with the gate of newer directions, in which networks hear all
+    125 passages of a prompt.
     """
     generator = torch.Generator().manual_seed(0)
     states, space = torch.randn(1, TOKENS, WIDTH, generator=generator), wide_space(CATEGORIES, generator)
     prompts = {"benign": 0.2 * states, "flagged": flagged(states, space)}
-    figures: dict[str, float] = {}
+    figures = {f"alone_{name}": value for name, value in alone("erase").items()}
     for dtype, (gate, kind) in itertools.product(DTYPES, (("", space), ("networks_", with_networks(space)))):
         aligned = aligned_to(kind)
         for name, prompt in prompts.items():

@@ -134,6 +134,8 @@ def erase(reading: SpaceReading, request: Request) -> Steered:
     opened = _opened(reading, request, found)
     further = {name: TURN * value for name, value in strengths.items()}
     turned = clip(reading, replace(request, strengths=further, opening=opened, preserve_norm=True))
+    if not bool(opened.any()):
+        return turned
     share = (max(strengths.values()) * opened).clamp(0, 1)
     steered = (share > 0)[:, None] & reading.real
     if reach is not None:

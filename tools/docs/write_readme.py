@@ -55,6 +55,8 @@ def speed_table(speed: dict[str, Any]) -> str:
         ("fit, 4,096 -> 4,096", f"{fit['4096->4096_s']:.2f} s", "no 4,096 x 4,096 tensor is made"),
         ("clip, (1, 512, 4096), harmless prompt", "", f"{clip['memory_benign_ratio']:.1f} x a copy"),
         ("clip, (1, 512, 4096), flagged prompt", "", f"{clip['memory_flagged_ratio']:.1f} x a copy"),
+        ("erase, (1, 512, 4096), harmless prompt", "", f"{erase['alone_memory_benign_ratio']:.1f} x a copy"),
+        ("erase, (1, 512, 4096), flagged prompt", "", f"{erase['alone_memory_flagged_ratio']:.1f} x a copy"),
         *(
             (
                 f"as set by default, (1, 512, 4096), {name} prompt{told}",
