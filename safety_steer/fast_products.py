@@ -7,7 +7,7 @@ Where rounding does no harm, processors that can multiply bfloat16 need half the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 EXACT = 1e-5  # by hand; float32 gives some 1e-7, bfloat16 some 1e-3
 TRIED = 256  # by hand; of a product large enough for the fast way
-BFLOAT16 = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch has no public name for either
+BFLOAT16 = ("avx512_bf16", "amx_bf16")
 
 
 @contextmanager
@@ -45,9 +45,9 @@ def rounded_products(device: torch.device) -> Iterator[None]:
 
 
 def multiplies_rounded(device: torch.device) -> bool:
-    """Whether a device is a processor that has instructions for products of bfloat16."""
-    found = (getattr(torch.cpu, name, None) for name in BFLOAT16)
-    return device.type == "cpu" and any(ask is not None and ask() for ask in found)
+    """Whether a device is a processor that has instructions for products of bfloat16; an older torch cannot tell."""
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return device.type == "cpu" and any(capabilities.get(name, False) for name in BFLOAT16)
 
 
 def fast_product(rows: Tensor, columns: Tensor) -> Tensor:

@@ -96,9 +96,15 @@ def test_rounded_products_round_what_is_multiplied_and_nothing_afterwards() -> N
     assert settings() == before
 
 
-def test_a_torch_that_knows_no_such_instructions_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_processor_that_is_known_to_multiply_bfloat16_rounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    assert multiplies_rounded(CPU)
     assert not multiplies_rounded(torch.device("meta"))
-    monkeypatch.setattr(module, "BFLOAT16", ("_no_such_name",))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, "avx512_f": True}, raising=False)
+    assert not multiplies_rounded(CPU)
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert not multiplies_rounded(CPU)
 
 
