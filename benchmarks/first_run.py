@@ -7,9 +7,10 @@ CHECKOUT is a checkout of the build before; both builds run under this Python, i
 (`benchmarks/one_build.py`). Alignment is that of each build's own bundled direction to each model, with its own defaults; of
 extraction, `--extract-pairs` of the pairs and the bundled harmless prompts go through the model that --source names. Time and
 peak count from the loaded model on, all of whose weights have been read: the peak is the process's high-water mark above what
-it held then. Quality is measured on
-pairs that `benchmarks/splits.py` holds out and on COCO captions, each build reading its own aligned direction of the same
-states. Every run is a line in the --work folder, and a second run goes on from there; a changed build is measured anew.
+it held then. Quality is measured on pairs that `benchmarks/splits.py` holds out and on COCO captions, each build reading its
+own aligned direction of the same states; `--orders N` measures that of N more alignments of each, taught in other orders, since
+networks differ by these alone. Every run is a line in the --work folder, and a second run goes on from there; a changed build
+is measured anew.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ import os
 import platform
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from statistics import fmean, stdev
 
 import torch
 from torch import Tensor
@@ -38,12 +41,13 @@ from .transfer_table.prompts import Prompts, read
 ROOT = Path(__file__).parents[1]
 EQUAL_RATE = 0.01  # of the captions flagged, where the shares of flagged unsafe prompts are compared
 WITHIN = 0.01
+JUDGED = ("auroc", "gate_auroc", "flagged")
 LIMITS = {"align": {"seconds": 0.4, "peak": 0.5}, "extract": {"peak": 0.6}}
 SEED = 0
 
 
-def align_to(run: Run, name: str, model: Path, prompts: Prompts, direction: str) -> Json:
-    """Measure alignment to one model, then what both aligned directions are worth."""
+def align_to(run: Run, name: str, model: Path, prompts: Prompts, direction: str, orders: int) -> Json:
+    """Measure alignment to one model, then what both aligned directions are worth, and others that were taught in other orders."""
     given = [name, *about_model(model), direction and digest(Path(direction).read_bytes())]
     job = {"do": "align", "model": str(model), "direction": direction}
     found = run.side_by_side(name, ["align", *given], job, ".safetensors")
@@ -54,19 +58,45 @@ def align_to(run: Run, name: str, model: Path, prompts: Prompts, direction: str)
         run.child(AFTER, {"do": "encode", "model": str(model), "prompts": str(asked), "output": str(half)})
         os.replace(half, states)
 
-    def quality(build: str) -> Json:
-        job = {"do": "judge", "aligned": found[build]["file"], "states": str(states)}
+    def judged(build: str, file: str) -> Json:
+        job = {"do": "judge", "aligned": file, "states": str(states)}
         return measures(run.child(build, job), texts, prompts)
 
     worth = {
-        build: run.journal.once(["quality", found[build]["file"], prompts.digest()], lambda build=build: quality(build))  # type: ignore[misc]
+        build: run.journal.once(
+            ["quality", found[build]["file"], prompts.digest()], partial(judged, build, found[build]["file"])
+        )
         for build in (BEFORE, AFTER)
     }
-    change = {name: worth[AFTER][name] - worth[BEFORE][name] for name in ("auroc", "gate_auroc", "flagged")}
+    change = {what: worth[AFTER][what] - worth[BEFORE][what] for what in JUDGED}
     result = compared(found, LIMITS["align"])
     result["quality"] = {**worth, "change": change}
-    result["kept"] |= {name: abs(value) <= WITHIN for name, value in change.items()}
+    result["kept"] |= {what: abs(value) <= WITHIN for what, value in change.items()}
+    if orders:
+        result["quality"]["orders"] = in_orders(run, found, {**job, "do": "align anew"}, orders, judged, prompts.digest())
     return result
+
+
+def in_orders(run: Run, found: Json, job: Json, count: int, judged: Callable[[str, str], Json], prompts: str) -> Json:
+    """Judge so many further alignments of both builds, taught in other orders: means, and the change with its standard error."""
+
+    def all_of(build: str) -> Json:
+        first = Path(found[build]["file"])
+        files = [str(first.with_stem(f"{first.stem}-{number}")) for number in range(1, count + 1)]
+        run.child(build, {**job, "outputs": files})
+        return {"each": [{what: value for what, value in judged(build, file).items() if what in JUDGED} for file in files]}
+
+    each = {
+        build: run.journal.once(["orders", found[build]["file"], count, prompts], partial(all_of, build))["each"]
+        for build in (BEFORE, AFTER)
+    }
+    means = {build: {what: fmean(one[what] for one in rows) for what in JUDGED} for build, rows in each.items()}
+    changes = {
+        what: [after[what] - before[what] for before, after in zip(each[BEFORE], each[AFTER], strict=True)] for what in JUDGED
+    }
+    change = {what: fmean(values) for what, values in changes.items()}
+    error = {what: stdev(values) / count**0.5 for what, values in changes.items()}
+    return {"count": count, **means, "change": change, "standard_error": error}
 
 
 def measures(answer: Json, texts: Sequence[str], prompts: Prompts) -> Json:
@@ -154,6 +184,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=tuple(LIMITS), default=tuple(LIMITS))
     parser.add_argument("--extract-pairs", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--orders", type=int, default=0, help="further alignments to judge, each taught in another order")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="a few prompts of each kind, to try the script")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "first_run", help="where runs are kept to go on from")
@@ -161,6 +192,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if "align" in options.only and not (options.models and options.data):
         parser.error("aligning needs --models and --data")
+    if options.orders == 1 or options.orders < 0:
+        parser.error("--orders needs 2 and more, for a standard error")
     if "extract" in options.only and not options.source:
         parser.error("extracting needs --source")
     return options
@@ -180,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prompts = read(options.pairs, options.benign, options.data, options.heldout, options.quick)
         results["about"] |= {"prompts": prompts.digest(), "counts": prompts.counts(), "equal_rate": EQUAL_RATE}
         for name, _, path in (text.partition("=") for text in options.models):
-            results["align"][name] = align_to(run, name, Path(path).resolve(), prompts, options.direction)
+            results["align"][name] = align_to(run, name, Path(path).resolve(), prompts, options.direction, options.orders)
     if "extract" in options.only:
         pairs = drawn(read_pairs(options.pairs), options.extract_pairs)
         results["extract"] = extract_from(run, options.source.resolve(), pairs, options.benign.resolve())

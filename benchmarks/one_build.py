@@ -1,4 +1,4 @@
-"""What `benchmarks/first_run.py` has one build do, in a process of its own: align, extract, encode, or judge.
+"""What `benchmarks/first_run.py` has one build do, in a process of its own: align, align anew, extract, encode, or judge.
 
 It is run as text in a checkout's folder, so that `import safety_steer` is that checkout's, and uses only what both have. Its
 one argument is a job in JSON; its last line of output is what came of it.
@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,25 +85,41 @@ def read_all(model: Any) -> None:
 
 def do_align(job: Json) -> Json:
     """Align the build's bundled direction with its default settings, and save what came of it."""
-    model = load_text_model(job["model"], "cpu")
-    direction = SafetyDirection.load(job["direction"] or bundled(SOURCE))
-    layer = target_layer(model)
-    encode_anchors(model, direction.anchors[:WARM_UP], layer)
+    model, direction, layer = to_align(job)
+    token_states(model, direction.anchors[:WARM_UP], layer)
     read_all(model)
+    aligned, found = measured(lambda: align(direction, **encoded(model, direction, layer)))
+    aligned.save(job["output"])
+    return found | {"layer": layer, "anchors": aligned.settings["anchors"], "hash": aligned.content_hash}
+
+
+def do_align_anew(job: Json) -> Json:
+    """Align as often as `outputs` are asked for, each time with what teaches the gate in another order, and save each."""
+    model, direction, layer = to_align(job)
+    given, examples = encoded(model, direction, layer), direction.examples
+    for seed, output in enumerate(job["outputs"], 1):
+        order = torch.randperm(len(examples.unsafe), generator=torch.Generator().manual_seed(seed))
+        turned = replace(examples, unsafe=examples.unsafe[order], weights=examples.weights[order])
+        align(replace(direction, examples=turned), **given).save(output)
+    return {}
+
+
+def to_align(job: Json) -> tuple[Any, Any, int]:
+    """Return the model, the direction and the layer of a job."""
+    model = load_text_model(job["model"], "cpu")
+    return model, SafetyDirection.load(job["direction"] or bundled(SOURCE)), target_layer(model)
+
+
+def encoded(model: Any, direction: Any, layer: int) -> Json:
+    """Encode what an alignment with default settings needs: return what `align` takes besides the direction."""
     parser = argparse.ArgumentParser()
     align_command.add_arguments(parser)
     most = parser.get_default("max_anchors")
-
-    def work() -> AlignedDirection:
-        rows = choose_anchors(direction, most)
-        states = encode_anchors(model, [direction.anchors[row] for row in rows], layer)
-        passages = choose_passages(direction, most)
-        long = encode_anchors(model, passages, layer) if passages else None
-        return align(direction, states, f"{model.identity.name}, layer {layer}", anchors=rows, passages=long)
-
-    aligned, found = measured(work)
-    aligned.save(job["output"])
-    return found | {"layer": layer, "anchors": aligned.settings["anchors"], "hash": aligned.content_hash}
+    rows = choose_anchors(direction, most)
+    states = encode_anchors(model, [direction.anchors[row] for row in rows], layer)
+    passages = choose_passages(direction, most)
+    long = encode_anchors(model, passages, layer) if passages else None
+    return {"states": states, "encoder": f"{model.identity.name}, layer {layer}", "anchors": rows, "passages": long}
 
 
 def do_extract(job: Json) -> Json:
@@ -157,7 +174,7 @@ def target_layer(model: Any) -> int:
     return int(chosen(model, "auto"))
 
 
-JOBS = {"align": do_align, "extract": do_extract, "encode": do_encode, "judge": do_judge}
+JOBS = {"align": do_align, "align anew": do_align_anew, "extract": do_extract, "encode": do_encode, "judge": do_judge}
 
 if __name__ == "__main__":
     main()

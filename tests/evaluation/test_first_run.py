@@ -83,6 +83,24 @@ def test_quality_is_read_on_all_pairs_and_at_equal_rate() -> None:
     assert (found["sets"]["one"]["flagged"], found["sets"]["two"]["flagged"]) == (0.0, 1.0)
 
 
+def test_other_orders_are_judged_in_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, asked = runs(tmp_path, monkeypatch)[0], []
+    monkeypatch.setattr(Run, "child", lambda _, name, job: asked.append((name, job["do"], len(job["outputs"]))) or {})
+    worth = {BEFORE: [0.5, 0.7], AFTER: [0.6, 0.9]}
+
+    def judged(build: str, file: str) -> dict[str, Any]:
+        return {**dict.fromkeys(first_run.JUDGED, worth[build][int(Path(file).stem[-1]) - 1]), "sets": {}}
+
+    found = {name: {"file": str(tmp_path / f"{name}.st")} for name in (BEFORE, AFTER)}
+    orders = first_run.in_orders(run, found, {"do": "align anew"}, 2, judged, "prompts")
+    assert asked == [(BEFORE, "align anew", 2), (AFTER, "align anew", 2)]
+    assert orders[AFTER]["flagged"] == pytest.approx(0.75)
+    assert orders["change"]["flagged"] == pytest.approx(0.15)
+    assert orders["standard_error"]["flagged"] == pytest.approx(0.05)
+    assert first_run.in_orders(run, found, {"do": "align anew"}, 2, judged, "prompts") == orders
+    assert len(asked) == 2
+
+
 @pytest.mark.slow
 def test_a_build_against_itself_is_as_good_and_makes_the_same(models: dict[str, Path], tmp_path: Path) -> None:
     """With tiny models and planted prompts: every process is started, and nothing but time and memory differs."""
@@ -102,7 +120,7 @@ def test_a_build_against_itself_is_as_good_and_makes_the_same(models: dict[str, 
         *("--pairs", str(wording.write_pairs(tmp_path / "pairs.jsonl", pairs)), "--data", str(data)),
         *("--benign", str(wording.write_prompts(tmp_path / "benign.txt", prompts))),
         *("--heldout", str(tmp_path / "heldout.jsonl"), "--direction", str(tmp_path / "direction.safetensors")),
-        *("--extract-pairs", "60", "--repeats", "1", "--threads", "1"),
+        *("--extract-pairs", "60", "--repeats", "1", "--threads", "1", "--orders", "2"),
         *("--work", str(tmp_path / "work"), "-o", str(tmp_path / "found.json")),
     ]
     assert first_run.main(arguments) == 1
@@ -110,6 +128,9 @@ def test_a_build_against_itself_is_as_good_and_makes_the_same(models: dict[str, 
     aligned, extracted = found["align"]["tiny"], found["extract"]
     assert aligned[BEFORE]["hash"] == aligned[AFTER]["hash"]
     assert aligned["quality"]["change"] == {"auroc": 0.0, "gate_auroc": 0.0, "flagged": 0.0}
+    orders = aligned["quality"]["orders"]
+    assert orders["count"] == 2
+    assert orders["change"] == orders["standard_error"] == {"auroc": 0.0, "gate_auroc": 0.0, "flagged": 0.0}
     assert extracted["alike"]["vectors_cosine"] == pytest.approx(1, abs=1e-6)
     assert extracted["alike"]["anchors_same"] == 1.0
     assert (extracted[BEFORE]["pairs"], extracted[BEFORE]["benign"]) == (60, 120)

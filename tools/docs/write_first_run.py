@@ -45,6 +45,17 @@ def figures(found: Mapping[str, Any]) -> str:
             *(" to ".join(f"{build[what]:.1%}" for build in worth) for what in ("flagged", "flagged_by_default")),
         )
         lines.append(f"| {' | '.join(cells)} |")
+    for name, one in found["align"].items():
+        if "orders" in one["quality"]:
+            orders = one["quality"]["orders"]
+            told = ", ".join(
+                f"{what.replace('_', ' ').replace('auroc', 'AUROC')} {orders['change'][what]:+.3f} ({orders['standard_error'][what]:.3f})"
+                for what in ("gate_auroc", "flagged")
+            )
+            lines += [
+                "",
+                f"{name}, {orders['count']} more fits of each with what teaches the gate in other orders: mean change {told}, the standard error in brackets.",
+            ]
     if "extract" in found:
         before, after = found["extract"]["before"], found["extract"]["after"]
         builds = found["extract"].get("builds", about["builds"])  # it can have been measured in a run of its own
