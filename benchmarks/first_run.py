@@ -21,7 +21,7 @@ import os
 import platform
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
@@ -47,7 +47,7 @@ SEED = 0
 
 
 def align_to(run: Run, name: str, model: Path, prompts: Prompts, direction: str, orders: int) -> Json:
-    """Measure alignment to one model, then what both aligned directions are worth, and others that were taught in other orders."""
+    """Measure alignment to one model, then what both aligned directions are worth, and so many more taught in other `orders`."""
     given = [name, *about_model(model), direction and digest(Path(direction).read_bytes())]
     job = {"do": "align", "model": str(model), "direction": direction}
     found = run.side_by_side(name, ["align", *given], job, ".safetensors")
@@ -62,38 +62,38 @@ def align_to(run: Run, name: str, model: Path, prompts: Prompts, direction: str,
         job = {"do": "judge", "aligned": file, "states": str(states)}
         return measures(run.child(build, job), texts, prompts)
 
+    files = {build: found[build]["file"] for build in (BEFORE, AFTER)}
     worth = {
-        build: run.journal.once(
-            ["quality", found[build]["file"], prompts.digest()], partial(judged, build, found[build]["file"])
-        )
-        for build in (BEFORE, AFTER)
+        build: run.journal.once(["quality", file, prompts.digest()], partial(judged, build, file))
+        for build, file in files.items()
     }
     change = {what: worth[AFTER][what] - worth[BEFORE][what] for what in JUDGED}
     result = compared(found, LIMITS["align"])
     result["quality"] = {**worth, "change": change}
     result["kept"] |= {what: abs(value) <= WITHIN for what, value in change.items()}
     if orders:
-        result["quality"]["orders"] = in_orders(run, found, {**job, "do": "align anew"}, orders, judged, prompts.digest())
+        result["quality"]["orders"] = in_orders(run, files, {**job, "do": "align anew"}, orders, judged, prompts.digest())
     return result
 
 
-def in_orders(run: Run, found: Json, job: Json, count: int, judged: Callable[[str, str], Json], prompts: str) -> Json:
-    """Judge so many further alignments of both builds, taught in other orders: means, and the change with its standard error."""
+def in_orders(
+    run: Run, files: Mapping[str, str], job: Json, count: int, judged: Callable[[str, str], Json], prompts: str
+) -> Json:
+    """Judge `count` further alignments of both builds, taught in other orders: means, and the change with its standard error."""
 
     def all_of(build: str) -> Json:
-        first = Path(found[build]["file"])
-        files = [str(first.with_stem(f"{first.stem}-{number}")) for number in range(1, count + 1)]
-        run.child(build, {**job, "outputs": files})
-        return {"each": [{what: value for what, value in judged(build, file).items() if what in JUDGED} for file in files]}
+        first = Path(files[build])
+        made = [str(first.with_stem(f"{first.stem}-{number}")) for number in range(1, count + 1)]
+        run.child(build, {**job, "outputs": made})
+        return {"each": [{what: value for what, value in judged(build, file).items() if what in JUDGED} for file in made]}
 
     each = {
-        build: run.journal.once(["orders", found[build]["file"], count, prompts], partial(all_of, build))["each"]
-        for build in (BEFORE, AFTER)
+        build: run.journal.once(["orders", file, count, prompts], partial(all_of, build))["each"]
+        for build, file in files.items()
     }
     means = {build: {what: fmean(one[what] for one in rows) for what in JUDGED} for build, rows in each.items()}
-    changes = {
-        what: [after[what] - before[what] for before, after in zip(each[BEFORE], each[AFTER], strict=True)] for what in JUDGED
-    }
+    pairs = list(zip(each[BEFORE], each[AFTER], strict=True))
+    changes = {what: [after[what] - before[what] for before, after in pairs] for what in JUDGED}
     change = {what: fmean(values) for what, values in changes.items()}
     error = {what: stdev(values) / count**0.5 for what, values in changes.items()}
     return {"count": count, **means, "change": change, "standard_error": error}

@@ -91,13 +91,13 @@ def test_other_orders_are_judged_in_pairs(tmp_path: Path, monkeypatch: pytest.Mo
     def judged(build: str, file: str) -> dict[str, Any]:
         return {**dict.fromkeys(first_run.JUDGED, worth[build][int(Path(file).stem[-1]) - 1]), "sets": {}}
 
-    found = {name: {"file": str(tmp_path / f"{name}.st")} for name in (BEFORE, AFTER)}
-    orders = first_run.in_orders(run, found, {"do": "align anew"}, 2, judged, "prompts")
+    files = {name: str(tmp_path / f"{name}.st") for name in (BEFORE, AFTER)}
+    orders = first_run.in_orders(run, files, {"do": "align anew"}, 2, judged, "prompts")
     assert asked == [(BEFORE, "align anew", 2), (AFTER, "align anew", 2)]
     assert orders[AFTER]["flagged"] == pytest.approx(0.75)
     assert orders["change"]["flagged"] == pytest.approx(0.15)
     assert orders["standard_error"]["flagged"] == pytest.approx(0.05)
-    assert first_run.in_orders(run, found, {"do": "align anew"}, 2, judged, "prompts") == orders
+    assert first_run.in_orders(run, files, {"do": "align anew"}, 2, judged, "prompts") == orders
     assert len(asked) == 2
 
 

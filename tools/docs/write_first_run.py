@@ -22,6 +22,16 @@ def page() -> str:
     return with_table(PAGE.read_text(encoding="utf-8"), "first_run", figures(json.loads(FOUND.read_text(encoding="utf-8"))))
 
 
+def _orders(name: str, orders: Mapping[str, Any]) -> str:
+    """Say how fits differ that were taught in other orders."""
+    gate, flagged = (
+        f"{orders['change'][what]:+.3f} (standard error {orders['standard_error'][what]:.3f})"
+        for what in ("gate_auroc", "flagged")
+    )
+    count = orders["count"]
+    return f"\n{name}, {count} more fits of each build, taught in other orders: mean change of gate AUROC {gate}, of flagged {flagged}."
+
+
 def figures(found: Mapping[str, Any]) -> str:
     """Lay out time, memory and quality of both builds, a line for each model."""
     about = found["about"]
@@ -45,17 +55,7 @@ def figures(found: Mapping[str, Any]) -> str:
             *(" to ".join(f"{build[what]:.1%}" for build in worth) for what in ("flagged", "flagged_by_default")),
         )
         lines.append(f"| {' | '.join(cells)} |")
-    for name, one in found["align"].items():
-        if "orders" in one["quality"]:
-            orders = one["quality"]["orders"]
-            told = ", ".join(
-                f"{what.replace('_', ' ').replace('auroc', 'AUROC')} {orders['change'][what]:+.3f} ({orders['standard_error'][what]:.3f})"
-                for what in ("gate_auroc", "flagged")
-            )
-            lines += [
-                "",
-                f"{name}, {orders['count']} more fits of each with what teaches the gate in other orders: mean change {told}, the standard error in brackets.",
-            ]
+    lines += [_orders(name, one["quality"]["orders"]) for name, one in found["align"].items() if "orders" in one["quality"]]
     if "extract" in found:
         before, after = found["extract"]["before"], found["extract"]["after"]
         builds = found["extract"].get("builds", about["builds"])  # it can have been measured in a run of its own
