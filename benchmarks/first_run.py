@@ -47,7 +47,7 @@ SEED = 0
 
 
 def align_to(run: Run, name: str, model: Path, prompts: Prompts, direction: str, orders: int) -> Json:
-    """Measure alignment to one model, then what both aligned directions are worth, and so many more taught in other `orders`."""
+    """Measure alignment to one model, then what both aligned directions are worth, and `orders` more of each."""
     given = [name, *about_model(model), direction and digest(Path(direction).read_bytes())]
     job = {"do": "align", "model": str(model), "direction": direction}
     found = run.side_by_side(name, ["align", *given], job, ".safetensors")
@@ -63,10 +63,9 @@ def align_to(run: Run, name: str, model: Path, prompts: Prompts, direction: str,
         return measures(run.child(build, job), texts, prompts)
 
     files = {build: found[build]["file"] for build in (BEFORE, AFTER)}
-    worth = {
-        build: run.journal.once(["quality", file, prompts.digest()], partial(judged, build, file))
-        for build, file in files.items()
-    }
+    worth = {}
+    for build, file in files.items():
+        worth[build] = run.journal.once(["quality", file, prompts.digest()], partial(judged, build, file))
     change = {what: worth[AFTER][what] - worth[BEFORE][what] for what in JUDGED}
     result = compared(found, LIMITS["align"])
     result["quality"] = {**worth, "change": change}
@@ -79,7 +78,7 @@ def align_to(run: Run, name: str, model: Path, prompts: Prompts, direction: str,
 def in_orders(
     run: Run, files: Mapping[str, str], job: Json, count: int, judged: Callable[[str, str], Json], prompts: str
 ) -> Json:
-    """Judge `count` further alignments of both builds, taught in other orders: means, and the change with its standard error."""
+    """Judge `count` further alignments of both builds, taught in other orders: means, change and its standard error."""
 
     def all_of(build: str) -> Json:
         first = Path(files[build])
@@ -87,10 +86,9 @@ def in_orders(
         run.child(build, {**job, "outputs": made})
         return {"each": [{what: value for what, value in judged(build, file).items() if what in JUDGED} for file in made]}
 
-    each = {
-        build: run.journal.once(["orders", file, count, prompts], partial(all_of, build))["each"]
-        for build, file in files.items()
-    }
+    each = {}
+    for build, file in files.items():
+        each[build] = run.journal.once(["orders", file, count, prompts], partial(all_of, build))["each"]
     means = {build: {what: fmean(one[what] for one in rows) for what in JUDGED} for build, rows in each.items()}
     pairs = list(zip(each[BEFORE], each[AFTER], strict=True))
     changes = {what: [after[what] - before[what] for before, after in pairs] for what in JUDGED}

@@ -24,12 +24,10 @@ def page() -> str:
 
 def _orders(name: str, orders: Mapping[str, Any]) -> str:
     """Say how fits differ that were taught in other orders."""
-    gate, flagged = (
-        f"{orders['change'][what]:+.3f} (standard error {orders['standard_error'][what]:.3f})"
-        for what in ("gate_auroc", "flagged")
-    )
-    count = orders["count"]
-    return f"\n{name}, {count} more fits of each build, taught in other orders: mean change of gate AUROC {gate}, of flagged {flagged}."
+    change, error, count = (orders[what] for what in ("change", "standard_error", "count"))
+    gate, flagged = (f"{change[what]:+.3f} (standard error {error[what]:.3f})" for what in ("gate_auroc", "flagged"))
+    told = f"mean change of gate AUROC {gate}, of flagged {flagged}"
+    return f"\n{name}, {count} more fits of each build, taught in other orders: {told}."
 
 
 def figures(found: Mapping[str, Any]) -> str:
