@@ -12,9 +12,11 @@ BETWEEN = (14, 22, 27, 33)  # by hand; where most prompts are, and others would 
 WIDTHS = sorted({width for width in range(1, CPU_BATCH_TOKENS + 1) if 2 * CPU_BATCH_TOKENS % width == 0}.union(BETWEEN))
 
 
-def suited_tokens(device: torch.device) -> int:
-    """Return how many tokens a padded batch should have on a device."""
-    return CPU_BATCH_TOKENS if device.type == "cpu" else BATCH_TOKENS
+def suited_tokens(device: torch.device, rounded: bool = False) -> int:
+    """Return how many tokens a padded batch should have on a device: on a processor twice as many where they are `rounded`."""
+    if device.type != "cpu":
+        return BATCH_TOKENS
+    return 2 * CPU_BATCH_TOKENS if rounded else CPU_BATCH_TOKENS
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:

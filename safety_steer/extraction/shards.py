@@ -104,7 +104,7 @@ def _states(
     progress: Progress | None = None,
     rounded: bool = False,
 ) -> Iterator[StatesOfRows]:
-    part = Part(text_model.source, (layer,), "", token_budget(text_model, batch_tokens), rounded)
+    part = Part(text_model.source, (layer,), "", token_budget(text_model, batch_tokens, rounded), rounded)
     for rows, found in _in_parts(text_model, prompts, part, progress):
         yield rows, [found[str(number)] for number in range(len(rows))]
 

@@ -193,9 +193,9 @@ def sink_mask(mask: Tensor) -> Tensor:
     return kept
 
 
-def token_budget(text_model: TextModel, batch_tokens: int | None) -> int:
+def token_budget(text_model: TextModel, batch_tokens: int | None, rounded: bool = False) -> int:
     """Return how many tokens a padded batch may have: as told, or what suits the device."""
-    return batch_tokens or suited_tokens(_device(text_model.model))
+    return batch_tokens or suited_tokens(_device(text_model.model), rounded)
 
 
 def _forward(
@@ -216,7 +216,7 @@ def _forward(
     lengths = [len(row) for row in ids]
     device = _device(text_model.model)
     done = 0
-    for rows in batches(lengths, token_budget(text_model, batch_tokens)):
+    for rows in batches(lengths, token_budget(text_model, batch_tokens, rounded)):
         width = min(padded(lengths[rows[0]]), _length_limit(text_model))
         padding = text_model.tokenizer.pad_token_id or 0
         tokens = torch.tensor([[*ids[row], *[padding] * (width - lengths[row])] for row in rows])

@@ -12,9 +12,10 @@ from support import tiny_models, wording
 
 from safety_steer.alignment.anchors import encode_anchors
 from safety_steer.extraction import rounding
+from safety_steer.extraction.batching import suited_tokens
 from safety_steer.extraction.rounding import BORNE, bears_rounding
 from safety_steer.extraction.shards import load_sharded
-from safety_steer.extraction.text_model import TextModel, load_text_model, token_states, wrap_text_model
+from safety_steer.extraction.text_model import TextModel, load_text_model, token_budget, token_states, wrap_text_model
 from safety_steer.runners.runner import Here
 from safety_steer.storage.kept_parts import KeptParts
 
@@ -104,3 +105,10 @@ def test_exact_parts_are_not_taken_for_rounded_ones(models: dict[str, Path], tmp
     model = load_sharded(str(models["bert"]), "cpu", "auto", Here(), KeptParts(tmp_path))
     exact, rounded = (token_states(model, PROMPTS, 2, rounded=how) for how in (False, True))
     assert not torch.equal(exact[0], rounded[0])
+
+
+def test_a_batch_on_a_processor_holds_twice_as_many_rounded_tokens(bearing: TextModel) -> None:
+    device = torch.device("cpu")
+    assert suited_tokens(device, rounded=True) == 2 * suited_tokens(device) == token_budget(bearing, None, rounded=True)
+    assert suited_tokens(torch.device("meta"), rounded=True) == suited_tokens(torch.device("meta"))
+    assert token_budget(bearing, 64, rounded=True) == 64
