@@ -35,7 +35,7 @@ def figures(found: Mapping[str, Any]) -> str:
     about = found["about"]
     lines = [
         f"Alignment of the newer direction by commits {about['builds']['before']} and {about['builds']['after']} side by side "
-        "(`benchmarks/first_run.py`, medians; memory is the peak above the loaded model; quality is that on held-out pairs, "
+        "(`benchmarks/first_run.py`, medians; memory is the peak above the model's weights; quality is that on held-out pairs, "
         f"unsafe prompts flagged where {about['equal_rate']:.0%} of COCO captions are; {about['machine']}):",
         "",
         "| model | runs of each | time | memory | AUROC | gate AUROC | flagged at equal rate | flagged by default |",
@@ -44,8 +44,9 @@ def figures(found: Mapping[str, Any]) -> str:
     for name, one in found["align"].items():
         before, after = one["before"], one["after"]
         worth = [one["quality"][build] for build in ("before", "after")]
+        builds = one.get("builds", about["builds"])  # each can have been measured in a run of its own
         cells = (
-            name,
+            name if builds == about["builds"] else f"{name}, commit {builds['after']}",
             str(min(len(before["all_seconds"]), len(after["all_seconds"]))),
             f"{before['seconds']:.1f} to {after['seconds']:.1f} s ({one['ratio']['seconds']:.2f}x)",
             f"{before['peak'] / MIB:,.0f} to {after['peak'] / MIB:,.0f} MiB ({one['ratio']['peak']:.2f}x)",
