@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..errors import DataError, WorkerError
+from .ray_address import check_answers
 from .runner import AHEAD, TRIES, lost
 
 Item = TypeVar("Item")
@@ -24,7 +25,8 @@ class OnRay:
     def connect(cls, address: str) -> OnRay:
         """Connect to a cluster: "host:port", "auto" for the one this computer is part of, "local" for a new one here.
 
-        Raises DataError where Ray is not installed or no cluster answers.
+        Raises DataError where Ray is not installed or no cluster answers, within seconds where nothing or something else
+        listens there.
         """
         try:
             import ray
@@ -32,6 +34,7 @@ class OnRay:
             raise DataError("--ray needs Ray: pip install 'safety-steer[ray]'. --processes N does without it.") from error
         if not ray.is_initialized():
             try:
+                check_answers(address, ray.util.get_node_ip_address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, OSError, RuntimeError, ValueError) as error:
                 reason = str(error).splitlines()[0]
