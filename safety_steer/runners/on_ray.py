@@ -9,17 +9,21 @@ from typing import Any, TypeVar
 
 from ..errors import DataError, WorkerError
 from .ray_address import check_answers
-from .runner import AHEAD, TRIES, lost
+from .runner import AHEAD, TRIES, Crew, lost
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class OnRay:
-    """Runs items as tasks of the Ray cluster that this process is connected to; Ray gives tasks of dead workers to others."""
+class OnRay(Crew):
+    """Runs items as tasks of the Ray cluster that this process is connected to; Ray gives tasks of dead workers to others.
+
+    `connected` says that the connection was made for this crew, and ends with it.
+    """
 
     ray: Any
+    connected: bool = False
 
     @classmethod
     def connect(cls, address: str) -> OnRay:
@@ -32,7 +36,8 @@ class OnRay:
             import ray
         except ImportError as error:
             raise DataError("--ray needs Ray: pip install 'safety-steer[ray]'. --processes N does without it.") from error
-        if not ray.is_initialized():
+        new = not ray.is_initialized()
+        if new:
             try:
                 check_answers(address, ray.util.get_node_ip_address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -41,7 +46,12 @@ class OnRay:
                 raise DataError(
                     f"No Ray cluster answers at '{address}' ({reason}). Start one (ray start --head), or correct --ray."
                 ) from error
-        return cls(ray)
+        return cls(ray, new)
+
+    def close(self) -> None:
+        """End the connection, and with it this process's tasks and a cluster that was started for it."""
+        if self.connected:
+            self.ray.shutdown()
 
     def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
         """Yield results as they come."""
