@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from multiprocessing.connection import Connection
-from threading import Thread
+from threading import Lock, Thread
 from typing import TypeVar
 
 from ..errors import WorkerError
@@ -77,7 +77,7 @@ class Processes(Crew):
             while len(running) < AHEAD * self.count and (found := next(items, None)) is not None:
                 number, item = found
                 out[number] = item
-                running[pool.executor.submit(task, item)] = number
+                running[pool.executor.submit(_do, task, item)] = number
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -106,6 +106,42 @@ class _Pool:
         self._theirs.close()
 
 
+class _Work:
+    """Whether a worker is at a task, and whether it shall end.
+
+    One that is not may be handing over a result. It must finish that: whoever reads it would wait for the rest for ever.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._at_task, self._ending = Lock(), False, False
+
+    def do(self, task: Callable[[Item], Result], item: Item) -> Result:
+        """Run a task, unless this process shall end."""
+        with self._lock:
+            if self._ending:
+                os._exit(1)
+            self._at_task = True
+        try:
+            return task(item)
+        finally:
+            with self._lock:
+                self._at_task = False
+
+    def end(self) -> None:
+        """End this process now if it is at a task, else before the next one."""
+        with self._lock:
+            self._ending = True
+            if self._at_task:
+                os._exit(1)
+
+
+_WORK = _Work()
+
+
+def _do(task: Callable[[Item], Result], item: Item) -> Result:
+    return _WORK.do(task, item)
+
+
 def _end_with(pipe: Connection) -> None:
     """Have this process end when the other end of the pipe is closed, or the process that holds it has ended."""
     # An interruption from the terminal reaches every process; the first one decides what ends.
@@ -116,4 +152,7 @@ def _end_with(pipe: Connection) -> None:
 def _await_end(pipe: Connection) -> None:
     with suppress(EOFError, OSError):
         pipe.recv_bytes()
+    _WORK.end()
+    if (starter := multiprocessing.parent_process()) is not None:
+        starter.join()
     os._exit(1)

@@ -25,7 +25,7 @@ from safety_steer.runners.runner import Crew, Here, Runner
 
 ROOT = Path(__file__).parents[2]
 LONG = 600.0
-LARGE = bytes(2**22)  # more than a pipe holds: it is still being handed over when the workers end
+LARGE = bytes(2**25)  # far more than a pipe holds: it is still being handed over when the workers end
 PATIENCE = 60.0
 # Starts two workers on tasks of ten minutes, says who they are, and waits for their results.
 DRIVER = """
@@ -48,6 +48,10 @@ def wait_long(item: tuple[str, float, bytes]) -> None:
     folder, seconds, _ = item
     (Path(folder) / str(os.getpid())).touch()
     time.sleep(seconds)
+
+
+def large(_: int) -> bytes:
+    return LARGE
 
 
 def fail_beside(item: tuple[str, float, bytes]) -> None:
@@ -134,6 +138,16 @@ def test_an_error_while_results_are_used_ends_them(error: type[BaseException], t
         use()
     assert active_children() == []
     assert time.monotonic() - start < LONG / 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_child")
+def test_workers_that_hand_over_large_results_can_be_ended() -> None:
+    """A worker that ends in the middle of a result would have the reader wait for ever."""
+    for _ in range(12):
+        with Processes(2) as crew:
+            next(crew.run(large, range(40)))
+        assert active_children() == []
 
 
 @pytest.mark.slow
