@@ -184,7 +184,8 @@ def main() -> None:
         source = source_of(options.encoder, "cpu", "auto")
         work = list(to_read(file, source, str(Path(options.direction).resolve()), SMALL))
         for count in (1, 2):
-            found["throughput"][f"processes {count}"] = throughput(Processes(count), work, count)
+            with Processes(count) as processes:
+                found["throughput"][f"processes {count}"] = throughput(processes, work, count)
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         runner = OnRay.connect(cluster.address)
         found["throughput"]["Ray nodes 1"] = throughput(runner, work, 1)

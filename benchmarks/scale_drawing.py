@@ -118,7 +118,8 @@ def main() -> None:
 def crews() -> Iterator[tuple[str, Runner]]:
     """Yield one and two processes, and a cluster of one node and of two."""
     for count in (1, 2):
-        yield f"processes {count}", Processes(count)
+        with Processes(count) as processes:
+            yield f"processes {count}", processes
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})

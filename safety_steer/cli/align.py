@@ -14,7 +14,7 @@ from ..directions.source import SafetyDirection
 from ..errors import DataError
 from ..storage.container import check_target
 from ..storage.prompt_files import read_prompts
-from .console import Result, add_crew_options, add_model_options, open_model, progress_line, table
+from .console import Result, add_crew_options, add_model_options, models_of, progress_line, table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,19 +39,20 @@ def run(options: argparse.Namespace) -> Result:
     direction = SafetyDirection.load(options.direction)
     if (options.anchors is None) != (options.source is None):
         raise DataError("Your own --anchors need the --source model the direction was made with: give both or neither.")
-    if options.anchors is not None:
-        prompts = read_prompts(options.anchors)
-        source = open_model(options.source, options)
-        direction = with_anchors(direction, source, prompts, progress_line("encoding with the source", options))
-    rows = choose_anchors(direction, options.max_anchors)
-    encoder = open_model(options.encoder, options)
-    layer = target_layer(encoder, options.layer)
-    states = encode_anchors(
-        encoder, [direction.anchors[row] for row in rows], layer, progress_line("encoding anchors", options)
-    )
-    passages = choose_passages(direction, options.max_anchors, options.thresholds)
-    long = encode_anchors(encoder, passages, layer, progress_line("encoding passages", options)) if passages else None
-    own = encode_anchors(encoder, read_prompts(options.benign), layer) if options.benign else None
+    with models_of(options) as open_model:
+        if options.anchors is not None:
+            prompts = read_prompts(options.anchors)
+            source = open_model(options.source)
+            direction = with_anchors(direction, source, prompts, progress_line("encoding with the source", options))
+        rows = choose_anchors(direction, options.max_anchors)
+        encoder = open_model(options.encoder)
+        layer = target_layer(encoder, options.layer)
+        states = encode_anchors(
+            encoder, [direction.anchors[row] for row in rows], layer, progress_line("encoding anchors", options)
+        )
+        passages = choose_passages(direction, options.max_anchors, options.thresholds)
+        long = encode_anchors(encoder, passages, layer, progress_line("encoding passages", options)) if passages else None
+        own = encode_anchors(encoder, read_prompts(options.benign), layer) if options.benign else None
     settings = AlignSettings(map=options.map, thresholds=options.thresholds)
     name = f"{encoder.identity.name}, layer {layer}"
     aligned = align(direction, states, name, settings, anchors=rows, extra_benign=own, passages=long)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,20 +102,25 @@ def shared_out(options: argparse.Namespace) -> bool:
     return any(getattr(options, name) is not None for name in CREW)
 
 
-def open_runner_of(options: argparse.Namespace) -> tuple[Runner, KeptParts]:
-    """Return where the crew options say to encode, and what is kept of it."""
+@contextmanager
+def crew_of(options: argparse.Namespace) -> Iterator[tuple[Runner, KeptParts]]:
+    """Give where the crew options say to work, and what is kept of it; its end is the end of the workers."""
     from ..runners.runner import open_runner
     from ..storage.kept_parts import KeptParts
 
-    return open_runner(options.processes, options.ray), KeptParts(options.keep and Path(options.keep))
+    with open_runner(options.processes, options.ray) as crew:
+        yield crew, KeptParts(options.keep and Path(options.keep))
 
 
-def open_model(path: str, options: argparse.Namespace) -> TextModel:
-    """Load a text model as the model options say, for one process, several, or a cluster."""
-    from ..extraction.text_model import load_text_model
-
+@contextmanager
+def models_of(options: argparse.Namespace) -> Iterator[Callable[[str], TextModel]]:
+    """Give what loads a text model as the model options say, for one process, several, or a cluster, until the end."""
     if not shared_out(options):
-        return load_text_model(path, options.device, options.dtype)
+        from ..extraction.text_model import load_text_model
+
+        yield lambda path: load_text_model(path, options.device, options.dtype)
+        return
     from ..extraction.shards import load_sharded
 
-    return load_sharded(path, options.device, options.dtype, *open_runner_of(options))
+    with crew_of(options) as crew:
+        yield lambda path: load_sharded(path, options.device, options.dtype, *crew)

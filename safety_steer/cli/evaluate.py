@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from ..errors import DataError
 from ..statistics import need_scipy
 from ..storage.bundled import DEMO_SOURCE, DEMO_TARGET, bundled
 from . import evaluate_comfy
-from .console import Result, add_crew_options, open_runner_of, progress_line, shared_out
+from .console import Result, add_crew_options, crew_of, progress_line, shared_out
 
 if TYPE_CHECKING:
     from ..evaluation.demo.session import DemoSession
@@ -64,28 +65,28 @@ def run(options: argparse.Namespace) -> Result:
     unknown = [name for name in options.only or () if name not in known]
     if unknown:
         raise DataError(f"There is no method '{unknown[0]}'. There are: {', '.join(sorted(known))}.")
-    crew = open_runner_of(options) if shared_out(options) else ()
     rows_of: dict[bool, list[dict[str, Any]]] = {}
     written = []
-    for name in options.generator:
-        session = DemoSession.open(name, *crew)
-        pictures = session.generator.reads_pictures
-        video = session.generator.video
-        methods = picture_methods(video) if pictures else default_methods(not options.full, video)
-        if options.only:
-            methods = [method for method in methods if method.name in {"none", *options.only}]
-        quick = {(True, True): PICTURES_VIDEO, (True, False): PICTURES, (False, True): QUICK_VIDEO, (False, False): QUICK}
-        plan = replace(FULL if options.full and not pictures else quick[pictures, video], stage=options.stage)
-        own, other = _bundled(session)
-        direction = SafetyDirection.load(options.direction or bundled(other))
-        native = SafetyDirection.load(options.native or bundled(own))
-        told = progress_line("encoding anchors", options)
-        inputs = picture_inputs(session, direction, told) if pictures else method_inputs(session, direction, native, told)
-        curve = [] if options.only or pictures else curve_methods()
-        rows_of[pictures] = evaluate(session, inputs, methods, plan, folder / FILES[pictures], _reporter(options), curve)
-        shown = [method for method in (NONE, DEFAULT, STANDARD, THROUGH_TEXT, NATIVE) if method in methods]
-        draw_sheet(session, inputs, shown, plan.stage, folder / f"{name}.png", plan.steps)
-        written.append(folder / f"{name}.png")
+    with crew_of(options) if shared_out(options) else nullcontext(()) as crew:
+        for name in options.generator:
+            session = DemoSession.open(name, *crew)
+            pictures = session.generator.reads_pictures
+            video = session.generator.video
+            methods = picture_methods(video) if pictures else default_methods(not options.full, video)
+            if options.only:
+                methods = [method for method in methods if method.name in {"none", *options.only}]
+            quick = {(True, True): PICTURES_VIDEO, (True, False): PICTURES, (False, True): QUICK_VIDEO, (False, False): QUICK}
+            plan = replace(FULL if options.full and not pictures else quick[pictures, video], stage=options.stage)
+            own, other = _bundled(session)
+            direction = SafetyDirection.load(options.direction or bundled(other))
+            native = SafetyDirection.load(options.native or bundled(own))
+            told = progress_line("encoding anchors", options)
+            inputs = picture_inputs(session, direction, told) if pictures else method_inputs(session, direction, native, told)
+            curve = [] if options.only or pictures else curve_methods()
+            rows_of[pictures] = evaluate(session, inputs, methods, plan, folder / FILES[pictures], _reporter(options), curve)
+            shown = [method for method in (NONE, DEFAULT, STANDARD, THROUGH_TEXT, NATIVE) if method in methods]
+            draw_sheet(session, inputs, shown, plan.stage, folder / f"{name}.png", plan.steps)
+            written.append(folder / f"{name}.png")
     for pictures, rows in rows_of.items():
         file = folder / FILES[pictures]
         file.with_suffix(".md").write_text(markdown(rows) + "\n")

@@ -9,7 +9,7 @@ from ..extraction.extract_direction import check_settings, extract
 from ..extraction.text_model import POOLINGS
 from ..storage.container import check_target
 from ..storage.prompt_files import read_pairs, read_prompts
-from .console import Result, add_crew_options, add_model_options, open_model, progress_line, table
+from .console import Result, add_crew_options, add_model_options, models_of, progress_line, table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,10 +30,10 @@ def run(options: argparse.Namespace) -> Result:
     check_target(options.output)
     pairs, anchors = read_pairs(options.pairs), read_prompts(options.anchors)
     check_settings(pairs, anchors, options.estimator)
-    model = open_model(options.source, options)
-    direction = extract(
-        model, pairs, anchors, options.layer, options.pooling, options.estimator, progress_line("encoding", options)
-    )
+    told = progress_line("encoding", options)
+    with models_of(options) as open_model:
+        model = open_model(options.source)
+        direction = extract(model, pairs, anchors, options.layer, options.pooling, options.estimator, told)
     direction.save(options.output)
     curve = direction.report["layer_curve"]
     rows = [[*row, "<- chosen" if row[0] in direction.layers else ""] for row in curve]

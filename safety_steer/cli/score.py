@@ -12,7 +12,7 @@ from ..directions.any_direction import load_any
 from ..evaluation.pair_readings import Readings, Window, read_all, score_windows
 from ..extraction.shards import source_of
 from ..storage.pair_stream import stream_pairs, windows
-from .console import Result, add_crew_options, add_model_options, open_runner_of, progress_line, table
+from .console import Result, add_crew_options, add_model_options, crew_of, progress_line, table
 
 WINDOW = 4096  # by hand; pairs that are read, encoded and forgotten together
 
@@ -39,8 +39,8 @@ def run(options: argparse.Namespace) -> Result:
             pair_categories.extend(sys.intern(pair.category) for pair in pairs)
             yield Window(source, file, tuple([pair.safe for pair in pairs] + [pair.unsafe for pair in pairs]))
 
-    runner, kept = open_runner_of(options)
-    found: dict[int, Readings] = dict(read_all(to_read(), runner, kept, progress_line("encoding pairs", options)))
+    with crew_of(options) as crew:
+        found: dict[int, Readings] = dict(read_all(to_read(), *crew, progress_line("encoding pairs", options)))
     result = score_windows([found[number] for number in range(len(found))], pair_categories, direction.categories)
     data = result.document()
     rows = [["direction", result.auroc], ["pair accuracy", result.pair_accuracy]]

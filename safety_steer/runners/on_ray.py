@@ -8,37 +8,50 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..errors import DataError, WorkerError
-from .runner import AHEAD, TRIES, lost
+from .ray_address import check_answers
+from .runner import AHEAD, TRIES, Crew, lost
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class OnRay:
-    """Runs items as tasks of the Ray cluster that this process is connected to; Ray gives tasks of dead workers to others."""
+class OnRay(Crew):
+    """Runs items as tasks of the Ray cluster that this process is connected to; Ray gives tasks of dead workers to others.
+
+    `connected` says that the connection was made for this crew, and ends with it.
+    """
 
     ray: Any
+    connected: bool = False
 
     @classmethod
     def connect(cls, address: str) -> OnRay:
         """Connect to a cluster: "host:port", "auto" for the one this computer is part of, "local" for a new one here.
 
-        Raises DataError where Ray is not installed or no cluster answers.
+        Raises DataError where Ray is not installed or no cluster answers, within seconds where nothing or something else
+        listens there.
         """
         try:
             import ray
         except ImportError as error:
             raise DataError("--ray needs Ray: pip install 'safety-steer[ray]'. --processes N does without it.") from error
-        if not ray.is_initialized():
+        new = not ray.is_initialized()
+        if new:
             try:
+                check_answers(address, ray.util.get_node_ip_address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, OSError, RuntimeError, ValueError) as error:
                 reason = str(error).splitlines()[0]
                 raise DataError(
                     f"No Ray cluster answers at '{address}' ({reason}). Start one (ray start --head), or correct --ray."
                 ) from error
-        return cls(ray)
+        return cls(ray, new)
+
+    def close(self) -> None:
+        """End the connection, and with it this process's tasks and a cluster that was started for it."""
+        if self.connected:
+            self.ray.shutdown()
 
     def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
         """Yield results as they come."""

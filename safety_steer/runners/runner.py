@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
@@ -9,6 +10,7 @@ from ..errors import DataError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Self = TypeVar("Self", bound="Crew")
 AHEAD = 2  # by hand; items for each worker that are handed out before it is free
 TRIES = 4  # by hand: a part whose workers die four times will kill the next one too
 
@@ -24,7 +26,27 @@ class Runner(Protocol):
         ...
 
 
-class Here:
+class Crew(ABC):
+    """A runner with an end: after its `with`, however that ends, none of its workers is left. A later run starts new ones."""
+
+    @abstractmethod
+    def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
+        """Run a task as every `Runner` does."""
+
+    def close(self) -> None:
+        """End the workers and what they are at."""
+        return
+
+    def __enter__(self: Self) -> Self:
+        """Return this crew."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the workers."""
+        self.close()
+
+
+class Here(Crew):
     """Runs everything in this process, one item after the other."""
 
     def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[int, Result]]:
@@ -33,8 +55,8 @@ class Here:
             yield number, task(item)
 
 
-def open_runner(processes: int | None, ray_address: str | None) -> Runner:
-    """Return the runner that `--processes` and `--ray` ask for; raises DataError for both, or for what cannot be had."""
+def open_runner(processes: int | None, ray_address: str | None) -> Crew:
+    """Return the crew that `--processes` and `--ray` ask for; raises DataError for both, or for what cannot be had."""
     if processes is not None and ray_address is not None:
         raise DataError("--processes and --ray both say where to run. Give one of them.")
     if ray_address is not None:

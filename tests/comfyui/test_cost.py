@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import gc
@@ -29,6 +30,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "blocks": {"site": SITES[1], "blocks": "middle"},
 }
 STEPS = (4, 16)
+BETWEEN = ("<string>", functools.__file__, dataclasses.__file__, contextlib.__file__)
 
 
 def steer(model: Any, kind: str = "sd15", **settings: Any) -> Any:
@@ -43,9 +45,9 @@ def calls_from_outside(run: Callable[[], Any]) -> Counter[str]:
         return frame is not None and frame.f_code.co_filename.startswith(str(running_comfyui.LINK))
 
     def caller(frame: Any) -> Any:
-        """Return who called, past what a dataclass or a cached property puts between the pack's own functions."""
+        """Return who called, past what a dataclass, a cached property or a context puts between the pack's own functions."""
         frame = frame.f_back
-        while frame is not None and frame.f_code.co_filename in ("<string>", functools.__file__, dataclasses.__file__):
+        while frame is not None and frame.f_code.co_filename in BETWEEN:
             frame = frame.f_back
         return frame
 

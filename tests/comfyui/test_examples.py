@@ -22,7 +22,8 @@ EXAMPLES = sorted((running_comfyui.REPOSITORY / "example_workflows").glob("*.jso
 DEMOS = [path for path in EXAMPLES if path.stem.startswith("demo-")]
 OTHERS = [path for path in EXAMPLES if path not in DEMOS]
 WRITING = "refuse-unsafe-requests"  # runs in test_refusal.py, which has a language model and a file for it
-needs_writing = pytest.mark.skipif("TextGenerate" not in nodes.NODE_CLASS_MAPPINGS, reason="this ComfyUI writes no text")
+WRITES_TEXT = "TextGenerate" in nodes.NODE_CLASS_MAPPINGS
+needs_writing = pytest.mark.skipif(not WRITES_TEXT, reason="this ComfyUI writes no text")
 ENCODERS = {"text-to-image": "sd15", "image-to-image": "sd15", "make-a-direction": "qwen_image"}
 PICTURE = "example.png"
 TITLE_HEIGHT = 30
@@ -75,7 +76,8 @@ def _picture() -> Iterator[None]:
 @pytest.fixture
 def _files(monkeypatch: pytest.MonkeyPatch) -> None:
     """List the models that the examples name."""
-    nodes_used = [node for path in EXAMPLES for node in to_api(_read(path)).values()]
+    here = [path for path in EXAMPLES if WRITES_TEXT or path.stem != WRITING]
+    nodes_used = [node for path in here for node in to_api(_read(path)).values()]
     offered = {node["inputs"][SERVER_FILES[node["class_type"]]] for node in nodes_used if node["class_type"] in SERVER_FILES}
     original = nodes.folder_paths.get_filename_list
     monkeypatch.setattr(nodes.folder_paths, "get_filename_list", lambda name: [*original(name), *sorted(offered)])

@@ -22,6 +22,7 @@ REACHES_OUT = {
     "safety_steer/evaluation/comfyui/judges.py": {"subprocess"},
     "safety_steer/runners/on_ray.py": {"ray"},
     "safety_steer/runners/processes.py": {"multiprocessing"},
+    "safety_steer/runners/ray_address.py": {"socket"},
 }
 HOST = {"comfy", "comfy_api", "comfy_extras", "folder_paths", "server", "nodes", "execution"}
 BANNED_MODULES = {
