@@ -45,6 +45,7 @@ def test_past_faults_are_refused_or_read_and_judged_as_by_the_command_line(tmp_p
     assert "holds itself" in found["a-subgraph-that-holds-itself"]["refused"]
     assert "cannot count on" in found["a-link-with-an-id-that-floats-do-not-count"]["refused"]
     assert found["crossing"]["kind"] == "steered"
+    assert found["values-700-deep"]["kind"] == "steered"
     assert found["a-slot-called-length"]["kind"] == "left"
     counts = twins.compared(json.dumps({**one, "before": texts[name].decode()}) for name, one in found.items())
     assert counts["changed alike"] >= 4
