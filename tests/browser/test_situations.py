@@ -31,6 +31,9 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
                 # The front end tells a subgraph's sockets by ids, which the shapes leave out.
                 socket["id"] = f"socket {place}"
         (where / f"{name}.json").write_text(json.dumps(data))
+    for counter, what in (("last_link_id", "links"), ("last_node_id", "nodes")):
+        miscounted = shapes()["base and refiner"][0] | {counter: "many"}
+        (where / f"{what} counted by no number.json").write_text(json.dumps(miscounted))
     (where / "values 700 deep.json").write_bytes(DEEP.read_bytes()[1:])
     lines = {line["name"]: line for line in run_in_browser("situations.mjs", where, request.param)}
     for name, line in lines.items():
@@ -106,6 +109,16 @@ def test_values_that_lie_deep_in_each_other_are_no_obstacle(found: dict[str, Jso
     assert [toast["summary"].split(":")[0] for toast in deep["toasts"]] == ["Safety steering added"]
     assert number_steered(deep["after"]) == 1
     assert signatures(deep["undone"]["output"]) == signatures(deep["before"]["output"])
+
+
+def test_no_new_wire_takes_the_place_of_another_where_a_file_counts_by_no_number(found: dict[str, Json]) -> None:
+    for name, seen in found["countersThatCountNothing"]["found"].items():
+        assert [toast["summary"].split(":")[0] for toast in seen["toasts"]] == ["Safety steering added"], name
+        assert number_steered(seen["after"]) == 2, name
+        assert len(seen["after"]["output"]) == len(seen["before"]["output"]) + 5, name
+        assert signatures(seen["removed"]["output"]) == signatures(seen["before"]["output"]), name
+        links = [link[0] for link in seen["after"]["workflow"]["links"]]
+        assert len(set(links)) == len(links) > len(seen["before"]["workflow"]["links"]), name
 
 
 def test_only_the_tab_in_front_is_changed(found: dict[str, Json]) -> None:

@@ -31,6 +31,19 @@ def odd_workflows() -> dict[str, Json]:
     noted = subgraph("s", "text:STRING", "CONDITIONING<2.0", node(2, "MarkdownNote", "clip:CLIP<-10.0", "CONDITIONING"))
     high = copy.deepcopy(plain())
     high["links"][0][0] = high["nodes"][0]["outputs"][1]["links"][0] = high["nodes"][1]["inputs"][0]["link"] = 2**53
+    unnumbered = copy.deepcopy(plain())
+    unnumbered["links"][3][0] = unnumbered["nodes"][3]["inputs"][0]["link"] = TEXTLESS
+    shown = workflow(
+        *(loader(), text(2, "1.1"), node(4, "s", "model:MODEL<1.0 positive:CONDITIONING<2.0", "LATENT")),
+        subgraphs=(
+            subgraph(
+                *("s", "model:MODEL positive:CONDITIONING", "LATENT<3.0"),
+                node(2, "ApplySafetySteer", "model:MODEL<-10.0", "MODEL"),
+                node(3, "KSampler", "model:MODEL<2.0 positive:CONDITIONING<-10.1", "LATENT"),
+            ),
+        ),
+    )
+    shown["nodes"][2]["properties"]["proxyWidgets"] = [None, ["2", "strength"]]
     out_of_root = workflow(loader(), node(2, "ApplySafetySteer", "model:MODEL<1.0", "MODEL"), node(3, "Note", "a:MODEL<2.0"))
     out_of_root["links"][-1][3:5] = [-20, 3]
     slots = copy.deepcopy(plain())
@@ -47,6 +60,11 @@ def odd_workflows() -> dict[str, Json]:
         "pipes-merged-30-times": workflow(*_merged(loader, node, 30)),
         "a-link-with-an-id-that-floats-do-not-count": high,
         "a-counter-that-floats-do-not-count": {**plain(), "last_link_id": 2**60},
+        "a-link-whose-id-has-no-text": unnumbered,
+        "a-counter-that-counts-nothing": {**plain(), "last_link_id": "many"},
+        "a-counter-of-nodes-that-counts-nothing": {**plain(), "last_node_id": {}},
+        "a-counter-that-has-no-text": {**plain(), "last_link_id": TEXTLESS},
+        "a-widget-shown-that-is-none": shown,
         "a-subgraph-of-reroutes-that-samples": workflow(
             *(loader(), text(2, "1.1"), node(4, "s", "model:MODEL<1.0 positive:CONDITIONING<2.0", "LATENT")),
             subgraphs=(reroutes,),

@@ -120,6 +120,18 @@ const situations = {
     return { before: one, toasts: await editor.toasts(), after: other, undone: last };
   },
 
+  async countersThatCountNothing() {
+    const found = {};
+    for (const name of ["links counted by no number", "nodes counted by no number"]) {
+      const before = await loaded(name);
+      await editor.execute(ADD);
+      const [toasts, after] = [await editor.toasts(), await editor.state()];
+      await editor.execute(REMOVE);
+      found[name] = { before, toasts, after, removed: await editor.state() };
+    }
+    return { found };
+  },
+
   async twoTabs() {
     const openTab = (name) => page.evaluate((data) => window.app.loadGraphData(JSON.parse(data), true, true, null), JSON.stringify(read(name)));
     const turnTo = async (command) => {
