@@ -20,6 +20,11 @@ export const list = (value) => (Array.isArray(value) ? value : []);
 /** Return an id or a counter of a file as a number; NaN where it is none: a value can have a text of its own that is none. @param {unknown} value */
 export const number = (value) => (typeof value === "number" || typeof value === "string" ? Number(value) : NaN);
 
+/** Put items at the end of a list, one by one: what is handed to a function at once, a file can hold too much of. */
+export function append(found, items) {
+  for (const one of items) found.push(one);
+}
+
 /** Tell whether a socket is of a type such as "MODEL"; some sockets name several. @param {Socket} socket */
 export const isKind = (socket, kind) => text(socket.type).split(",").includes(kind);
 

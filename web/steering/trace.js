@@ -5,7 +5,7 @@ import { feeding, passedOn, passesOn } from "./feeding.js";
 import { checkNesting } from "./nesting.js";
 import { isKnownAs } from "./packs.js";
 import { ENTRY, MUTED, PASSING } from "./rules.js";
-import { asking, fromEntry, isOff, text, wireInto, wireKey } from "./sockets.js";
+import { append, asking, fromEntry, isOff, text, wireInto, wireKey } from "./sockets.js";
 
 /** @typedef {import("./sockets.js").Wire} Wire */
 /** @typedef {import("./sockets.js").Graph} Graph */
@@ -140,7 +140,7 @@ export class Walker {
       seen.add(key);
       if (fromEntry(at)) {
         for (const [outer, place] of this.places(within)) {
-          waiting.push(...asking(this.outside(within, at.slot, outer, place), at.member).map((one) => [outer, one]));
+          append(waiting, asking(this.outside(within, at.slot, outer, place), at.member).map((one) => [outer, one]));
         }
         continue;
       }
@@ -148,8 +148,8 @@ export class Walker {
       if (!node) continue;
       found.push([within, node]);
       const inner = this.off(node) ? undefined : node.subgraph;
-      if (inner) waiting.push(...this.innerWires(inner, node, at.slot).flatMap((one) => asking(one, at.member)).map((one) => [inner, one]));
-      else waiting.push(...this.behind(within, at, kind).map((one) => [within, one]));
+      if (inner) append(waiting, this.innerWires(inner, node, at.slot).flatMap((one) => asking(one, at.member)).map((one) => [inner, one]));
+      else append(waiting, this.behind(within, at, kind).map((one) => [within, one]));
     }
     return found;
   }

@@ -8,7 +8,7 @@ const ROOT = Symbol("the root graph");
 const FIELDS = ["id", "origin_id", "origin_slot", "target_id", "target_slot", "type"];
 
 const isId = (value) => typeof value === "number" || typeof value === "string";
-const highest = (ids) => Math.max(0, ...ids.filter(isId).map(Number).filter(Number.isFinite));
+const highest = (ids) => ids.filter(isId).map(Number).filter(Number.isFinite).reduce((one, other) => Math.max(one, other), 0);
 
 /** Return the counter to go on from: one that is no number is kept as it is, and then nothing is counted. */
 function counter(found, least) {

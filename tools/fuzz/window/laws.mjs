@@ -113,7 +113,7 @@ export async function tried(data, newNodes) {
   } catch {
     return { kind: "not opened" };
   }
-  const [sound, isNew] = [isSound(data), newIn(root.written())];
+  const [sound, isNew] = [isSound(data), newIn(root.saved())];
   const opening = json(other);
   const removedFirst = await remove(other);
   const { verdicts, changed, refused } = await add(root, newNodes);
