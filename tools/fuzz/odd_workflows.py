@@ -44,6 +44,24 @@ def odd_workflows() -> dict[str, Json]:
         ),
     )
     shown["nodes"][2]["properties"]["proxyWidgets"] = [None, ["2", "strength"]]
+    mistaken = workflow(
+        *(loader(), text(2, "1.1"), text(4, "1.1")),
+        node(5, "ToBasicPipe", "model:MODEL<1.0 positive:CONDITIONING<2.0 negative:CONDITIONING<4.0", "BASIC_PIPE"),
+        node(6, "FromBasicPipe", "basic_pipe:BASIC_PIPE<5.0", "positive:CONDITIONING negative:CONDITIONING"),
+        node(8, "ImpactKSamplerBasicPipe", "basic_pipe:BASIC_PIPE<5.0", "LATENT"),
+        node(7, "KSampler", "model:MODEL<6.1 positive:CONDITIONING<6.0", "LATENT"),
+    )
+    refining = workflow(
+        *(loader(), text(2, "1.1"), loader(20), text(21, "20.1")),
+        node(
+            *(5, "ToDetailerPipeSDXL"),
+            "model:MODEL<1.0 positive:CONDITIONING<2.0 refiner_model:MODEL<20.0 refiner_positive:CONDITIONING<21.0",
+            "DETAILER_PIPE",
+        ),
+        node(6, "FromDetailerPipeSDXL", "detailer_pipe:DETAILER_PIPE<5.0", "refiner_model:MODEL refiner_positive:CONDITIONING"),
+        node(8, "FaceDetailerPipe", "detailer_pipe:DETAILER_PIPE<5.0", "IMAGE"),
+        node(7, "KSampler", "model:MODEL<6.0 positive:CONDITIONING<6.1", "LATENT"),
+    )
     out_of_root = workflow(loader(), node(2, "ApplySafetySteer", "model:MODEL<1.0", "MODEL"), node(3, "Note", "a:MODEL<2.0"))
     out_of_root["links"][-1][3:5] = [-20, 3]
     slots = copy.deepcopy(plain())
@@ -65,6 +83,13 @@ def odd_workflows() -> dict[str, Json]:
         "a-counter-of-nodes-that-counts-nothing": {**plain(), "last_node_id": {}},
         "a-counter-that-has-no-text": {**plain(), "last_link_id": TEXTLESS},
         "a-widget-shown-that-is-none": shown,
+        "a-prompt-of-a-pipe-as-a-model": mistaken,
+        "a-refiner-out-of-a-shared-pipe": refining,
+        "two-samplers-in-a-circle": workflow(
+            *(loader(), text(2, "1.1")),
+            node(4, "KSampler (Efficient)", "model:MODEL<5.0 positive:CONDITIONING<2.0", "MODEL LATENT"),
+            node(5, "KSampler (Efficient)", "model:MODEL<4.0 positive:CONDITIONING<2.0", "MODEL LATENT"),
+        ),
         "a-subgraph-of-reroutes-that-samples": workflow(
             *(loader(), text(2, "1.1"), node(4, "s", "model:MODEL<1.0 positive:CONDITIONING<2.0", "LATENT")),
             subgraphs=(reroutes,),
