@@ -62,6 +62,10 @@ def odd_workflows() -> dict[str, Json]:
         node(8, "FaceDetailerPipe", "detailer_pipe:DETAILER_PIPE<5.0", "IMAGE"),
         node(7, "KSampler", "model:MODEL<6.0 positive:CONDITIONING<6.1", "LATENT"),
     )
+    slotless = workflow(
+        loader(), text(2, "1.1"), node(3, "ApplySafetySteer", "model:MODEL<1.0 conditioning:CONDITIONING<2.0", "MODEL")
+    )
+    slotless["links"][-1][2] = TEXTLESS
     out_of_root = workflow(loader(), node(2, "ApplySafetySteer", "model:MODEL<1.0", "MODEL"), node(3, "Note", "a:MODEL<2.0"))
     out_of_root["links"][-1][3:5] = [-20, 3]
     slots = copy.deepcopy(plain())
@@ -79,6 +83,7 @@ def odd_workflows() -> dict[str, Json]:
         "a-link-with-an-id-that-floats-do-not-count": high,
         "a-counter-that-floats-do-not-count": {**plain(), "last_link_id": 2**60},
         "a-link-whose-id-has-no-text": unnumbered,
+        "a-slot-that-has-no-text": slotless,
         "a-counter-that-counts-nothing": {**plain(), "last_link_id": "many"},
         "a-counter-of-nodes-that-counts-nothing": {**plain(), "last_node_id": {}},
         "a-counter-that-has-no-text": {**plain(), "last_link_id": TEXTLESS},

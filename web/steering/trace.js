@@ -6,6 +6,7 @@ import { checkNesting } from "./nesting.js";
 import { isKnownAs } from "./packs.js";
 import { ENTRY, MUTED, PASSING } from "./rules.js";
 import { append, asking, fromEntry, isOff, text, wireInto, wireKey } from "./sockets.js";
+import { checkWires } from "./wires.js";
 
 /** @typedef {import("./sockets.js").Wire} Wire */
 /** @typedef {import("./sockets.js").Graph} Graph */
@@ -13,7 +14,7 @@ import { append, asking, fromEntry, isOff, text, wireInto, wireKey } from "./soc
 /** @typedef {import("./sockets.js").Socket} Socket */
 
 /**
- * Return the root and every subgraph in use, each once; throws where subgraphs in each other would not end.
+ * Return the root and every subgraph in use, each once; throws where subgraphs in each other would not end, or a wire is none.
  * @param {Graph} root @returns {Graph[]}
  */
 export function allGraphs(root) {
@@ -24,6 +25,7 @@ export function allGraphs(root) {
       if (subgraph && !graphs.includes(subgraph)) graphs.push(subgraph);
     }
   }
+  checkWires(graphs);
   return graphs;
 }
 

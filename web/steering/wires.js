@@ -11,6 +11,17 @@ export const linksFrom = (graph, node, slot) =>
     .map((id) => graph.getLink(id))
     .filter((link) => link && endOf(graph, link));
 
+/** Throw where a wire has a list or an object for its id or for an end: the editor ends on some of these when it takes a node out. */
+export function checkWires(graphs) {
+  const values = (link) => [link.id, link.origin_id, link.origin_slot, link.target_id, link.target_slot];
+  const isOdd = (value) => value !== null && typeof value === "object";
+  for (const graph of graphs) {
+    for (const link of graph.links?.values?.() ?? []) {
+      if (values(link).some(isOdd)) throw new Error("One of its wires has no plain id, node or slot: draw it anew, or give a file that ComfyUI has saved");
+    }
+  }
+}
+
 /** Return the socket that a link ends at. */
 function endOf(graph, { target_id: id, target_slot: slot }) {
   if (typeof id === "object") return undefined;

@@ -153,7 +153,7 @@ function isSound(data) {
   try {
     mend(mended);
     if (graphsOf(data)[0] !== data) return false;
-    const once = graphsOf(data).every(({ nodes }) => new Set(nodes.map(({ id }) => id)).size === nodes.length);
+    const once = graphsOf(data).every(({ nodes }) => new Set(nodes.map(({ id }) => `${id}`)).size === nodes.length);
     return once && wiresOf(data) === wiresOf(mended);
   } catch {
     return false;
