@@ -111,19 +111,33 @@ def _through(document: Document, verdict: Verdict, found: list[Verdict]) -> Verd
         return verdict
     if _is_chained(verdict.sampler):
         return _taken_over(walker, verdict, [one for one in found if not _is_chained(one.sampler)], "LATENT")
-    givers = {
-        (other.sampler.graph.key, place.node["id"]): place.node
+    places = [
+        (other.sampler.graph, place)
         for other in found
         if other.state == STEER and other is not verdict
         for place in other.places
         if place.node is not verdict.sampler.node and any(is_kind(one, MODEL) or is_pipe(one) for one in outputs(place.node))
-    }
+    ]
     wires = [wire for slot in verdict.sampler.models if (wire := graph.source(verdict.sampler.socket(slot)))]
-    passed = [[givers.get((at.key, node["id"])) for at, node in walker.upstream(graph, wire, MODEL)] for wire in wires]
-    if not wires or not all(map(any, passed)):
+    givers = [_giver(walker, verdict, wire, places) for wire in wires]
+    if not givers or givers[0] is None or not all(givers):
         return verdict
-    giver = next(filter(None, passed[0]))
-    return Verdict(verdict.sampler, STEER, messages.through(giver), missed=verdict.missed)
+    return Verdict(verdict.sampler, STEER, messages.through(givers[0]), missed=verdict.missed)
+
+
+def _giver(walker: Walker, verdict: Verdict, wire: Wire, places: Sequence[tuple[Graph, Place]]) -> Json | None:
+    """Return the node that an Apply goes before and a sampler's model comes through, by the very input the Apply leads to.
+
+    None where there is no such node, or where its own model comes through the sampler: of a circle none would be steered.
+    """
+    for at, passed, node in walker.steps(verdict.sampler.graph, wire, MODEL) if places else ():
+        here = [place for graph, place in places if graph is at and place.node is node]
+        taken = [socket for socket, _ in walker.taken(at, passed, MODEL)] if here else []
+        for place in here:
+            is_taken = any(socket is inputs(node)[place.slot] for socket in taken) or walker.document.inside(node)
+            if is_taken and all(one is not verdict.sampler.node for _, one in walker.upstream(at, place.wire, MODEL)):
+                return node
+    return None
 
 
 def _is_chained(sampler: Sampler) -> bool:

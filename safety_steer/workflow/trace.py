@@ -32,19 +32,23 @@ class Walker:
 
     def behind(self, graph: Graph, wire: Wire, kind: str) -> list[Wire]:
         """Return the wires of a type that go into the node a wire starts at, as far as they can become it."""
+        sockets, node = self.taken(graph, wire, kind), self.node(graph, wire)
+        if not sockets and node is not None and not self.off(node) and is_known_as(node["type"], GETS):
+            if (name := _key(node)) is not None and self._is_set_around(graph, node, name):
+                return [replace(graph.borrow(name), member=wire.member)]
+        return [replace(source, member=asked) for socket, asked in sockets if (source := graph.source(socket))]
+
+    def taken(self, graph: Graph, wire: Wire, kind: str) -> list[tuple[Json, str]]:
+        """Return the inputs that become a wire, of the node it starts at or of those that keep it, and what each is asked."""
         node = self.node(graph, wire)
         if node is None or (self.live and node.get("mode") == MUTED):
             return []
         if self.live and node.get("mode") == BYPASSED:
             carried = outputs(node)[wire.slot].get("type") if wire.member and wire.slot < len(outputs(node)) else kind
-            sockets = [(socket, wire.member) for socket in _passed_on(node, wire.slot, str(carried))]
-        elif is_known_as(node["type"], GETS):
-            sockets = [(socket, wire.member) for socket in set_sockets(graph, _key(node))]
-            if not sockets and (name := _key(node)) is not None and self._is_set_around(graph, node, name):
-                return [replace(graph.borrow(name), member=wire.member)]
-        else:
-            sockets = list(_feeding(graph, node, wire, kind))
-        return [replace(source, member=asked) for socket, asked in sockets if (source := graph.source(socket))]
+            return [(socket, wire.member) for socket in _passed_on(node, wire.slot, str(carried))]
+        if is_known_as(node["type"], GETS):
+            return [(socket, wire.member) for socket in set_sockets(graph, _key(node))]
+        return list(_feeding(graph, node, wire, kind))
 
     def plain(self, graph: Graph, wire: Wire, kind: str, passing: Sequence[str] = PASSING) -> Wire:
         """Follow a wire to where it really starts within its graph: past bypassed nodes and those of the types `passing`."""
@@ -89,6 +93,10 @@ class Walker:
 
     def upstream(self, graph: Graph, wire: Wire, kind: str) -> Iterator[tuple[Graph, Json]]:
         """Yield every node a wire of a type comes through, in all graphs."""
+        return ((at, node) for at, _, node in self.steps(graph, wire, kind))
+
+    def steps(self, graph: Graph, wire: Wire, kind: str) -> Iterator[tuple[Graph, Wire, Json]]:
+        """Yield every node a wire of a type comes through, in all graphs, with the wire that it comes out by."""
         waiting, seen = [(graph, wire)], set()
         while waiting:
             graph, wire = waiting.pop(0)
@@ -102,7 +110,7 @@ class Walker:
             node = self.node(graph, wire)
             if node is None:
                 continue
-            yield graph, node
+            yield graph, wire, node
             inner = self.document.inside(node)
             if inner and not self.off(node):
                 found = self.inner_wires(inner, node, wire.slot)

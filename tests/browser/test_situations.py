@@ -6,6 +6,7 @@ Needs what test_workflows.py needs.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from support.browser.harness import NEEDS_BROWSER, Json, run_in_browser
@@ -17,6 +18,7 @@ from safety_steer.workflow.pack_nodes import APPLY
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 NAMES = ("base and refiner", "text outside, sampler inside")
+DEEP = Path(__file__).parents[1] / "corpus" / "workflow" / "values-700-deep"
 
 
 @pytest.fixture(scope="module", params=["classic", "vue"])
@@ -29,6 +31,10 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
                 # The front end tells a subgraph's sockets by ids, which the shapes leave out.
                 socket["id"] = f"socket {place}"
         (where / f"{name}.json").write_text(json.dumps(data))
+    for counter, what in (("last_link_id", "links"), ("last_node_id", "nodes")):
+        miscounted = shapes()["base and refiner"][0] | {counter: "many"}
+        (where / f"{what} counted by no number.json").write_text(json.dumps(miscounted))
+    (where / "values 700 deep.json").write_bytes(DEEP.read_bytes()[1:])
     lines = {line["name"]: line for line in run_in_browser("situations.mjs", where, request.param)}
     for name, line in lines.items():
         assert "error" not in line, (name, line["error"])
@@ -95,6 +101,24 @@ def test_an_empty_workflow_is_left_alone(found: dict[str, Json]) -> None:
     empty = found["anEmptyWorkflow"]
     assert [toast["summary"].split(":")[0] for toast in empty["toasts"]] == ["Nothing to steer", "Nothing to remove"]
     assert empty["after"]["steps"] == empty["before"]["steps"]
+
+
+def test_values_that_lie_deep_in_each_other_are_no_obstacle(found: dict[str, Json]) -> None:
+    """The editor opens them; it was a test's way of handing them to the page that never ended."""
+    deep = found["valuesDeepInEachOther"]
+    assert [toast["summary"].split(":")[0] for toast in deep["toasts"]] == ["Safety steering added"]
+    assert number_steered(deep["after"]) == 1
+    assert signatures(deep["undone"]["output"]) == signatures(deep["before"]["output"])
+
+
+def test_no_new_wire_takes_the_place_of_another_where_a_file_counts_by_no_number(found: dict[str, Json]) -> None:
+    for name, seen in found["countersThatCountNothing"]["found"].items():
+        assert [toast["summary"].split(":")[0] for toast in seen["toasts"]] == ["Safety steering added"], name
+        assert number_steered(seen["after"]) == 2, name
+        assert len(seen["after"]["output"]) == len(seen["before"]["output"]) + 5, name
+        assert signatures(seen["removed"]["output"]) == signatures(seen["before"]["output"]), name
+        links = [link[0] for link in seen["after"]["workflow"]["links"]]
+        assert len(set(links)) == len(links) > len(seen["before"]["workflow"]["links"]), name
 
 
 def test_only_the_tab_in_front_is_changed(found: dict[str, Json]) -> None:

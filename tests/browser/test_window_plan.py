@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import hostile
 from support.browser.harness import NEEDS_NODE, folder, run
 from support.browser.twins import written
 from support.workflows.block_shapes import steered_within
@@ -47,6 +48,10 @@ def test_nodes_of_other_packs_are_judged_as_by_the_command_line(tmp_path: Path) 
     cases |= {f"{name}, types not found out": not_found_out(data) for name, data in cases.items()}
     cases |= {f"{name}, steered": add(data).data for name, data in cases.items()}
     assert compared(cases, tmp_path) > 120
+
+
+def test_a_node_with_150000_wires_is_judged_as_by_the_command_line(tmp_path: Path) -> None:
+    assert compared({"wide": hostile.wide()}, tmp_path) == 1
 
 
 @pytest.mark.slow

@@ -45,10 +45,16 @@ def test_past_faults_are_refused_or_read_and_judged_as_by_the_command_line(tmp_p
     assert "holds itself" in found["a-subgraph-that-holds-itself"]["refused"]
     assert "cannot count on" in found["a-link-with-an-id-that-floats-do-not-count"]["refused"]
     assert found["crossing"]["kind"] == "steered"
+    assert found["values-700-deep"]["kind"] == "steered"
     assert found["a-slot-called-length"]["kind"] == "left"
+    miscounted = [name for name in found if name.startswith("a-counter-") and "floats" not in name]
+    assert {found[name]["kind"] for name in miscounted} == {"steered"}
+    assert "no plain id" in found["a-link-whose-id-has-no-text"]["refused"]
+    assert "no plain id" in found["a-slot-that-has-no-text"]["refused"]
+    assert len(miscounted) == 3
     counts = twins.compared(json.dumps({**one, "before": texts[name].decode()}) for name, one in found.items())
     assert counts["changed alike"] >= 4
-    assert counts["refused by both"] == 3
+    assert counts["refused by both"] == 5
 
 
 def test_some_inputs_of_the_fuzzer_break_no_law_and_both_make_the_same_of_them(tmp_path: Path) -> None:

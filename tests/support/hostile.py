@@ -152,6 +152,15 @@ def crossing(depth: int = 24, wide: int = 6) -> Json:
     return workflow(loader(), text(5, "1.1"), node(2, "s0", "", sockets), sampler(3, "1.0", "2.0"), subgraphs=(*levels, last))
 
 
+def wide(count: int = 150_000) -> Json:
+    """A workflow whose prompt takes a CLIP by so many inputs: within the limits, and more than a function is handed at once."""
+    data = workflow(loader(), text(2, "1.1"), sampler(3, "1.0", "2.0"))
+    first = 1 + len(data["links"])
+    data["links"] += [[first + number, 1, 1, 2, 1 + number, "CLIP"] for number in range(count)]
+    data["nodes"][1]["inputs"] += [{"name": f"i{number}", "type": "CLIP", "link": first + number} for number in range(count)]
+    return data
+
+
 def _json(make: Callable[[], Json]) -> Callable[[], bytes]:
     return lambda: json.dumps(make()).encode()
 

@@ -20,6 +20,7 @@ from safety_steer.workflow.consistency import problems
 from safety_steer.workflow.packs import CARRIERS, SOCKETS, TABLE, given, is_known_as, member, unwired
 from safety_steer.workflow.plan import LEFT, STEER, STEERED
 from tools.docs import write_packs
+from tools.fuzz.odd_workflows import odd_workflows
 
 CASES = cases()
 NAMES = list(CASES)
@@ -268,3 +269,20 @@ def test_the_sockets_of_known_nodes_are_of_nodes_in_the_table_or_of_loaders() ->
         assert set(sockets) <= {"inputs", "outputs"}
         assert all(name and kind for name, kind in unwired(type).items())
         assert given(type)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("a-refiner-out-of-a-shared-pipe", ("5.model", "7.model")),
+        ("a-prompt-of-a-pipe-as-a-model", ("5.model", "7.model")),
+        ("two-samplers-in-a-circle", ("4.model", "5.model")),
+    ],
+)
+def test_no_sampler_is_called_steered_with_another_whose_steering_its_model_does_not_pass(
+    name: str, wanted: tuple[str, ...]
+) -> None:
+    change = add(odd_workflows()[name])
+    assert applied(change.data) == wanted
+    assert {verdict.state for verdict in change.verdicts} == {STEER}
+    assert {verdict.state for verdict in check(change.data)} == {STEERED}

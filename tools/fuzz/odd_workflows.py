@@ -31,6 +31,41 @@ def odd_workflows() -> dict[str, Json]:
     noted = subgraph("s", "text:STRING", "CONDITIONING<2.0", node(2, "MarkdownNote", "clip:CLIP<-10.0", "CONDITIONING"))
     high = copy.deepcopy(plain())
     high["links"][0][0] = high["nodes"][0]["outputs"][1]["links"][0] = high["nodes"][1]["inputs"][0]["link"] = 2**53
+    unnumbered = copy.deepcopy(plain())
+    unnumbered["links"][3][0] = unnumbered["nodes"][3]["inputs"][0]["link"] = TEXTLESS
+    shown = workflow(
+        *(loader(), text(2, "1.1"), node(4, "s", "model:MODEL<1.0 positive:CONDITIONING<2.0", "LATENT")),
+        subgraphs=(
+            subgraph(
+                *("s", "model:MODEL positive:CONDITIONING", "LATENT<3.0"),
+                node(2, "ApplySafetySteer", "model:MODEL<-10.0", "MODEL"),
+                node(3, "KSampler", "model:MODEL<2.0 positive:CONDITIONING<-10.1", "LATENT"),
+            ),
+        ),
+    )
+    shown["nodes"][2]["properties"]["proxyWidgets"] = [None, ["2", "strength"]]
+    mistaken = workflow(
+        *(loader(), text(2, "1.1"), text(4, "1.1")),
+        node(5, "ToBasicPipe", "model:MODEL<1.0 positive:CONDITIONING<2.0 negative:CONDITIONING<4.0", "BASIC_PIPE"),
+        node(6, "FromBasicPipe", "basic_pipe:BASIC_PIPE<5.0", "positive:CONDITIONING negative:CONDITIONING"),
+        node(8, "ImpactKSamplerBasicPipe", "basic_pipe:BASIC_PIPE<5.0", "LATENT"),
+        node(7, "KSampler", "model:MODEL<6.1 positive:CONDITIONING<6.0", "LATENT"),
+    )
+    refining = workflow(
+        *(loader(), text(2, "1.1"), loader(20), text(21, "20.1")),
+        node(
+            *(5, "ToDetailerPipeSDXL"),
+            "model:MODEL<1.0 positive:CONDITIONING<2.0 refiner_model:MODEL<20.0 refiner_positive:CONDITIONING<21.0",
+            "DETAILER_PIPE",
+        ),
+        node(6, "FromDetailerPipeSDXL", "detailer_pipe:DETAILER_PIPE<5.0", "refiner_model:MODEL refiner_positive:CONDITIONING"),
+        node(8, "FaceDetailerPipe", "detailer_pipe:DETAILER_PIPE<5.0", "IMAGE"),
+        node(7, "KSampler", "model:MODEL<6.0 positive:CONDITIONING<6.1", "LATENT"),
+    )
+    slotless = workflow(
+        loader(), text(2, "1.1"), node(3, "ApplySafetySteer", "model:MODEL<1.0 conditioning:CONDITIONING<2.0", "MODEL")
+    )
+    slotless["links"][-1][2] = TEXTLESS
     out_of_root = workflow(loader(), node(2, "ApplySafetySteer", "model:MODEL<1.0", "MODEL"), node(3, "Note", "a:MODEL<2.0"))
     out_of_root["links"][-1][3:5] = [-20, 3]
     slots = copy.deepcopy(plain())
@@ -47,6 +82,19 @@ def odd_workflows() -> dict[str, Json]:
         "pipes-merged-30-times": workflow(*_merged(loader, node, 30)),
         "a-link-with-an-id-that-floats-do-not-count": high,
         "a-counter-that-floats-do-not-count": {**plain(), "last_link_id": 2**60},
+        "a-link-whose-id-has-no-text": unnumbered,
+        "a-slot-that-has-no-text": slotless,
+        "a-counter-that-counts-nothing": {**plain(), "last_link_id": "many"},
+        "a-counter-of-nodes-that-counts-nothing": {**plain(), "last_node_id": {}},
+        "a-counter-that-has-no-text": {**plain(), "last_link_id": TEXTLESS},
+        "a-widget-shown-that-is-none": shown,
+        "a-prompt-of-a-pipe-as-a-model": mistaken,
+        "a-refiner-out-of-a-shared-pipe": refining,
+        "two-samplers-in-a-circle": workflow(
+            *(loader(), text(2, "1.1")),
+            node(4, "KSampler (Efficient)", "model:MODEL<5.0 positive:CONDITIONING<2.0", "MODEL LATENT"),
+            node(5, "KSampler (Efficient)", "model:MODEL<4.0 positive:CONDITIONING<2.0", "MODEL LATENT"),
+        ),
         "a-subgraph-of-reroutes-that-samples": workflow(
             *(loader(), text(2, "1.1"), node(4, "s", "model:MODEL<1.0 positive:CONDITIONING<2.0", "LATENT")),
             subgraphs=(reroutes,),

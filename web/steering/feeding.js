@@ -3,7 +3,7 @@
 
 import { isKnownAs, isPipe, member } from "./packs.js";
 import { CONDITIONING, MEMBERS, PAIR } from "./rules.js";
-import { fromEntry, isFed, isKind, isPipedText, isUntold, linkInto, text, wireInto } from "./sockets.js";
+import { append, fromEntry, isFed, isKind, isPipedText, isUntold, linkInto, text, wireInto } from "./sockets.js";
 
 /** @typedef {import("./sockets.js").Wire} Wire */
 /** @typedef {import("./sockets.js").Socket} Socket */
@@ -66,7 +66,7 @@ function has(graph, wire, asked) {
     const linked = (node.inputs ?? []).filter((socket) => isFed(graph, socket));
     const pipes = linked.filter(isPipe);
     if (linked.some((socket) => member(socket.name) === asked) || !(pipes.length || isKnownAs(node.type, "pipe"))) return true;
-    waiting.push(...pipes.map((socket) => wireInto(graph, socket)));
+    append(waiting, pipes.map((socket) => wireInto(graph, socket)));
   }
   return false;
 }

@@ -71,7 +71,7 @@ export function findRoom(graph, wanted, added, beside) {
     tries.block(tries.meeting(group), home && meets(group, home) ? tries.heldBy(group) : undefined);
   }
   const place = tries.firstFree();
-  return place ?? [wanted[0], Math.max(...[...taken, ...groups].map((box) => box.bottom)) + TITLE + GAP];
+  return place ?? [wanted[0], [...taken, ...groups].reduce((most, { bottom }) => Math.max(most, bottom), -Infinity) + TITLE + GAP];
 }
 
 /** @typedef {{columns: [number, number], lines: [number, number]}} Part  Some of the places: from, up to but without. */

@@ -89,13 +89,29 @@ function through(graphs, verdict, found) {
   if (isGuided(verdict)) return takenOver(graphs, verdict, found, GUIDER);
   if (state === STEERED || isForeign(verdict) || !models.length) return verdict;
   if (isChained(verdict)) return takenOver(graphs, verdict, found.filter((one) => !isChained(one)), "LATENT");
-  const places = found.filter((other) => other.state === STEER && other !== verdict).flatMap((other) => other.places ?? []);
-  const gives = (one) => (one.outputs ?? []).some((socket) => isKind(socket, "MODEL") || isPipe(socket));
-  const givers = new Set(places.map((place) => place.node).filter((one) => one !== node && gives(one)));
+  const gives = (one) => one !== node && (one.outputs ?? []).some((socket) => isKind(socket, "MODEL") || isPipe(socket));
+  const others = found.filter((other) => other.state === STEER && other !== verdict);
+  const places = others.flatMap((other) => (other.places ?? []).filter((place) => gives(place.node)));
   const wires = models.map((slot) => wireInto(graph, node.inputs[slot])).filter(Boolean);
-  const passed = wires.map((wire) => new Walker(graphs, false).upstream(graph, wire, "MODEL").find((one) => givers.has(one)));
-  if (!wires.length || !passed.every(Boolean)) return verdict;
-  return { ...verdict, state: STEER, reason: withNode(passed[0]), source: undefined, walker: undefined, places: [] };
+  const givers = wires.map((wire) => giverOf(new Walker(graphs, false), verdict, wire, places));
+  if (!givers.length || !givers.every(Boolean)) return verdict;
+  return { ...verdict, state: STEER, reason: withNode(givers[0]), source: undefined, walker: undefined, places: [] };
+}
+
+/**
+ * Return the node that an Apply goes before and a sampler's model comes through, by the very input the Apply leads to; none
+ * where its own model comes through the sampler, since nothing in a circle would be steered.
+ * @param {Walker} walker @param {Verdict} verdict @param {import("./sockets.js").Wire} wire @param {Place[]} places
+ */
+function giverOf(walker, { graph, node }, wire, places) {
+  const passed = places.length ? walker.passed(graph, wire, "MODEL") : [];
+  const isGiver = ([at, one, out]) => {
+    const here = places.filter((place) => place.node === one);
+    const taken = here.length ? walker.taken(at, out, "MODEL").map(([socket]) => socket) : [];
+    const led = here.filter(({ slot }) => one.subgraph || taken.includes(one.inputs[slot]));
+    return led.some((place) => !walker.upstream(at, place.wire, "MODEL").includes(node));
+  };
+  return passed.find(isGiver)?.[1];
 }
 
 const withNode = ({ title, type, id }) => filled(TEXTS.through, { node: filled(TEXTS.node, { title: text(title) || type, id }) });

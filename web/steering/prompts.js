@@ -3,7 +3,7 @@
 import { STEERING, SUPPLYING } from "./pack_nodes.js";
 import { isKnownAs, isPipe } from "./packs.js";
 import { CLIP, CONDITIONING, MAX_DEPTH, NOTES, PASSING, SAME_CLIP, WRITES_MUSIC } from "./rules.js";
-import { asking, fromEntry, isFed, isKind, isPipedText, isUntold, text, wireInto, wireKey } from "./sockets.js";
+import { append, asking, fromEntry, isFed, isKind, isPipedText, isUntold, text, wireInto, wireKey } from "./sockets.js";
 
 /** @typedef {import("./sockets.js").Wire} Wire */
 /** @typedef {import("./trace.js").Walker} Walker */
@@ -48,13 +48,13 @@ export function readPrompt(walker, graph, wire, depth = 0, known = new Map()) {
     const node = walker.node(graph, at);
     if (!node || walker.muted(node)) continue;
     if (!walker.off(node) && node.subgraph && depth < MAX_DEPTH) {
-      waiting.push(...within(walker, graph, node, at, found, depth, known));
+      append(waiting, within(walker, graph, node, at, found, depth, known));
       continue;
     }
     const clips = walker.off(node) || NO_TEXT.includes(node.type) ? [] : clipWires(graph, node, at);
     const further = walker.behind(graph, at, CONDITIONING);
-    found.sources.push(...clips.map((clip) => ({ clip })));
-    waiting.push(...further);
+    append(found.sources, clips.map((clip) => ({ clip })));
+    append(waiting, further);
     if (clips.length || further.length || (PASSING.includes(node.type) && !isKnownAs(node.type, "get"))) continue;
     const isBare = !walker.off(node) && (node.inputs ?? []).some((socket) => isKind(socket, CLIP) && !isFed(graph, socket));
     if (at.member) found.hidden.push(node.type);
@@ -108,12 +108,12 @@ function within(walker, graph, node, at, found, depth, known) {
     const place = `${walker.graphs.indexOf(inner)} ${wireKey(wire)}`;
     const prompt = known.get(place) ?? readPrompt(walker, inner, wire, depth + 1, known);
     known.set(place, prompt);
-    found.ends.push(...prompt.ends);
-    found.hidden.push(...prompt.hidden);
-    found.bare.push(...prompt.bare);
+    append(found.ends, prompt.ends);
+    append(found.hidden, prompt.hidden);
+    append(found.bare, prompt.bare);
     for (const source of prompt.sources) {
       const outer = broughtOut(walker, graph, node, source);
-      if ("outside" in source) waiting.push(...(outer ? [outer] : []));
+      if ("outside" in source) append(waiting, outer ? [outer] : []);
       else found.sources.push(outer ? { clip: outer } : { inside: node, source });
     }
   }

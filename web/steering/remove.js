@@ -4,7 +4,7 @@
 import { blocksOf, isBlock, reportsOnBlock } from "./blocks.js";
 import { DIRECTIONS, DRAWN, STEERING, SUPPLYING } from "./pack_nodes.js";
 import { EXIT, RECORD } from "./rules.js";
-import { fromEntry, isKind, linkInto, wireOf } from "./sockets.js";
+import { fromEntry, isKind, linkInto, list, number, wireOf } from "./sockets.js";
 import { allGraphs, Walker } from "./trace.js";
 import { connect, linksFrom } from "./wires.js";
 
@@ -68,7 +68,7 @@ export class Remover {
   /** Let a wire lead to the end of a link; what would lead straight through a subgraph is led around it. */
   lead(graph, wire, onward, reroute) {
     this.changes++;
-    if (Number(onward.target_id) !== EXIT) {
+    if (number(onward.target_id) !== EXIT) {
       connect(graph, wire, graph.getNodeById(onward.target_id), onward.target_slot, reroute ?? onward.parentId);
     } else if (!fromEntry(wire)) {
       connect(graph, wire, graph.outputNode, onward.target_slot, reroute ?? onward.parentId);
@@ -91,7 +91,7 @@ export class Remover {
     this.dropInputs(graph, [...new Set(fed)]);
     for (const [, { properties }] of this.walker.places(graph)) {
       const shown = properties?.proxyWidgets;
-      const kept = Array.isArray(shown) && shown.filter(([id]) => id !== String(node.id));
+      const kept = Array.isArray(shown) && shown.filter((one) => list(one)[0] !== String(node.id));
       if (kept && kept.length < shown.length) properties.proxyWidgets = kept;
     }
   }

@@ -17,6 +17,14 @@ export const text = (value) => (typeof value === "string" ? value : "");
 /** Return a value of a file where it is a list; an empty one for any other. @param {unknown} value @returns {any[]} */
 export const list = (value) => (Array.isArray(value) ? value : []);
 
+/** Return an id or a counter of a file as a number; NaN where it is none: a value can have a text of its own that is none. @param {unknown} value */
+export const number = (value) => (typeof value === "number" || typeof value === "string" ? Number(value) : NaN);
+
+/** Put items at the end of a list, one by one: what is handed to a function at once, a file can hold too much of. */
+export function append(found, items) {
+  for (const one of items) found.push(one);
+}
+
 /** Tell whether a socket is of a type such as "MODEL"; some sockets name several. @param {Socket} socket */
 export const isKind = (socket, kind) => text(socket.type).split(",").includes(kind);
 
@@ -30,13 +38,14 @@ export const isOff = (node) => node.mode === MUTED || node.mode === BYPASSED;
 export const wireKey = (wire) => `${wire.origin}.${wire.slot}${wire.member ? `.${wire.member}` : ""}`;
 
 /** Tell whether a wire starts at the subgraph's own inputs. @param {Wire} wire */
-export const fromEntry = (wire) => Number(wire.origin) === ENTRY;
+export const fromEntry = (wire) => number(wire.origin) === ENTRY;
 
 /** Return the link into an input; undefined without one, or when nothing is at its start. */
 export function linkInto(graph, socket) {
   const link = socket?.link == null ? undefined : graph.getLink(socket.link);
-  const start = link && (fromEntry(wireOf(link)) ? graph.inputs : graph.getNodeById(link.origin_id)?.outputs);
-  return socketAt(start, link?.origin_slot) ? link : undefined;
+  if (!link || typeof link.origin_id === "object") return undefined;
+  const start = fromEntry(wireOf(link)) ? graph.inputs : graph.getNodeById(link.origin_id)?.outputs;
+  return socketAt(start, link.origin_slot) ? link : undefined;
 }
 
 /** Return the socket at a slot; none where the slot is no number of one, such as "length". */

@@ -5,7 +5,8 @@ import { feeding, passedOn, passesOn } from "./feeding.js";
 import { checkNesting } from "./nesting.js";
 import { isKnownAs } from "./packs.js";
 import { ENTRY, MUTED, PASSING } from "./rules.js";
-import { asking, fromEntry, isOff, text, wireInto, wireKey } from "./sockets.js";
+import { append, asking, fromEntry, isOff, text, wireInto, wireKey } from "./sockets.js";
+import { checkWires } from "./wires.js";
 
 /** @typedef {import("./sockets.js").Wire} Wire */
 /** @typedef {import("./sockets.js").Graph} Graph */
@@ -13,7 +14,7 @@ import { asking, fromEntry, isOff, text, wireInto, wireKey } from "./sockets.js"
 /** @typedef {import("./sockets.js").Socket} Socket */
 
 /**
- * Return the root and every subgraph in use, each once; throws where subgraphs in each other would not end.
+ * Return the root and every subgraph in use, each once; throws where subgraphs in each other would not end, or a wire is none.
  * @param {Graph} root @returns {Graph[]}
  */
 export function allGraphs(root) {
@@ -24,6 +25,7 @@ export function allGraphs(root) {
       if (subgraph && !graphs.includes(subgraph)) graphs.push(subgraph);
     }
   }
+  checkWires(graphs);
   return graphs;
 }
 
@@ -68,19 +70,28 @@ export class Walker {
 
   /** Return the wires of a type into the node a wire starts at, as far as they can become it. @returns {Wire[]} */
   behind(graph, wire, kind) {
+    const found = this.taken(graph, wire, kind);
+    const node = this.node(graph, wire);
+    if (!found.length && node && !this.off(node) && isKnownAs(node.type, "get")) {
+      const name = heldName(node);
+      if (name !== undefined && this.isSetAround(graph, node, name)) return asking(borrow(graph, name), wire.member);
+    }
+    return found.flatMap(([socket, asked]) => asking(wireInto(graph, socket), asked));
+  }
+
+  /**
+   * Return the inputs that can become a wire, of the node it starts at or of those that keep it, and what each is asked.
+   * @returns {[Socket, string|undefined][]}
+   */
+  taken(graph, wire, kind) {
     const node = this.node(graph, wire);
     if (!node || this.muted(node)) return [];
-    /** @type {[Socket, string|undefined][]} */
-    let found;
     if (this.off(node)) {
       const carried = wire.member && node.outputs?.[wire.slot] ? node.outputs[wire.slot].type : kind;
-      found = passedOn(node, wire.slot, text(carried)).map((socket) => [socket, wire.member]);
-    } else if (isKnownAs(node.type, "get")) {
-      const name = heldName(node);
-      found = setSockets(graph, name).map((socket) => [socket, wire.member]);
-      if (!found.length && name !== undefined && this.isSetAround(graph, node, name)) return asking(borrow(graph, name), wire.member);
-    } else found = feeding(graph, node, wire, kind);
-    return found.flatMap(([socket, asked]) => asking(wireInto(graph, socket), asked));
+      return passedOn(node, wire.slot, text(carried)).map((socket) => [socket, wire.member]);
+    }
+    if (isKnownAs(node.type, "get")) return setSockets(graph, heldName(node)).map((socket) => [socket, wire.member]);
+    return feeding(graph, node, wire, kind);
   }
 
   /** Follow a wire to where it really starts within its graph: past nodes that are off or of these types. @returns {Wire} */
@@ -128,9 +139,9 @@ export class Walker {
     return this.passed(graph, wire, kind).map(([, node]) => node);
   }
 
-  /** Return every node a wire of a type comes through, each with its graph. @returns {[Graph, Node][]} */
+  /** Return every node a wire of a type comes through, each with its graph and the wire it comes out by. @returns {[Graph, Node, Wire][]} */
   passed(graph, wire, kind) {
-    /** @type {[Graph, Node][]} */
+    /** @type {[Graph, Node, Wire][]} */
     const found = [];
     const waiting = [[graph, wire]];
     const seen = new Set();
@@ -140,16 +151,16 @@ export class Walker {
       seen.add(key);
       if (fromEntry(at)) {
         for (const [outer, place] of this.places(within)) {
-          waiting.push(...asking(this.outside(within, at.slot, outer, place), at.member).map((one) => [outer, one]));
+          append(waiting, asking(this.outside(within, at.slot, outer, place), at.member).map((one) => [outer, one]));
         }
         continue;
       }
       const node = this.node(within, at);
       if (!node) continue;
-      found.push([within, node]);
+      found.push([within, node, at]);
       const inner = this.off(node) ? undefined : node.subgraph;
-      if (inner) waiting.push(...this.innerWires(inner, node, at.slot).flatMap((one) => asking(one, at.member)).map((one) => [inner, one]));
-      else waiting.push(...this.behind(within, at, kind).map((one) => [within, one]));
+      if (inner) append(waiting, this.innerWires(inner, node, at.slot).flatMap((one) => asking(one, at.member)).map((one) => [inner, one]));
+      else append(waiting, this.behind(within, at, kind).map((one) => [within, one]));
     }
     return found;
   }

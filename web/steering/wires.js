@@ -1,7 +1,7 @@
 // Wires of the editor, from both ends: where an output leads, and how a wire is led to another end.
 
 import { EXIT, MAX_ID } from "./rules.js";
-import { fromEntry, list, socketAt, text } from "./sockets.js";
+import { fromEntry, list, number, socketAt, text } from "./sockets.js";
 
 /** @typedef {import("./sockets.js").Wire} Wire */
 
@@ -11,9 +11,21 @@ export const linksFrom = (graph, node, slot) =>
     .map((id) => graph.getLink(id))
     .filter((link) => link && endOf(graph, link));
 
+/** Throw where a wire has a list or an object for its id or for an end: the editor ends on some of these when it takes a node out. */
+export function checkWires(graphs) {
+  const values = (link) => [link.id, link.origin_id, link.origin_slot, link.target_id, link.target_slot];
+  const isOdd = (value) => value !== null && typeof value === "object";
+  for (const graph of graphs) {
+    for (const link of graph.links?.values?.() ?? []) {
+      if (values(link).some(isOdd)) throw new Error("One of its wires has no plain id, node or slot: draw it anew, or give a file that ComfyUI has saved");
+    }
+  }
+}
+
 /** Return the socket that a link ends at. */
 function endOf(graph, { target_id: id, target_slot: slot }) {
-  return socketAt(Number(id) === EXIT ? graph.outputs : graph.getNodeById(id)?.inputs, slot);
+  if (typeof id === "object") return undefined;
+  return socketAt(number(id) === EXIT ? graph.outputs : graph.getNodeById(id)?.inputs, slot);
 }
 
 /**
@@ -34,18 +46,19 @@ export function connect(graph, wire, target, slot, reroute) {
 }
 
 /**
- * Let new wires and nodes get ids that are free: files can count fewer than they hold, and some front ends believe the count,
- * so that a new wire takes the place of one that is there. Throws where no higher ids can be told apart.
+ * Let new wires and nodes get ids that are free: files can count fewer than they hold, or hold no number there, and some front ends
+ * believe it, so that a new wire takes the place of one that is there. Throws where no higher ids can be told apart.
  */
 export function passTakenIds(graphs) {
-  const highest = (ids) => Math.max(0, ...ids.map(Number).filter(Number.isFinite));
+  const highest = (ids) => ids.map(number).filter(Number.isFinite).reduce((one, other) => Math.max(one, other), 0);
   const nodes = highest(graphs.flatMap((graph) => graph.nodes.map((node) => node.id)));
   const links = highest(graphs.flatMap((graph) => [...(graph.links?.values?.() ?? [])].map((link) => link.id)));
-  const counted = graphs.flatMap(({ state }) => [state?.lastNodeId, state?.lastLinkId]).filter(Number.isFinite);
-  if (Math.max(nodes, links, ...counted) >= MAX_ID) throw new Error(`Its nodes or wires have ids of ${MAX_ID} or more, after which ComfyUI cannot count on`);
+  const counted = highest(graphs.flatMap(({ state }) => [state?.lastNodeId, state?.lastLinkId]));
+  if (Math.max(nodes, links, counted) >= MAX_ID) throw new Error(`Its nodes or wires have ids of ${MAX_ID} or more, after which ComfyUI cannot count on`);
+  const behind = (counter, taken) => !(Number.isFinite(number(counter)) && number(counter) >= taken);
   for (const { state } of graphs) {
-    if (state?.lastNodeId < nodes) state.lastNodeId = nodes;
-    if (state?.lastLinkId < links) state.lastLinkId = links;
+    if (state && behind(state.lastNodeId, nodes)) state.lastNodeId = nodes;
+    if (state && behind(state.lastLinkId, links)) state.lastLinkId = links;
   }
 }
 
@@ -54,8 +67,8 @@ export function noteWires(graphs) {
   for (const node of graphs.flatMap((graph) => graph.nodes)) {
     const saved = node.last_serialization;
     if (!saved?.inputs && !saved?.outputs) continue;
-    const inputs = saved.inputs?.map((socket, slot) => ({ ...socket, link: node.inputs[slot]?.link ?? null }));
-    const outputs = saved.outputs?.map((socket, slot) => ({ ...socket, links: [...list(node.outputs[slot]?.links)] }));
-    node.last_serialization = { ...saved, ...(inputs && { inputs }), ...(outputs && { outputs }) };
+    const inputs = list(saved.inputs).map((socket, slot) => ({ ...socket, link: node.inputs?.[slot]?.link ?? null }));
+    const outputs = list(saved.outputs).map((socket, slot) => ({ ...socket, links: [...list(node.outputs?.[slot]?.links)] }));
+    node.last_serialization = { ...saved, ...(inputs.length && { inputs }), ...(outputs.length && { outputs }) };
   }
 }

@@ -60,12 +60,12 @@ async function start(page, url) {
   await page.waitForTimeout(2000);
 }
 
-/** Load a workflow in the tab that is open. */
+/** Load a workflow in the tab that is open. It goes to the page as a text: values that lie deep in each other do not get there. */
 export const load = (page, data) =>
   page.evaluate((one) => {
     const { app } = window;
-    return app.loadGraphData(one, true, false, app.extensionManager.workflow.activeWorkflow);
-  }, data);
+    return app.loadGraphData(JSON.parse(one), true, false, app.extensionManager.workflow.activeWorkflow);
+  }, JSON.stringify(data));
 
 /** Give one of ComfyUI's commands. */
 export const execute = (page, id) => page.evaluate((one) => window.app.extensionManager.command.execute(one), id);
@@ -77,12 +77,14 @@ export const toasts = (page) => page.evaluate(() => window.toasts.splice(0));
  * Return what would be sent to the server, what would be saved now, and how many steps can be undone: as soon as the front end has
  * drawn, since it gives nodes whose inputs grow their sockets with the next frame.
  */
-export const state = (page) =>
-  page.evaluate(async () => {
-    for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
-    const { output, workflow } = await window.app.graphToPrompt();
-    // Where the camera of a 3D view is now: it moves by itself.
-    for (const node of Object.values(output)) delete node.inputs?.viewport_state;
-    const tracker = window.app.extensionManager.workflow.activeWorkflow?.changeTracker;
-    return { output, workflow: JSON.parse(JSON.stringify(workflow)), steps: tracker?.undoQueue.length };
-  });
+export const state = async (page) =>
+  JSON.parse(
+    await page.evaluate(async () => {
+      for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+      const { output, workflow } = await window.app.graphToPrompt();
+      // Where the camera of a 3D view is now: it moves by itself.
+      for (const node of Object.values(output)) delete node.inputs?.viewport_state;
+      const tracker = window.app.extensionManager.workflow.activeWorkflow?.changeTracker;
+      return JSON.stringify({ output, workflow, steps: tracker?.undoQueue.length });
+    }),
+  );

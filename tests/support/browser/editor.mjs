@@ -1,17 +1,26 @@
 // A stand-in for the editor's graphs: a saved workflow opened as the window's scripts ask for it, changed, and saved again.
 // It keeps nodes, links, sockets and ids as the editor does, and draws nothing.
 
+import { OWN_NODES } from "../../../web/steering/pack_nodes.js";
+
 const [ENTRY, EXIT] = [-10, -20];
 const ROOT = Symbol("the root graph");
 const FIELDS = ["id", "origin_id", "origin_slot", "target_id", "target_slot", "type"];
 
-const highest = (numbers) => Math.max(0, ...numbers.map(Number).filter(Number.isFinite));
+const isId = (value) => typeof value === "number" || typeof value === "string";
+const highest = (ids) => ids.filter(isId).map(Number).filter(Number.isFinite).reduce((one, other) => Math.max(one, other), 0);
+
+/** Return the counter to go on from: one that is no number is kept as it is, and then nothing is counted. */
+function counter(found, least) {
+  const odd = found.find((one) => one != null && !(isId(one) && Number.isFinite(Number(one))));
+  return odd === undefined ? highest([...found, ...least]) : odd;
+}
 const definitions = (data) => (data.definitions?.subgraphs ?? []).flatMap((one) => [one, ...definitions(one)]);
 
-/** Return a link with its fields by name; throws where one is no id, slot or type. */
+/** Return a link with its fields by name; throws where an end of it is no node's id. */
 function asObject(link) {
   const found = Array.isArray(link) ? Object.fromEntries(FIELDS.map((name, at) => [name, link[at]])) : { ...link };
-  if (!link || FIELDS.slice(0, 5).some((name) => typeof found[name] === "object")) throw new TypeError("a link that is none");
+  if (!link || [found.origin_id, found.target_id].some((id) => typeof id === "object")) throw new TypeError("a link that is none");
   return found;
 }
 
@@ -23,14 +32,14 @@ export function opened(data) {
   const graphs = new Map(saved.map((one) => [one === data ? ROOT : one.id, new Graph(one, one !== data)]));
   const all = [...graphs.values()];
   const counters = saved.map((one) => ({ lastNodeId: one.last_node_id, lastLinkId: one.last_link_id, ...one.state }));
-  const last = { node: highest(counters.map((one) => one.lastNodeId)), link: highest(counters.map((one) => one.lastLinkId)) };
+  const last = { node: counter(counters.map((one) => one.lastNodeId), []), link: 0 };
   for (const graph of all) {
     graph.nodes = graph.data.nodes.map((one) => new EditorNode(one, graph, graphs.get(one.type)));
     Object.assign(graph, { last, graphs });
   }
-  last.node = highest([last.node, ...all.flatMap((graph) => graph.nodes.map((node) => node.id))]);
+  last.node = counter([last.node], all.flatMap((graph) => graph.nodes.map((node) => node.id)));
   all.forEach((graph) => graph.number());
-  last.link = highest([last.link, ...all.flatMap((graph) => [...graph.links.keys()])]);
+  last.link = counter(counters.map((one) => one.lastLinkId), all.flatMap((graph) => [...graph.links.keys()]));
   return graphs.get(ROOT);
 }
 
@@ -47,6 +56,10 @@ export class EditorNode {
   constructor(saved, graph, subgraph) {
     Object.assign(this, structuredClone(saved), { graph, subgraph });
     openable(saved);
+    // What a node's type says, and, as for a node whose type is missing, what it is saved as: neither is saved of itself.
+    const category = OWN_NODES.includes(saved.type) ? "safety steer" : "another";
+    if (!Object.hasOwn(this, "constructor")) Object.defineProperty(this, "constructor", { value: { category } });
+    Object.defineProperty(this, "last_serialization", { value: saved, writable: true, enumerable: false });
     this.inputs ??= [];
     this.outputs ??= [];
     this.pos = Object.values(saved.pos ?? [0, 0]);
@@ -88,7 +101,21 @@ class Graph {
 
   /** Return the counters that new ids are counted on from, as the editor shows them. */
   get state() {
-    return { lastNodeId: this.last.node, lastLinkId: this.last.link };
+    const { last } = this;
+    return {
+      get lastNodeId() {
+        return last.node;
+      },
+      set lastNodeId(id) {
+        last.node = id;
+      },
+      get lastLinkId() {
+        return last.link;
+      },
+      set lastLinkId(id) {
+        last.link = id;
+      },
+    };
   }
 
   /** Give new ids to nodes without one, and to those whose id is taken. */

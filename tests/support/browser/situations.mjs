@@ -109,8 +109,31 @@ const situations = {
     return { before, toasts: await editor.toasts(), after: await editor.state() };
   },
 
+  async valuesDeepInEachOther() {
+    const before = await loaded("values 700 deep");
+    await editor.execute(ADD);
+    const after = await editor.state();
+    await editor.execute("Comfy.Undo");
+    const undone = await editor.state();
+    // What would run tells enough, and Python need not read what lies that deep.
+    const [one, other, last] = [before, after, undone].map(({ output }) => ({ output }));
+    return { before: one, toasts: await editor.toasts(), after: other, undone: last };
+  },
+
+  async countersThatCountNothing() {
+    const found = {};
+    for (const name of ["links counted by no number", "nodes counted by no number"]) {
+      const before = await loaded(name);
+      await editor.execute(ADD);
+      const [toasts, after] = [await editor.toasts(), await editor.state()];
+      await editor.execute(REMOVE);
+      found[name] = { before, toasts, after, removed: await editor.state() };
+    }
+    return { found };
+  },
+
   async twoTabs() {
-    const openTab = (name) => page.evaluate((data) => window.app.loadGraphData(data, true, true, null), read(name));
+    const openTab = (name) => page.evaluate((data) => window.app.loadGraphData(JSON.parse(data), true, true, null), JSON.stringify(read(name)));
     const turnTo = async (command) => {
       await editor.execute(command);
       await page.waitForTimeout(1000);

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { Session } from "node:inspector";
 import { fileURLToPath } from "node:url";
 
-const WATCHED = /\/web\/steering\/\w+\.js$/;
+const WATCHED = /\/web\/(steering\/)?\w+\.js$/;
 
 /** Collects what was run in this thread, from its beginning on. Start it before the scripts are imported. */
 export class Coverage {

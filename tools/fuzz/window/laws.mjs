@@ -9,18 +9,13 @@ import { Remover } from "../../../web/steering/remove.js";
 import { STEER } from "../../../web/steering/rules.js";
 import { asOneStep } from "../../../web/steering/step.js";
 import { added, details, removed, stay } from "../../../web/steering/words.js";
+import * as entry from "./entry.mjs";
+import { Fault, holds } from "./fault.mjs";
 import { graphsOf, mend } from "./rewire.mjs";
 
 globalThis.LiteGraph = { vueNodesMode: false };
 const LONGEST_LINE = 4000;
 const SHARED = [Object, Array, Function, String, Number, Map, Set, RegExp].map((one) => [one.prototype, keysOf(one.prototype)]);
-
-/** What a law says, where it does not hold. */
-export class Fault extends Error {}
-
-function holds(condition, law) {
-  if (!condition) throw new Fault(law);
-}
 
 function keysOf(value) {
   return Reflect.ownKeys(value).map(String).join();
@@ -118,10 +113,18 @@ export async function tried(data, newNodes) {
   } catch {
     return { kind: "not opened" };
   }
-  const [sound, isNew] = [isSound(data), newIn(root.written())];
+  const [sound, isNew] = [isSound(data), newIn(root.saved())];
+  const opening = json(other);
   const removedFirst = await remove(other);
   const { verdicts, changed, refused } = await add(root, newNodes);
   const after = root.saved();
+  await entry.commanded(
+    data,
+    newNodes,
+    { refused, changed, after: json(root) },
+    { refused: removedFirst, changed: json(other) !== opening, after: json(other) },
+  );
+  entry.told(data);
   holds(graphsOf(after).every(({ nodes }) => nodes.filter(isNew).every(({ pos }) => pos.every(Number.isFinite))), "a new node is nowhere");
   if (!refused && changed) {
     const again = await add(root, newNodes);
@@ -150,7 +153,7 @@ function isSound(data) {
   try {
     mend(mended);
     if (graphsOf(data)[0] !== data) return false;
-    const once = graphsOf(data).every(({ nodes }) => new Set(nodes.map(({ id }) => id)).size === nodes.length);
+    const once = graphsOf(data).every(({ nodes }) => new Set(nodes.map(({ id }) => `${id}`)).size === nodes.length);
     return once && wiresOf(data) === wiresOf(mended);
   } catch {
     return false;
@@ -171,7 +174,7 @@ function outline(data) {
       nodes: graph.nodes.map(({ inputs, outputs, order, ...rest }) => [rest, (inputs ?? []).map(plain), (outputs ?? []).map(plain), order]),
       links: graph.links
         .map((link) => (Array.isArray(link) ? link.slice(1, 5) : [link.origin_id, link.origin_slot, link.target_id, link.target_slot]))
-        .map(String)
+        .map((ends) => ends.map((end) => (typeof end === "object" ? JSON.stringify(end) : end)).join())
         .sort(),
       sockets: [graph.inputs, graph.outputs].map((sockets) => (sockets ?? []).map(plain)),
     })),

@@ -10,6 +10,8 @@ const ODD_TYPES = ["constructor", "toString", "__proto__", "", ...GROUPED.map((s
 const KINDS = ["MODEL", "CLIP", "CONDITIONING", "LATENT", "IMAGE", "GUIDER", "*", "STRING", "SAFETY_DIRECTION", "ALIGNED_DIRECTION"];
 const NAMES = ["model", "clip", "positive", "negative", "conditioning", "opt_pos", "base_model", "refiner", "direction", "constructor", "__proto__"];
 
+const COUNTS = ["many", "7", {}, [3], { toString: null, valueOf: 1 }, 1.5, -1, 0, 2 ** 52, null];
+
 /** Return the root and the subgraphs of a workflow's JSON, as far as they are graphs. */
 export function graphsOf(data) {
   const found = [data];
@@ -27,7 +29,7 @@ export function rewire(data, random) {
   const node = random.pick(graph?.nodes ?? []);
   if (!node) return;
   const sockets = lists(node.inputs, node.outputs);
-  const kind = random.below(12);
+  const kind = random.below(13);
   if (kind === 0) node.type = typeFor(graphs, random);
   else if (kind === 1) node.mode = random.pick([0, 2, 4, 4]);
   else if (kind === 2 && sockets.length) random.pick(sockets).type = kindFor(random);
@@ -38,7 +40,19 @@ export function rewire(data, random) {
   else if (kind === 7) noted(graph, node, random);
   else if (kind === 8) graph.nodes.splice(graph.nodes.indexOf(node), 1);
   else if (kind === 9 && random.percent(30)) node.widgets_values = [random.pick(NAMES)];
+  else if (kind === 12) miscounted(data, graph, random);
   else linked(graph, node, random);
+}
+
+/** Let a file count its nodes or links wrongly, or by no number, or give such an id to a link. */
+function miscounted(data, graph, random) {
+  const kind = random.below(3);
+  if (kind === 0) data[random.pick(["last_node_id", "last_link_id"])] = random.pick(COUNTS);
+  else if (kind === 1) graph.state = { ...graph.state, [random.pick(["lastNodeId", "lastLinkId"])]: random.pick(COUNTS) };
+  else {
+    const link = random.pick(graph.links);
+    if (link) link[Array.isArray(link) ? 0 : "id"] = random.pick(COUNTS);
+  }
 }
 
 const lists = (...found) => found.flatMap((one) => (Array.isArray(one) ? one : [])).filter((one) => one && typeof one === "object");
