@@ -107,8 +107,9 @@ class Graph:
 
     @property
     def name(self) -> str:
-        """The subgraph's name for people; empty for the root."""
-        return str(self.data.get("name") or self.key) if self.key != ROOT else ""
+        """The subgraph's name for people; empty for the root, and where a file gives a name that is no text."""
+        name = self.data.get("name") or self.key
+        return name if self.key != ROOT and isinstance(name, str) else ""
 
     def source(self, socket: Mapping[str, Any]) -> Wire | None:
         """Return where the link into an input (of a node, or of a subgraph's output) starts; None without a link."""

@@ -208,31 +208,42 @@ def clip_start(walker: Walker, graph: Graph, wire: Wire) -> Wire:
     return walker.plain(graph, wire, CLIP, SAME_CLIP)
 
 
-def origins(walker: Walker, graph: Graph, source: Source, depth: int = 0) -> frozenset[tuple[str, Wire]]:
-    """Return where a source's CLIP really comes from: graph and wire, several when the subgraph is used several times."""
-    if depth > MAX_DEPTH:
-        return frozenset()
+def origins(walker: Walker, graph: Graph, source: Source) -> frozenset[tuple[str, Wire]]:
+    """Return where a source's CLIP really comes from: graph and wire, several when the subgraph is used several times.
+
+    Each way is gone once: ways that cross, or lead back, would else be more than can be counted.
+    """
+    found: set[tuple[str, Wire]] = set()
+    seen: set[tuple[str, Source]] = set()
+    waiting = [(graph, source)]
+    while waiting:
+        at, one = waiting.pop()
+        if (at.key, one) in seen:
+            continue
+        seen.add((at.key, one))
+        further = _before(walker, at, one)
+        if isinstance(further, Wire):
+            found.add((at.key, further))
+        else:
+            waiting += further
+    return frozenset(found)
+
+
+def _before(walker: Walker, graph: Graph, source: Source) -> list[tuple[Graph, Source]] | Wire:
+    """Return where a source's CLIP comes from in the graphs around or within; its wire where it starts in this graph."""
     if isinstance(source, FromInside):
-        return origins(walker, walker.document.graphs[source.graph], source.source, depth + 1)
+        return [(walker.document.graphs[source.graph], source.source)]
     if isinstance(source, FromOutside):
-        return frozenset(
-            origin
-            for outer, _, inner_source in used_with(walker, graph, source)
-            for one in inner_source
-            for origin in origins(walker, outer, one, depth + 1)
-        )
+        return [(outer, one) for outer, _, inner_source in used_with(walker, graph, source) for one in inner_source]
     wire = clip_start(walker, graph, source.wire)
     if wire.origin == ENTRY:
         places = ((outer, walker.outside(graph, wire.slot, node, outer)) for outer, node in walker.document.places(graph))
-        found = ((outer, OwnClip(replace(one, member=wire.member))) for outer, one in places if one)
-        return frozenset(origin for outer, clip in found for origin in origins(walker, outer, clip, depth + 1))
+        return [(outer, OwnClip(replace(one, member=wire.member))) for outer, one in places if one]
     node = graph.nodes.get(wire.origin)
     inner = walker.document.inside(node) if node else None
     if inner and node and not walker.off(node):
-        wires = walker.inner_wires(inner, node, wire.slot)
-        clips = (OwnClip(replace(one, member=wire.member)) for one in wires)
-        return frozenset(origin for one in clips for origin in origins(walker, inner, one, depth + 1))
-    return frozenset({(graph.key, wire)})
+        return [(inner, OwnClip(replace(one, member=wire.member))) for one in walker.inner_wires(inner, node, wire.slot)]
+    return wire
 
 
 def used_with(walker: Walker, graph: Graph, source: FromOutside) -> list[tuple[Graph, Json, Sequence[Source]]]:

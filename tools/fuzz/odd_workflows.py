@@ -66,6 +66,31 @@ def odd_workflows() -> dict[str, Json]:
         loader(), text(2, "1.1"), node(3, "ApplySafetySteer", "model:MODEL<1.0 conditioning:CONDITIONING<2.0", "MODEL")
     )
     slotless["links"][-1][2] = TEXTLESS
+    # What is kept under a name comes from where the name is read, by four ways each time.
+    reader = subgraph(
+        *("reader", "model:MODEL", "LATENT<4.0", node(5, "GetNode", "", "CLIP", widgets_values=["a"])),
+        node(4, "KSampler", "model:MODEL<-10.0 positive:BASIC_PIPE<5.0", "LATENT"),
+    )
+    readers = (node(number, "reader", "model:MODEL<-10.0", "LATENT") for number in (11, 12))
+    circling = workflow(
+        *(node(number, "around", "model:MODEL", "LATENT") for number in (2, 12)),
+        node(6, "SetNode", "a:CONDITIONING<6.0 b:PIPE_LINE_SDXL<12.0", "*", widgets_values=["a"]),
+        subgraphs=(subgraph("around", "model:MODEL", "LATENT<11.0", *readers), reader),
+    )
+    nameless_graph = workflow(
+        *(loader(), text(2, "1.1"), node(5, "LoadImage", "", "CONDITIONING")),
+        *(
+            node(number, "s", f"model:MODEL<1.0 positive:CONDITIONING<{start}.0", "LATENT")
+            for number, start in ((6, 2), (7, 5))
+        ),
+        subgraphs=(
+            subgraph(
+                *("s", "model:MODEL positive:CONDITIONING", "LATENT<3.0"),
+                node(3, "KSampler", "model:MODEL<-10.0 positive:CONDITIONING<-10.1", "LATENT"),
+            ),
+        ),
+    )
+    nameless_graph["definitions"]["subgraphs"][0]["name"] = TEXTLESS
     out_of_root = workflow(loader(), node(2, "ApplySafetySteer", "model:MODEL<1.0", "MODEL"), node(3, "Note", "a:MODEL<2.0"))
     out_of_root["links"][-1][3:5] = [-20, 3]
     slots = copy.deepcopy(plain())
@@ -90,6 +115,8 @@ def odd_workflows() -> dict[str, Json]:
         "a-widget-shown-that-is-none": shown,
         "a-prompt-of-a-pipe-as-a-model": mistaken,
         "a-refiner-out-of-a-shared-pipe": refining,
+        "a-subgraph-whose-name-is-no-text": nameless_graph,
+        "a-name-kept-from-where-it-is-read": circling,
         "two-samplers-in-a-circle": workflow(
             *(loader(), text(2, "1.1")),
             node(4, "KSampler (Efficient)", "model:MODEL<5.0 positive:CONDITIONING<2.0", "MODEL LATENT"),

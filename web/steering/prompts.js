@@ -129,25 +129,43 @@ function broughtOut(walker, graph, node, source) {
   return fromEntry(start) && !start.member ? walker.outside(inner, start.slot, graph, node) : undefined;
 }
 
-/** Return where a source's CLIP really comes from, several places when the subgraph is used several times. */
-function origins(walker, graph, source, depth = 0) {
-  if (depth > MAX_DEPTH) return [];
-  const next = (place, one) => origins(walker, place, one, depth + 1);
-  if ("inside" in source) return next(source.inside.subgraph, source.source);
+/**
+ * Return where a source's CLIP really comes from, several places when the subgraph is used several times. Each way is gone once:
+ * ways that cross, or lead back, would else be more than can be counted.
+ */
+function origins(walker, graph, source) {
+  const found = new Set();
+  const seen = new Set();
+  const waiting = [[graph, source]];
+  for (const [at, one] of waiting) {
+    const key = `${walker.graphs.indexOf(at)} ${placeOf(one)}`;
+    if (seen.has(key)) continue;
+    seen.add(key);
+    const further = before(walker, at, one);
+    if (further) append(waiting, further);
+    else found.add(`${walker.graphs.indexOf(at)} ${wireKey(clipStart(walker, at, one.clip))}`);
+  }
+  return [...found];
+}
+
+/**
+ * Return where a source's CLIP comes from in the graphs around or within; undefined where it starts in this graph.
+ * @returns {any[][]|undefined}
+ */
+function before(walker, graph, source) {
+  if ("inside" in source) return [[source.inside.subgraph, source.source]];
   if ("outside" in source) {
-    return usedWith(walker, graph, source).flatMap(([outer, , sources]) => sources.flatMap((one) => next(outer, one)));
+    return usedWith(walker, graph, source).flatMap(([outer, , sources]) => sources.map((one) => [outer, one]));
   }
   const wire = clipStart(walker, graph, source.clip);
   if (fromEntry(wire)) {
     const places = walker.places(graph).map(([outer, node]) => [outer, walker.outside(graph, wire.slot, outer, node)]);
-    return places.flatMap(([outer, clip]) => asking(clip, wire.member).flatMap((one) => next(outer, { clip: one })));
+    return places.flatMap(([outer, clip]) => asking(clip, wire.member).map((one) => [outer, { clip: one }]));
   }
   const node = walker.node(graph, wire);
-  if (node?.subgraph && !walker.off(node)) {
-    const clips = walker.innerWires(node.subgraph, node, wire.slot).flatMap((clip) => asking(clip, wire.member));
-    return clips.flatMap((clip) => next(node.subgraph, { clip }));
-  }
-  return [`${walker.graphs.indexOf(graph)} ${wireKey(wire)}`];
+  if (!node?.subgraph || walker.off(node)) return undefined;
+  const clips = walker.innerWires(node.subgraph, node, wire.slot).flatMap((clip) => asking(clip, wire.member));
+  return clips.map((clip) => [node.subgraph, { clip }]);
 }
 
 /**

@@ -37,7 +37,7 @@ export function supply(walker, { graph, node: sampler, models }, pipe) {
     }
     wire = further;
   }
-  return walker.graphs[0] === graph ? "it" : text(graph.name);
+  return walker.graphs[0] === graph ? "it" : text(graph.name) || "it";
 }
 
 const sameWire = (one, other) => !!one && wireKey(one) === wireKey(other);

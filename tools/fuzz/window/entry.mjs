@@ -94,7 +94,9 @@ function placesIn(root) {
   for (const { graph, path } of waiting) {
     for (const node of graph.nodes) {
       if (found.size >= MOST_PLACES) return found;
-      if (!/^\d+$/.test(`${node.id}`) || hasOwnConstructor(node)) continue;
+      // Of two nodes that have got one id, a message is taken for the first.
+      const isPlain = /^\d+$/.test(`${node.id}`) && graph.getNodeById(node.id) === node;
+      if (!isPlain || hasOwnConstructor(node)) continue;
       const id = [...path, node.id].join(":");
       found.set(id, node.type);
       if (node.subgraph && path.length < DEEPEST) waiting.push({ graph: node.subgraph, path: [...path, node.id] });
